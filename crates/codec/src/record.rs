@@ -1,0 +1,89 @@
+//! Journal records: their bytes, their heads for the fold, and accepted commits
+//! as readers get them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use exchequer_kernel::RecordHead;
+use exchequer_proto::journal::v1 as pb;
+use exchequer_types::{Hash, Offset, PartitionId, Timestamp};
+use prost::Message;
+
+/// An accepted commit.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub partition: PartitionId,
+    pub offset: Offset,
+    /// BLAKE3 of the record's bytes.
+    pub hash: Hash,
+    pub commit: Arc<pb::Commit>,
+}
+
+impl Entry {
+    /// The commit's time.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::saturating_from_micros(self.commit.now)
+    }
+
+    /// What a row folded from event or input `index` of this commit carries:
+    /// chain seq << 16 | index.
+    pub fn timestamp(&self, index: usize) -> u64 {
+        (self.commit.seq << 16) | (index as u64).min(0xffff)
+    }
+}
+
+/// The bytes of a claim's record.
+pub fn encode_claim(partition: PartitionId, claim: pb::Claim) -> Bytes {
+    let body = Some(pb::record::Body::Claim(claim));
+    Bytes::from(pb::Record { partition: partition.0, body }.encode_to_vec())
+}
+
+/// The bytes of a commit's record.
+pub fn encode_commit(partition: PartitionId, commit: pb::Commit) -> (Bytes, pb::Commit) {
+    let mut record =
+        pb::Record { partition: partition.0, body: Some(pb::record::Body::Commit(commit)) };
+    let bytes = Bytes::from(record.encode_to_vec());
+    match record.body.take() {
+        Some(pb::record::Body::Commit(commit)) => (bytes, commit),
+        _ => (bytes, pb::Commit::default()),
+    }
+}
+
+/// Reads one record of `partition`: its head for the fold, its hash, and its
+/// commit if it is one. Bytes that are no such record are `Unreadable`.
+pub fn decode_record(partition: PartitionId, bytes: &Bytes) -> (RecordHead, Hash, Option<pb::Commit>) {
+    let hash = Hash::blake3(bytes);
+    let record = match pb::Record::decode(bytes.clone()) {
+        Ok(record) if record.partition == partition.0 => record,
+        _ => return (RecordHead::Unreadable, hash, None),
+    };
+    match record.body {
+        Some(pb::record::Body::Claim(claim)) => match claim.owner.as_ref().try_into() {
+            Ok(owner) => (RecordHead::Claim { epoch: claim.epoch, owner }, hash, None),
+            Err(_) => (RecordHead::Unreadable, hash, None),
+        },
+        Some(pb::record::Body::Commit(commit)) => match commit_head(&commit) {
+            Some(head) => (head, hash, Some(commit)),
+            None => (RecordHead::Unreadable, hash, None),
+        },
+        None => (RecordHead::Unreadable, hash, None),
+    }
+}
+
+/// What the fold needs of a commit; None when it is malformed.
+pub fn commit_head(commit: &pb::Commit) -> Option<RecordHead> {
+    if commit.inputs.len() != commit.outcomes.len() {
+        return None;
+    }
+    let claim = match commit.claim.len() {
+        0 => None,
+        _ => Some(Hash::from_slice(&commit.claim)?),
+    };
+    Some(RecordHead::Commit {
+        epoch: commit.epoch,
+        owner: commit.owner.as_ref().try_into().ok()?,
+        seq: commit.seq,
+        prev: Hash::from_slice(&commit.prev)?,
+        claim,
+    })
+}

@@ -1,0 +1,129 @@
+//! Entries from an application, one or many: all of them or none.
+
+use exchequer_types::Timestamp;
+
+use crate::{Event, Rejection};
+
+/// Entries in one command.
+pub const ENTRIES_MAX: usize = 500;
+/// Bytes of one entry's before, after and context together.
+const FREE_BYTES_MAX: usize = 128 * 1024;
+
+/// One entry as an application gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    pub action: String,
+    pub actor: String,
+    pub resource_type: String,
+    pub resource_id: String,
+    /// Canonical JSON, or empty.
+    pub before: String,
+    pub after: String,
+    pub context: String,
+    /// When the application says it happened; None for the command's own claim.
+    pub occurred_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Append {
+    pub entries: Vec<Draft>,
+}
+
+impl Append {
+    pub(crate) fn decide(&self) -> Result<Vec<Event>, Rejection> {
+        if self.entries.is_empty() || self.entries.len() > ENTRIES_MAX {
+            return Err(Rejection::Count { entries_max: ENTRIES_MAX });
+        }
+        for (index, entry) in self.entries.iter().enumerate() {
+            entry.check().map_err(|(field, expected)| Rejection::Entry {
+                index,
+                field,
+                expected,
+            })?;
+        }
+        Ok(vec![Event::Appended { count: u32::try_from(self.entries.len()).unwrap_or(u32::MAX) }])
+    }
+}
+
+impl Draft {
+    fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let visible = |text: &str, max: usize| {
+            (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        let name = |text: &str, max: usize| {
+            (1..=max).contains(&text.len())
+                && text.bytes().all(|byte| {
+                    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte)
+                })
+        };
+        if !name(&self.action, 128) {
+            return Err(("action", "1-128 characters of [a-z0-9._-]"));
+        }
+        if !visible(&self.actor, 128) {
+            return Err(("actor", "1-128 visible ASCII characters"));
+        }
+        if !name(&self.resource_type, 64) {
+            return Err(("resource.type", "1-64 characters of [a-z0-9._-]"));
+        }
+        let id_chars = self.resource_id.chars().count();
+        if !(1..=256).contains(&id_chars) || self.resource_id.chars().any(char::is_control) {
+            return Err(("resource.id", "1-256 characters, none of them control characters"));
+        }
+        if self.before.len() + self.after.len() + self.context.len() > FREE_BYTES_MAX {
+            return Err(("context", "at most 128 KiB together with before and after"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use exchequer_kernel::Reason as _;
+
+    use super::*;
+
+    fn draft() -> Draft {
+        Draft {
+            action: "invoice.downloaded".to_owned(),
+            actor: "u-7".to_owned(),
+            resource_type: "invoice".to_owned(),
+            resource_id: "2026-0001".to_owned(),
+            before: String::new(),
+            after: String::new(),
+            context: String::new(),
+            occurred_at: None,
+        }
+    }
+
+    // REQ: AUD-02
+    #[test]
+    fn entries_come_all_or_none() {
+        let append = Append { entries: vec![draft(), draft()] };
+        assert_eq!(append.decide(), Ok(vec![Event::Appended { count: 2 }]));
+        let bad = Draft { actor: "two words".to_owned(), ..draft() };
+        let refused = Append { entries: vec![draft(), bad] }.decide().unwrap_err();
+        assert_eq!((refused.code(), refused.field()), ("ENTRY_INVALID", Some("actor")));
+        assert!(refused.message().contains("entry 1"));
+    }
+
+    #[test]
+    fn every_part_is_checked() {
+        let cases: [(&str, fn(&mut Draft)); 5] = [
+            ("action", |it| it.action = "Nope".to_owned()),
+            ("actor", |it| it.actor.clear()),
+            ("resource.type", |it| it.resource_type = "x".repeat(65)),
+            ("resource.id", |it| it.resource_id = "a\tb".to_owned()),
+            ("context", |it| it.context = "x".repeat(FREE_BYTES_MAX + 1)),
+        ];
+        for (field, spoil) in cases {
+            let mut entry = draft();
+            spoil(&mut entry);
+            let refused = Append { entries: vec![entry] }.decide().unwrap_err();
+            assert_eq!(refused.field(), Some(field));
+        }
+        let none = Append { entries: vec![] }.decide().unwrap_err();
+        assert_eq!(none.code(), "ENTRIES_COUNT_INVALID");
+        let many = Append { entries: vec![draft(); ENTRIES_MAX + 1] }.decide().unwrap_err();
+        assert_eq!(many.field(), Some("entries"));
+    }
+}

@@ -1,0 +1,42 @@
+//! Every business "no" of the domain, with its stable code.
+
+use exchequer_kernel::Reason;
+
+/// The codes, which never change.
+pub mod codes {
+    pub const ENTRIES_COUNT_INVALID: &str = "ENTRIES_COUNT_INVALID";
+    pub const ENTRY_INVALID: &str = "ENTRY_INVALID";
+}
+
+/// Why an entry was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    Count { entries_max: usize },
+    /// The first entry at fault, and which part of it.
+    Entry { index: usize, field: &'static str, expected: &'static str },
+}
+
+impl Reason for Rejection {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Count { .. } => codes::ENTRIES_COUNT_INVALID,
+            Self::Entry { .. } => codes::ENTRY_INVALID,
+        }
+    }
+
+    fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Count { .. } => Some("entries"),
+            Self::Entry { field, .. } => Some(field),
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Count { entries_max } => format!("must be 1 to {entries_max} entries"),
+            Self::Entry { index, expected, .. } => {
+                format!("entry {index}: must be {expected}")
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! A tenant below a provider.
+
+use std::collections::BTreeMap;
+
+use exchequer_kernel::Ctx;
+use exchequer_types::{ProviderProfile, TenantStatus};
+
+use super::check_name;
+use crate::rejection::DEPTH_MAX;
+use crate::settings::{self, SETTINGS_MAX};
+use crate::{Event, Rejection, Tenant};
+
+/// Creates the stream's tenant. `parent` is the provider's profile as this
+/// partition has adopted it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Create {
+    pub parent: ProviderProfile,
+    pub name: String,
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Create {
+    pub(crate) fn decide(
+        &self,
+        tenant: Option<&Tenant>,
+        ctx: &Ctx,
+    ) -> Result<Vec<Event>, Rejection> {
+        if tenant.is_some() {
+            return Err(Rejection::Exists);
+        }
+        if self.parent.status != TenantStatus::Active {
+            return Err(Rejection::ProviderNotActive { parent: self.parent.id.clone() });
+        }
+        if self.parent.depth >= DEPTH_MAX {
+            return Err(Rejection::TooDeep);
+        }
+        check_name(&self.name)?;
+        if self.settings.len() > SETTINGS_MAX {
+            return Err(Rejection::SettingsTooMany { settings_max: SETTINGS_MAX });
+        }
+        settings::check(&self.settings)?;
+        Ok(vec![Event::Created {
+            id: ctx.tenant.clone(),
+            parent: Some(self.parent.id.clone()),
+            parent_version: self.parent.version,
+            depth: self.parent.depth + 1,
+            name: self.name.clone(),
+            settings: self.settings.clone(),
+            provider: false,
+        }])
+    }
+}

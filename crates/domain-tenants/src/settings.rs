@@ -1,0 +1,78 @@
+//! Settings: key and value, with rules for the keys that mean something to
+//! Exchequer itself.
+
+use std::collections::BTreeMap;
+
+use crate::Rejection;
+
+pub const SETTINGS_MAX: usize = 256;
+pub const SETTING_KEY_CHARS_MAX: usize = 63;
+pub const SETTING_VALUE_BYTES_MAX: usize = 4096;
+
+struct Rule {
+    key: &'static str,
+    expected: &'static str,
+    holds: fn(&str) -> bool,
+}
+
+/// Keys with a meaning. Any other key is the tenant's own business.
+const RULES: &[Rule] = &[
+    Rule {
+        key: "audit.retention-days",
+        expected: "a whole number from 1 to 36500",
+        holds: |value| value.parse::<u32>().is_ok_and(|days| (1..=36_500).contains(&days)),
+    },
+    Rule {
+        key: "branding.color",
+        expected: "a colour of the form #1a2b3c",
+        holds: |value| {
+            value.strip_prefix('#').is_some_and(|digits| {
+                digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+            })
+        },
+    },
+    Rule {
+        key: "locale",
+        expected: "a language tag such as en or vi-VN",
+        holds: |value| {
+            value.len() <= 35
+                && value.split('-').enumerate().all(|(index, part)| {
+                    let least = if index == 0 { 2 } else { 1 };
+                    (least..=8).contains(&part.len())
+                        && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                })
+        },
+    },
+];
+
+/// Checks settings that are to be set.
+pub(crate) fn check(set: &BTreeMap<String, String>) -> Result<(), Rejection> {
+    for (key, value) in set {
+        check_key(key)?;
+        if value.len() > SETTING_VALUE_BYTES_MAX {
+            let expected = "at most 4096 bytes long";
+            return Err(Rejection::SettingValueInvalid { key: key.clone(), expected });
+        }
+        if let Some(rule) = RULES.iter().find(|rule| rule.key == key)
+            && !(rule.holds)(value)
+        {
+            let expected = rule.expected;
+            return Err(Rejection::SettingValueInvalid { key: key.clone(), expected });
+        }
+    }
+    Ok(())
+}
+
+/// `[a-z0-9][a-z0-9._-]{0,62}`
+pub(crate) fn check_key(key: &str) -> Result<(), Rejection> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let good = match key.as_bytes() {
+        [first, rest @ ..] => {
+            rest.len() < SETTING_KEY_CHARS_MAX
+                && plain(*first)
+                && rest.iter().all(|byte| plain(*byte) || b"._-".contains(byte))
+        }
+        [] => false,
+    };
+    if good { Ok(()) } else { Err(Rejection::SettingKeyInvalid { key: key.chars().take(80).collect() }) }
+}

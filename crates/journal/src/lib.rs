@@ -1,0 +1,56 @@
+//! Ports of the logs: the journal, which writers append to and every reader
+//! folds, and the input logs that deciders read. Each port's in-memory
+//! implementation and conformance suite live here too.
+
+pub mod conformance;
+mod fault;
+mod input;
+mod memory;
+
+pub use fault::{Fault, FaultKind};
+pub use input::{InputLog, InputRecord, Lane, MemoryInput, MemoryInputLimits};
+pub use memory::MemoryJournal;
+
+use bytes::Bytes;
+use exchequer_types::{Offset, PartitionId};
+use futures::future::BoxFuture;
+
+/// The largest record that a journal must take, in bytes.
+pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
+
+/// One record as it stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub offset: Offset,
+    pub bytes: Bytes,
+}
+
+/// A partitioned log without gaps: the first record of a partition has offset 0,
+/// the next 1, and so on. It knows nothing of what the bytes mean.
+pub trait Journal: Send + Sync + core::fmt::Debug {
+    fn partitions(&self) -> u32;
+
+    /// Appends one record of at most `RECORD_BYTES_MAX` bytes. Resolves when it is
+    /// durable, with its offset if the log tells. After an error it may have
+    /// landed, or may still land, unless the fault's kind says otherwise.
+    fn append(
+        &self,
+        partition: PartitionId,
+        record: Bytes,
+    ) -> BoxFuture<'_, Result<Option<Offset>, Fault>>;
+
+    /// The offset that the next record will have. Asked from the log, not from a cache.
+    fn end(&self, partition: PartitionId) -> BoxFuture<'_, Result<Offset, Fault>>;
+
+    /// Records from `from` on, ascending: none at the end, else at least one, then
+    /// as many as fit `bytes_max`. Only durable records are seen.
+    fn read(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        bytes_max: usize,
+    ) -> BoxFuture<'_, Result<Vec<Record>, Fault>>;
+
+    /// Resolves when a record at `offset` may be there to read. May resolve early.
+    fn wait(&self, partition: PartitionId, offset: Offset) -> BoxFuture<'_, ()>;
+}

@@ -1,0 +1,58 @@
+//! The contract of a domain: decide is a function, evolve is total.
+
+use core::fmt;
+
+use exchequer_types::{ActorId, CommandId, Identity, TenantId, Timestamp, minted_id};
+
+/// A domain's rules. Both functions depend on their arguments alone, so that a
+/// decision taken twice gives the same events.
+pub trait Decider {
+    type State: Default + Clone;
+    type Command;
+    type Event;
+    type Rejection: Reason;
+
+    /// What follows from `command` in `state`, or the business "no".
+    fn decide(
+        state: &Self::State,
+        command: &Self::Command,
+        ctx: &Ctx,
+    ) -> Result<Vec<Self::Event>, Self::Rejection>;
+
+    /// The state after `event`. Never fails and never judges.
+    fn evolve(state: &mut Self::State, event: &Self::Event, at: Timestamp);
+}
+
+/// A business "no": enumerated, with a stable code.
+pub trait Reason: fmt::Debug {
+    /// Upper snake case; never changes.
+    fn code(&self) -> &'static str;
+    /// The request's field at fault, when one is.
+    fn field(&self) -> Option<&'static str> {
+        None
+    }
+    /// For people: what is wrong and what to do.
+    fn message(&self) -> String;
+}
+
+/// What a decision may know beside state and command, all of it taken from the
+/// log's records.
+#[derive(Clone, Debug)]
+pub struct Ctx {
+    /// The commit's time, or the due time of the timer that is decided.
+    pub now: Timestamp,
+    /// What the caller's side said of time; kept, never decided with.
+    pub claimed_at: Timestamp,
+    /// The stream's tenant.
+    pub tenant: TenantId,
+    pub actor: ActorId,
+    pub command_id: CommandId,
+    pub identity: Identity,
+}
+
+impl Ctx {
+    /// The `index`-th id that this decision makes: `prefix` and 26 characters.
+    pub fn mint(&self, prefix: &str, index: u32) -> String {
+        minted_id(prefix, self.identity, index)
+    }
+}

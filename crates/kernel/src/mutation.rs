@@ -1,0 +1,70 @@
+//! One weakened rule at a time, to prove that the simulation's checkers notice.
+//! Without the feature `mutations`, which only the simulation's build has,
+//! every question is answered "no" at compile time.
+
+/// A rule that can be weakened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// (a) An acknowledgement at any offset counts as acceptance.
+    AnswerOffset,
+    /// (b) The index of identities is not asked.
+    CommandIdentity,
+    /// (c) A commit counts although its claim is not the current one.
+    ClaimCheck,
+    /// (d) Resume after the last input decided instead of at `low`.
+    ResumeLow,
+    /// (e) The checkpoint is written before the rows, not with them.
+    CheckpointBatch,
+    /// (f) A derived row ignores its position.
+    DerivedPosition,
+    /// (g) State is written behind before it is accepted.
+    WriteBehind,
+    /// (h) A cursor passes an event when its command is sent.
+    CursorOutcome,
+    /// (i) A command is decided before the timers that are due.
+    TimersFirst,
+}
+
+impl Mutation {
+    pub const ALL: [Self; 9] = [
+        Self::AnswerOffset,
+        Self::CommandIdentity,
+        Self::ClaimCheck,
+        Self::ResumeLow,
+        Self::CheckpointBatch,
+        Self::DerivedPosition,
+        Self::WriteBehind,
+        Self::CursorOutcome,
+        Self::TimersFirst,
+    ];
+}
+
+#[cfg(feature = "mutations")]
+mod switch {
+    use core::cell::Cell;
+
+    use super::Mutation;
+
+    std::thread_local! {
+        static ACTIVE: Cell<Option<Mutation>> = const { Cell::new(None) };
+    }
+
+    /// Weakens `mutation` on this thread, or nothing.
+    pub fn set(mutation: Option<Mutation>) {
+        ACTIVE.set(mutation);
+    }
+
+    /// Is `mutation` weakened on this thread?
+    pub fn active(mutation: Mutation) -> bool {
+        ACTIVE.get() == Some(mutation)
+    }
+}
+
+#[cfg(feature = "mutations")]
+pub use switch::{active, set};
+
+/// Is `mutation` weakened?
+#[cfg(not(feature = "mutations"))]
+pub const fn active(_: Mutation) -> bool {
+    false
+}

@@ -1,0 +1,51 @@
+//! What became of a command, in words.
+
+use crate::decider::Reason;
+
+/// The status of an outcome; `journal.v1.OutcomeStatus` on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    Accepted,
+    Rejected,
+    VersionConflict,
+    IdentityConflict,
+    Repeated,
+    Expired,
+    Parked,
+    NotAdopted,
+    TooLarge,
+    Poisoned,
+    Misrouted,
+    DeadLettered,
+    Validated,
+    Unknown,
+}
+
+impl Status {
+    /// Does a command with this outcome keep its identity for the window, so
+    /// that the same identity is answered with this outcome again?
+    pub fn takes_identity(self) -> bool {
+        matches!(
+            self,
+            Self::Accepted | Self::Rejected | Self::VersionConflict
+        )
+    }
+}
+
+/// A rejection as the log keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    pub code: String,
+    pub field: Option<String>,
+    pub message: String,
+}
+
+impl<R: Reason> From<&R> for Rejection {
+    fn from(reason: &R) -> Self {
+        Self {
+            code: reason.code().to_owned(),
+            field: reason.field().map(str::to_owned),
+            message: reason.message(),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The contract: messages and services generated from `proto/`.
+
+#![expect(
+    clippy::pedantic,
+    reason = "generated code, judged by its generator"
+)]
+
+pub mod audit {
+    pub mod v1 {
+        tonic::include_proto!("exchequer.audit.v1");
+    }
+}
+pub mod common {
+    pub mod v1 {
+        tonic::include_proto!("exchequer.common.v1");
+    }
+}
+pub mod journal {
+    pub mod v1 {
+        tonic::include_proto!("exchequer.journal.v1");
+    }
+}
+pub mod system {
+    pub mod v1 {
+        tonic::include_proto!("exchequer.system.v1");
+    }
+}
+pub mod tenants {
+    pub mod v1 {
+        tonic::include_proto!("exchequer.tenants.v1");
+    }
+}
+
+/// The serialized `google.protobuf.FileDescriptorSet` of all of it.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

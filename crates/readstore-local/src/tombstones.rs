@@ -1,0 +1,57 @@
+//! A deleted row stays as its timestamp, so that an older write of it stays
+//! without effect. Compaction removes it when it is old enough that no such write
+//! can be on its way.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use exchequer_readstore::deletion_trailer;
+use fjall::compaction::filter::{
+    CompactionFilter, CompactionFilterResult, Context, Factory, ItemAccessor, Verdict,
+};
+
+/// What is appended to an encoded deleted row: when it was deleted.
+pub(crate) fn trailer() -> [u8; 8] {
+    seconds_now().to_be_bytes()
+}
+
+/// Removes tombstones that are at least this old.
+pub(crate) struct Tombstones {
+    seconds_min: u64,
+}
+
+impl Tombstones {
+    pub(crate) fn new(seconds_min: u64) -> Self {
+        Self { seconds_min }
+    }
+}
+
+impl Factory for Tombstones {
+    fn name(&self) -> &'static str {
+        "tombstones"
+    }
+
+    fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
+        let deleted_before = seconds_now().saturating_sub(self.seconds_min);
+        Box::new(Filter { deleted_before })
+    }
+}
+
+/// For one compaction.
+struct Filter {
+    deleted_before: u64,
+}
+
+impl CompactionFilter for Filter {
+    fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> CompactionFilterResult {
+        let value = item.value()?;
+        let deleted_at = deletion_trailer(&value).and_then(|trailer| trailer.try_into().ok());
+        Ok(match deleted_at.map(u64::from_be_bytes) {
+            Some(deleted_at) if deleted_at <= self.deleted_before => Verdict::Remove,
+            _ => Verdict::Keep,
+        })
+    }
+}
+
+fn seconds_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

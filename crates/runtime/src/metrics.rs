@@ -1,0 +1,27 @@
+//! The metric families: names are `exchequer_<noun>_<unit>[_total]`, labels are
+//! bounded. In the order of [`crate::Metric`].
+
+use crate::metric::MetricKind::{Counter, Gauge, Histogram};
+use crate::{Family, Metric};
+
+pub const FAMILIES: &[Family] = &[
+    Family { name: "exchequer_commands_decided_total", kind: Counter, help: "Commands decided, by outcome.", labels: &["status"] },
+    Family { name: "exchequer_commits_appended_total", kind: Counter, help: "Commits accepted by the fold.", labels: &[] },
+    Family { name: "exchequer_commit_bytes", kind: Histogram, help: "Size of commits.", labels: &[] },
+    Family { name: "exchequer_append_seconds", kind: Histogram, help: "From append to acknowledgement.", labels: &[] },
+    Family { name: "exchequer_records_ignored_total", kind: Counter, help: "Journal records that the fold skipped.", labels: &["partition"] },
+    Family { name: "exchequer_chain_breaks_total", kind: Counter, help: "Journal records that cannot belong to their chain. Page someone.", labels: &["partition"] },
+    Family { name: "exchequer_decider_leading", kind: Gauge, help: "1 while this process decides the partition.", labels: &["partition"] },
+    Family { name: "exchequer_state_bytes", kind: Gauge, help: "State of streams held in memory by the deciders, estimated.", labels: &["partition"] },
+    Family { name: "exchequer_commands_waiting", kind: Gauge, help: "Commands submitted here and not yet answered.", labels: &[] },
+    Family { name: "exchequer_commands_refused_total", kind: Counter, help: "Commands refused before the log, by reason.", labels: &["reason"] },
+    Family { name: "exchequer_view_lag_events", kind: Gauge, help: "Commits a view has still to fold.", labels: &["view"] },
+    Family { name: "exchequer_view_lag_seconds", kind: Gauge, help: "Age of the oldest commit a view has still to fold.", labels: &["view"] },
+    Family { name: "exchequer_view_rows_written_total", kind: Counter, help: "Rows written, by view.", labels: &["view"] },
+    Family { name: "exchequer_cursor_lag_events", kind: Gauge, help: "Commits a consumer's destination has still to pass.", labels: &["consumer", "destination"] },
+    Family { name: "exchequer_dead_letters_total", kind: Counter, help: "Inputs that were dead-lettered, by reason.", labels: &["reason"] },
+    Family { name: "exchequer_streams_parked_total", kind: Counter, help: "Streams parked by a broken invariant or a panic.", labels: &[] },
+    Family { name: "exchequer_tasks_failed_total", kind: Counter, help: "Long-running tasks that ended with an error.", labels: &["task"] },
+];
+
+const _: () = assert!(FAMILIES.len() == Metric::TasksFailed as usize + 1);

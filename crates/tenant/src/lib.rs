@@ -1,0 +1,16 @@
+//! The tenant root: one stream's domains composed. `step` is the whole of
+//! deciding: due timers first, then the command, then what the other domains
+//! follow it with, and the audit entries, all as one pure function.
+
+mod audit;
+mod command;
+mod route;
+mod step;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use audit::{AuditHead, LEAF_BYTES_MAX, Leaf};
+pub use command::{Command, Event, Reply};
+pub use step::{Decided, Decision, Poison, Request, step};
+pub use stream::{Reference, Stream};
