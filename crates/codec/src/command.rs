@@ -1,4 +1,5 @@
-//! Commands by type name.
+//! Commands by type name and version. A stored example of each lies under
+//! `schemas/commands/`.
 
 use bytes::Bytes;
 use exchequer_domain_audit as audit;
@@ -14,7 +15,8 @@ use crate::convert::{
     timestamp,
 };
 
-const WAKE: &str = "kernel.wake.v1";
+/// Type name of a wake, which decides what is due and keeps no identity.
+pub const WAKE: &str = "kernel.wake.v1";
 const LOOKUP: &str = "kernel.lookup.v1";
 const RELEASE: &str = "kernel.release.v1";
 const BOOTSTRAP: &str = "tenants.bootstrap.v1";
@@ -29,6 +31,25 @@ const SCHEDULE_CLOSING: &str = "tenants.schedule-closing.v1";
 const CANCEL_CLOSING: &str = "tenants.cancel-closing.v1";
 const ADOPT_PROVIDER: &str = "tenants.adopt-provider.v1";
 const APPEND: &str = "audit.append.v1";
+
+/// Every command type and version that was ever sent.
+pub const COMMAND_TYPES: &[&str] = &[
+    WAKE,
+    LOOKUP,
+    RELEASE,
+    BOOTSTRAP,
+    CREATE,
+    RENAME,
+    UPDATE_SETTINGS,
+    PROMOTE,
+    SUSPEND,
+    REINSTATE,
+    CLOSE,
+    SCHEDULE_CLOSING,
+    CANCEL_CLOSING,
+    ADOPT_PROVIDER,
+    APPEND,
+];
 
 /// The command's type name and payload. None for what is never sent: a timer's
 /// own command, and creation with its provider resolved.

@@ -9,13 +9,17 @@ mod outcome;
 mod record;
 mod reply;
 mod state;
+#[cfg(test)]
+mod tests;
 
-pub use command::{decode_command, encode_command};
+pub use command::{COMMAND_TYPES, WAKE, decode_command, encode_command};
 pub use convert::{profile_from_proto, profile_to_proto, status_from_proto, status_to_proto};
 pub use envelope::{Opened, Unopened, UnopenedReason, forward, open, seal};
 pub use event::{EVENT_TYPES, decode_event, encode_event};
 pub use outcome::{outcome_status, rejected, status_of, status_word};
-pub use record::{Entry, commit_head, decode_record, encode_claim, encode_commit};
+pub use record::{
+    Entry, commit_head, decode_record, encode_claim, encode_commit, head_from_proto, head_to_proto,
+};
 pub use reply::{encode_reply, tenant_message};
 pub use state::{decode_stream, encode_stream};
 

@@ -4,10 +4,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use exchequer_kernel::RecordHead;
+use exchequer_kernel::fold::CurrentClaim;
+use exchequer_kernel::{Head, RecordHead};
 use exchequer_proto::journal::v1 as pb;
 use exchequer_types::{Hash, Offset, PartitionId, Timestamp};
 use prost::Message;
+
+use crate::DecodeError;
 
 /// An accepted commit.
 #[derive(Clone, Debug)]
@@ -84,6 +87,46 @@ pub fn commit_head(commit: &pb::Commit) -> Option<RecordHead> {
         owner: commit.owner.as_ref().try_into().ok()?,
         seq: commit.seq,
         prev: Hash::from_slice(&commit.prev)?,
+        claim,
+    })
+}
+
+/// A reader's place as a message.
+pub fn head_to_proto(head: &Head) -> pb::ReaderHead {
+    let claim = head.claim.as_ref();
+    let bytes = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
+    pb::ReaderHead {
+        offset: head.offset,
+        seq: head.seq,
+        hash: bytes(&head.hash.0),
+        commit_offset: head.commit_offset,
+        epoch: head.epoch(),
+        owner: claim.map(|claim| bytes(&claim.owner)).unwrap_or_default(),
+        claim: claim.map(|claim| bytes(&claim.hash.0)).unwrap_or_default(),
+        fresh: claim.is_some_and(|claim| claim.fresh),
+        broken: claim.is_some_and(|claim| claim.broken),
+    }
+}
+
+/// A reader's place from its message.
+pub fn head_from_proto(head: &pb::ReaderHead) -> Result<Head, DecodeError> {
+    let malformed = |field| DecodeError::Field { field };
+    let claim = if head.owner.is_empty() {
+        None
+    } else {
+        Some(CurrentClaim {
+            epoch: head.epoch,
+            owner: head.owner.as_ref().try_into().map_err(|_| malformed("owner"))?,
+            hash: Hash::from_slice(&head.claim).ok_or(malformed("claim"))?,
+            fresh: head.fresh,
+            broken: head.broken,
+        })
+    };
+    Ok(Head {
+        offset: head.offset,
+        seq: head.seq,
+        hash: Hash::from_slice(&head.hash).ok_or(malformed("hash"))?,
+        commit_offset: head.commit_offset,
         claim,
     })
 }

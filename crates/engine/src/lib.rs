@@ -1,1 +1,26 @@
-//! To come.
+//! The loops: deciders, the shared tail of the journal, the gateway's side of a
+//! command, projectors, reactors and the clock. Everything outside is a port.
+
+mod clock;
+pub mod decider;
+mod gateway;
+mod platform;
+mod ports;
+mod projector;
+mod reactor;
+mod settings;
+mod tables;
+mod tail;
+mod token;
+mod view;
+
+pub use gateway::{Answer, Gateway, Submission, SubmitError};
+pub use ports::{EngineError, Ports};
+pub use settings::{
+    COMMAND_BYTES_MAX, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, IDENTITY_WINDOW, SKEW_MAX, Settings,
+};
+pub use tail::{InputId, InputKey, PartitionState, Tail, TailItem, TailListener};
+pub use token::{Token, TokenError};
+pub use platform::Platform;
+pub use reactor::{Commanding, CursorState, Cursors, Effect, Forwarder, React};
+pub use view::{Behind, Generation, Progressed, View, ViewHandle, ViewLag, ViewOf, Views};

@@ -39,12 +39,9 @@ pub(crate) struct Folder {
 
 impl Meta {
     fn encode(self) -> String {
-        let id = blake3::Hash::from_bytes(widen(self.id)).to_hex();
-        let text = format!(
-            "format {FORMAT_VERSION}\npartitions {}\nfolder {}\n",
-            self.partitions,
-            &id.as_str()[..32]
-        );
+        let id = u128::from_be_bytes(self.id);
+        let text =
+            format!("format {FORMAT_VERSION}\npartitions {}\nfolder {id:032x}\n", self.partitions);
         let crc = crc32c::crc32c(text.as_bytes());
         format!("{text}crc32c {crc:08x}\n")
     }
@@ -72,8 +69,7 @@ impl Meta {
         }
         let meta = (|| {
             let partitions = words.nth(1)?.parse().ok()?;
-            let id = blake3::Hash::from_hex(words.nth(1)?.repeat(2)).ok()?;
-            let id = id.as_bytes().first_chunk().copied()?;
+            let id = u128::from_str_radix(words.nth(1)?, 16).ok()?.to_be_bytes();
             let meta = Self { partitions, id };
             let known = meta.encode() == text && (1..=PARTITIONS_MAX).contains(&partitions);
             known.then_some(meta)
@@ -81,14 +77,6 @@ impl Meta {
         let what = "this is not what was written when the folder was created";
         meta.map(Some).ok_or_else(|| FileError::damaged(&file, 0, what).into())
     }
-}
-
-/// The id twice: as long as a hash, whose hex form is borrowed.
-fn widen(id: Id) -> [u8; 32] {
-    let mut wide = [0; 32];
-    wide[..16].copy_from_slice(&id);
-    wide[16..].copy_from_slice(&id);
-    wide
 }
 
 impl Folder {

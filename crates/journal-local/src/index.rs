@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::disk::{self, Disk, RealDisk};
+use crate::disk::{Disk, RealDisk};
 use crate::error::FileError;
 use crate::folder::Segment;
 use crate::format::{FORMAT_VERSION, Id, seal, take, unseal};
@@ -69,8 +69,7 @@ impl Index {
         if !known || !rest.len().is_multiple_of(4) {
             return None;
         }
-        let mut numbers =
-            rest.as_chunks::<4>().0.iter().map(|number| u32::from_le_bytes(*number));
+        let mut numbers = rest.as_chunks::<4>().0.iter().map(|number| u32::from_le_bytes(*number));
         let mut starts = vec![0];
         starts.extend(numbers.by_ref().take(partitions));
         let positions: Vec<u32> = numbers.collect();
@@ -131,13 +130,13 @@ impl Sealed {
         let path = segment.path.with_extension("idx");
         let stored = std::fs::read(&path).ok();
         let stored = stored.and_then(|bytes| Index::decode(&bytes, segment));
-        let index = match stored.filter(|index| index.check(segment, ends).is_ok()) {
-            Some(index) => index,
-            None => {
-                let index = Index::rebuild(&file, segment, ends)?;
-                index.store(&RealDisk, &path, segment);
-                index
-            }
+        let stored = stored.filter(|index| index.check(segment, ends).is_ok());
+        let index = if let Some(index) = stored {
+            index
+        } else {
+            let index = Index::rebuild(&file, segment, ends)?;
+            index.store(&RealDisk, &path, segment);
+            index
         };
         Ok(Self { segment: segment.clone(), file, index })
     }

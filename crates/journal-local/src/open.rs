@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::disk::{self, Disk};
 use crate::error::{FileError, OpenError};
-use crate::folder::{Folder, META, Meta, Segment};
+use crate::folder::{Folder, Meta, Segment};
 use crate::format::Header;
 use crate::index::SealedSegments;
 use crate::journal::{LocalJournal, Running};
@@ -54,7 +54,10 @@ pub(crate) fn open(
     remove_unfinished(&journal_dir)?;
     let (folder, created) = match Folder::read(&journal_dir)? {
         Some(folder) => (folder, false),
-        None => (create(&*disk, &journal_dir, options.partitions)?, true),
+        None => {
+            sync_parents(data_dir);
+            (create(&*disk, &journal_dir, options.partitions)?, true)
+        }
     };
     if folder.meta.partitions != options.partitions {
         let (found, asked) = (folder.meta.partitions, options.partitions);
@@ -63,7 +66,7 @@ pub(crate) fn open(
     let mut sealed = folder.segments;
     // `Folder` always has a last segment.
     let Some(last) = sealed.pop() else { return Err(OpenError::Absent { dir: journal_dir }) };
-    let recovered = recover(&*disk, &journal_dir, last)?;
+    let recovered = recover(&*disk, &journal_dir, &last)?;
     let ends = recovered.active.segment.header.bases.clone();
     let partitions: Vec<Partition> = ends
         .iter()
@@ -105,8 +108,14 @@ fn create(disk: &dyn Disk, journal_dir: &Path, partitions: u32) -> Result<Folder
     };
     let first = create_segment(disk, journal_dir, header).map_err(io)?;
     disk::sync_dir(journal_dir).and_then(|()| meta.write(disk, journal_dir)).map_err(io)?;
-    debug_assert!(journal_dir.join(META).is_file());
     Ok(Folder { meta, segments: vec![first.segment] })
+}
+
+/// Makes the names of a new data folder and of new folders above it durable, as far up
+/// as this process may.
+fn sync_parents(data_dir: &Path) {
+    let Ok(data_dir) = data_dir.canonicalize() else { return };
+    let _all_done = data_dir.ancestors().all(|dir| disk::sync_dir(dir).is_ok());
 }
 
 fn remove_unfinished(journal_dir: &Path) -> Result<(), FileError> {
@@ -130,7 +139,7 @@ struct Recovered {
     torn: Option<Torn>,
 }
 
-fn recover(disk: &dyn Disk, journal_dir: &Path, last: Segment) -> Result<Recovered, OpenError> {
+fn recover(disk: &dyn Disk, journal_dir: &Path, last: &Segment) -> Result<Recovered, OpenError> {
     let path = &last.path;
     let file = OpenOptions::new()
         .read(true)
@@ -160,7 +169,8 @@ fn recover(disk: &dyn Disk, journal_dir: &Path, last: Segment) -> Result<Recover
                     break;
                 }
                 Verdict::Damaged { marked_at } => {
-                    let what = format!("{what}, and the mark at byte {marked_at} says it was synced");
+                    let what =
+                        format!("{what}, and the mark at byte {marked_at} says it was synced");
                     return Err(FileError::damaged(path, at, what).into());
                 }
             },
@@ -185,7 +195,8 @@ fn cut(
     let file = active.segment.path.clone();
     let number = active.segment.header.number;
     let name = |n: u32| journal_dir.join(format!("torn-{number:020}-{at}-{n}.bin"));
-    let kept_as = (0..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(u32::MAX));
+    let kept_as =
+        (0..u32::MAX).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(u32::MAX));
     read_from(&active.file, at)
         .and_then(|tail| disk::write_whole(disk, &kept_as, &tail))
         .and_then(|_| disk::sync_dir(journal_dir))
@@ -202,7 +213,5 @@ fn rewrite(disk: &dyn Disk, active: &ActiveFile, from: u64, to: u64) -> Result<(
     let io = |source| FileError::io("sync the end of", &active.segment.path, source);
     let mut tail = read_from(&active.file, from).map_err(io)?;
     tail.truncate((to - from) as usize);
-    disk.write_all_at(&active.file, &tail, from)
-        .and_then(|()| disk.sync(&active.file))
-        .map_err(io)
+    disk.write_all_at(&active.file, &tail, from).and_then(|()| disk.sync(&active.file)).map_err(io)
 }

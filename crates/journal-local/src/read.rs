@@ -147,16 +147,14 @@ impl Run {
         gathered: &mut Gathered,
     ) -> Result<(usize, bool), FileError> {
         let first = positions[0];
-        let useful = positions.len() as u64 * GAP_BYTES_MAX / 4 >= window.len() as u64;
         for (done, position) in positions.iter().enumerate() {
             let at = u64::from(*position);
             let skip = (position - first) as usize;
             let body = match parse(window.get(skip..).unwrap_or_default(), &self.header, at) {
                 Parsed::Record { partition, bytes } if partition == self.partition => {
                     let body = skip + FRAME_EXTRA_BYTES..skip + bytes;
-                    // A slice keeps the whole window in memory: only where most is wanted.
-                    let copied = !useful || body.len() * 4 < window.len() / positions.len();
-                    if copied {
+                    // A slice keeps the whole window in memory: only where it is a good part.
+                    if body.len() * 4 < window.len() {
                         Bytes::copy_from_slice(&window[body])
                     } else {
                         window.slice(body)

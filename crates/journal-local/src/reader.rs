@@ -112,11 +112,6 @@ impl Records {
         self.torn
     }
 
-    /// Place in the segment being walked of the next frame.
-    pub(crate) fn at(&self) -> Option<u64> {
-        self.scan.as_ref().map(Scan::at)
-    }
-
     fn advance(&mut self) -> Result<Option<PhysicalRecord>, FileError> {
         loop {
             let Some(scan) = &mut self.scan else {

@@ -34,10 +34,19 @@ pub(crate) struct Scan {
 #[derive(Debug)]
 pub(crate) enum Found {
     /// Its bytes are got with [`Scan::bytes`], until the next step.
-    Record { partition: u16, at: u64, body: Range<usize> },
-    Mark { synced: u64 },
+    Record {
+        partition: u16,
+        at: u64,
+        body: Range<usize>,
+    },
+    Mark {
+        synced: u64,
+    },
     /// No frame: the walk does not get past it.
-    Bad { at: u64, what: &'static str },
+    Bad {
+        at: u64,
+        what: &'static str,
+    },
     End,
 }
 

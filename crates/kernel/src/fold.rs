@@ -46,6 +46,8 @@ pub struct Head {
     pub seq: u64,
     /// Of the last accepted commit's bytes.
     pub hash: Hash,
+    /// Where the last accepted commit stands; 0 before the first.
+    pub commit_offset: Offset,
     pub claim: Option<CurrentClaim>,
 }
 
@@ -117,6 +119,7 @@ impl core::fmt::Display for Verdict {
 /// and moves `head` past it.
 pub fn fold(head: &mut Head, record: &RecordHead, hash: &Hash) -> Verdict {
     let verdict = judge(head, record, hash);
+    let offset = head.offset;
     head.offset += 1;
     match (verdict, record) {
         (Verdict::Accepted, RecordHead::Claim { epoch, owner }) => {
@@ -131,6 +134,7 @@ pub fn fold(head: &mut Head, record: &RecordHead, hash: &Hash) -> Verdict {
         (Verdict::Accepted, RecordHead::Commit { seq, .. }) => {
             head.seq = *seq;
             head.hash = *hash;
+            head.commit_offset = offset;
             if let Some(claim) = &mut head.claim {
                 claim.fresh = false;
             }

@@ -7,7 +7,7 @@ mod tombstones;
 mod writer;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -76,7 +76,7 @@ impl LocalReadStore {
         Ok(Self { shared, jobs: Some(jobs), writer: Some(writer) })
     }
 
-    pub fn folder(&self) -> &PathBuf {
+    pub fn folder(&self) -> &Path {
         &self.shared.folder
     }
 

@@ -55,3 +55,45 @@ impl CompactionFilter for Filter {
 fn seconds_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use exchequer_readstore::conformance::example::{TABLE, delete, key, put};
+    use exchequer_readstore::{Batch, ReadStore as _};
+
+    use crate::{LocalReadStore, Settings};
+
+    async fn write(store: &LocalReadStore, row: exchequer_readstore::Write) {
+        store.write(Batch { rows: vec![row], last: Vec::new() }).await.unwrap();
+    }
+
+    /// Number of stored keys, and whether a put older than the delete stands, after
+    /// a delete and a compaction of everything.
+    async fn after_compaction(tombstone_seconds_min: u64) -> (usize, bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { tombstone_seconds_min, ..Settings::default() };
+        let store = LocalReadStore::open(folder.path(), &settings).unwrap();
+        for title in ["a", "b"] {
+            write(&store, put("t", 1, title, 5)).await;
+            store.shared.database().unwrap().rows.rotate_memtable_and_wait().unwrap();
+        }
+        write(&store, delete("t", 1, 6)).await;
+        let rows = store.shared.database().unwrap().rows;
+        rows.rotate_memtable_and_wait().unwrap();
+        rows.major_compact().unwrap();
+        let stored = rows.iter().count();
+        write(&store, put("t", 1, "old", 5)).await;
+        (stored, store.get(TABLE, 0, key("t", 1)).await.unwrap().is_some())
+    }
+
+    // REQ: KER-06
+    #[tokio::test]
+    async fn a_young_tombstone_stays() {
+        assert_eq!(after_compaction(3_600).await, (1, false));
+    }
+
+    #[tokio::test]
+    async fn an_old_tombstone_takes_no_space() {
+        assert_eq!(after_compaction(0).await, (0, true));
+    }
+}

@@ -6,7 +6,7 @@ use exchequer_readstore::{Batch, Fault, Table, decode_timestamp, encode_key, enc
 use fjall::{OwnedWriteBatch, PersistMode, Readable as _, Slice};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::database::{Open, Shared, corrupt, failed, head_of};
+use crate::database::{Open, Shared, corrupt, failed};
 use crate::tombstones::trailer;
 
 /// Rows removed in one step, between which other writes run.
@@ -100,7 +100,7 @@ fn attempt<T>(
         tracing::info!(folder = %shared.folder.display(), "views opened again");
     }
     let result = shared.database().and_then(|open| job(&open));
-    *broken = result.is_err();
+    *broken = result.as_ref().is_err_and(|fault| fault.retryable);
     result
 }
 

@@ -12,8 +12,8 @@ pub use key::{
     DecodeError, decode_key, decode_timestamp, decode_values, deletion_trailer, encode_key,
     encode_prefix, encode_range, encode_values, successor,
 };
-pub use rows::RowSet;
 pub use memory::{MemoryStore, Step, StepHook};
+pub use rows::{RowSet, load_missing};
 pub use table::{Column, KEY_BYTES_MAX, Key, Kind, Row, Scan, Table, Value, Write};
 
 use futures::future::BoxFuture;

@@ -1,1 +1,9 @@
-//! To come.
+//! Whether the protos still keep what was agreed. A proto set is written down as
+//! a flat list of statements, one per number, name and method, and compared with
+//! the locked list: nothing may go or change, except what is reserved in its place.
+
+mod compare;
+mod statements;
+
+pub use compare::{Comparison, compare};
+pub use statements::{Statements, statements};

@@ -1,0 +1,70 @@
+//! What the vectors are made of.
+
+pub mod journals;
+pub mod leaves;
+
+use std::fmt::Write as _;
+
+use exchequer_codec::encode_command;
+use exchequer_domain_tenants as tenants;
+use exchequer_proto::journal::v1 as pb;
+use exchequer_tenant::Command;
+use exchequer_types::{PLATFORM, TenantId};
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// 2026-11-21T08:30:00Z
+pub const MORNING: i64 = 1_795_249_800_000_000;
+
+/// An envelope that is not sealed yet.
+pub fn envelope(stream: &str, id: &str, command: &Command) -> pb::Envelope {
+    let (kind, payload) = encode_command(command).unwrap();
+    pb::Envelope {
+        stream: stream.to_owned(),
+        issuer: "api".to_owned(),
+        id: id.to_owned(),
+        r#type: kind.to_owned(),
+        payload,
+        actor: "u-7".to_owned(),
+        claimed_at: MORNING,
+        ..pb::Envelope::default()
+    }
+}
+
+/// The creation of `acme`.
+pub fn create() -> Command {
+    let settings = [("locale", "de-AT"), ("support.email", "help@acme.example")];
+    Command::Create {
+        parent: TenantId::parse(PLATFORM).unwrap(),
+        name: "Acme & Söhne".to_owned(),
+        settings: settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+    }
+}
+
+/// A renaming.
+pub fn rename(name: &str) -> Command {
+    Command::Tenants(tenants::Command::Rename(tenants::Rename { name: name.to_owned() }))
+}
+
+/// One envelope with as little, one with as much as there can be.
+pub fn envelopes() -> [pb::Envelope; 3] {
+    let wake = pb::Envelope {
+        issuer: "clock".to_owned(),
+        actor: "clock".to_owned(),
+        claimed_at: 0,
+        ..envelope("acme", "w-1", &Command::Wake)
+    };
+    let full = pb::Envelope {
+        expected_version: Some(4),
+        not_after: Some(MORNING + 60_000_000),
+        validate_only: true,
+        ..envelope("acme", "c-2", &rename("Acme 2"))
+    };
+    [wake, envelope("acme", "c-1", &create()), full]
+}

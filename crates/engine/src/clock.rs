@@ -1,0 +1,139 @@
+//! The clock: wakes streams whose timers are due, on the internal lane. It reads
+//! the view of timers and forgets nothing by itself, so waking twice, early or
+//! late is harmless.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use exchequer_kernel::Status;
+use exchequer_projection_timers as timers;
+use exchequer_runtime::TaskError;
+use exchequer_tenant::Command;
+use exchequer_types::{ActorId, CommandId, Issuer, PartitionId, StreamId, Timestamp};
+use futures::future::{join_all, select};
+use tracing::warn;
+
+use crate::gateway::{Gateway, Submission};
+use crate::view::ViewHandle;
+use crate::{EngineError, Ports};
+
+const CLOCK: &str = "clock";
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A stream that could not be woken is tried again after this long.
+const RETRY: Duration = Duration::from_secs(5);
+/// Timers read at once from each partition.
+const TIMERS_MAX: usize = 256;
+/// Streams woken at once.
+const STREAMS_MAX: usize = 1_024;
+/// Without any timer, the view is asked again after this long.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// Wakes due streams until the process ends. `view` is the view of timers.
+pub(crate) async fn run(ports: Ports, gateway: Gateway, view: Arc<ViewHandle>) -> Result<(), TaskError> {
+    let mut clock = Clock { ports, gateway, view, not_before: BTreeMap::new() };
+    loop {
+        if let Err(error) = clock.tick().await {
+            if !error.is_retryable() {
+                return Err(TaskError(format!("clock: {error}")));
+            }
+            warn!(%error, "clock pauses");
+            clock.ports.runtime.sleep(RETRY).await;
+        }
+    }
+}
+
+struct Clock {
+    ports: Ports,
+    gateway: Gateway,
+    view: Arc<ViewHandle>,
+    /// Streams that could not be woken.
+    not_before: BTreeMap<StreamId, Timestamp>,
+}
+
+impl Clock {
+    /// Wakes what is due, then waits for the next timer or a change of the view.
+    async fn tick(&mut self) -> Result<(), EngineError> {
+        let generation = self.view.active();
+        let progress = generation.progress();
+        let now = self.ports.runtime.now();
+        self.not_before.retain(|_, at| *at > now);
+        let (due, mut next) = self.due(generation.number, now).await?;
+        if !due.is_empty() {
+            self.wake(due).await;
+        }
+        if let Some(retry) = self.not_before.values().min() {
+            next = next.min(*retry);
+        }
+        let changed = core::pin::pin!(self.view.progressed(&progress));
+        select(changed, self.ports.runtime.sleep_until(next)).await;
+        Ok(())
+    }
+
+    /// Streams due at `now`, and when the next one is.
+    async fn due(&self, generation: u64, now: Timestamp) -> Result<(BTreeSet<StreamId>, Timestamp), EngineError> {
+        let mut streams = BTreeSet::new();
+        let mut next = now.saturating_add(IDLE);
+        let store = self.ports.store.as_ref();
+        for partition in (0..self.gateway.tail().partitions()).map(PartitionId) {
+            let mut after = None;
+            'partition: while streams.len() < STREAMS_MAX {
+                let page = timers::due(store, generation, partition, Timestamp::MAX, after.as_ref(), TIMERS_MAX);
+                let page = page.await?;
+                for timer in &page {
+                    if timer.due > now {
+                        next = next.min(timer.due);
+                        break 'partition;
+                    }
+                    if let Ok(stream) = StreamId::parse(&timer.stream)
+                        && !self.not_before.contains_key(&stream)
+                    {
+                        streams.insert(stream);
+                    }
+                }
+                match page.into_iter().last() {
+                    Some(last) => after = Some(last),
+                    None => break,
+                }
+            }
+        }
+        Ok((streams, next))
+    }
+
+    async fn wake(&mut self, streams: BTreeSet<StreamId>) {
+        let mut wakes = Vec::new();
+        for stream in streams {
+            let nonce = u128::from_le_bytes(self.ports.runtime.nonce());
+            wakes.push(self.wake_one(stream, format!("wake-{nonce:032x}")));
+        }
+        let failed = join_all(wakes).await;
+        let retry = self.ports.runtime.now().saturating_add(RETRY);
+        self.not_before.extend(failed.into_iter().flatten().map(|stream| (stream, retry)));
+    }
+
+    /// Wakes one stream and waits until the view has seen it. The stream, if it failed.
+    async fn wake_one(&self, stream: StreamId, id: String) -> Option<StreamId> {
+        let parsed = (Issuer::parse(CLOCK), CommandId::parse(id), ActorId::parse(CLOCK));
+        let (Ok(issuer), Ok(id), Ok(actor)) = parsed else { return Some(stream) };
+        let submission = Submission {
+            stream: stream.clone(),
+            issuer,
+            id,
+            actor,
+            command: Command::Wake,
+            expected_version: None,
+            not_after: None,
+            validate_only: false,
+        };
+        let answer = match self.gateway.submit(submission, PATIENCE).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                warn!(%stream, %error, "not woken");
+                return Some(stream);
+            }
+        };
+        let seen = self.view.at_least(&self.ports, &answer.token(), PATIENCE).await;
+        let woken = answer.status() == Some(Status::Accepted) && seen.is_ok();
+        (!woken).then_some(stream)
+    }
+}

@@ -1,0 +1,66 @@
+//! A Bloom filter over identities, which are hashes already: k probes by double
+//! hashing from their own bytes (Kirsch and Mitzenmacher, 2006).
+
+use exchequer_types::Identity;
+
+/// About 0.8 % of the identities that are not in it pass all the same.
+const BITS_PER_ENTRY: usize = 10;
+const PROBES: u64 = 7;
+
+/// A filter of one block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Filter {
+    bits: Vec<u8>,
+}
+
+impl Filter {
+    pub(crate) fn of<'a>(identities: impl ExactSizeIterator<Item = &'a Identity>) -> Self {
+        let bytes = (identities.len() * BITS_PER_ENTRY).div_ceil(8).max(8);
+        let mut it = Self { bits: vec![0; bytes] };
+        for identity in identities {
+            for bit in it.probes(identity) {
+                it.bits[bit / 8] |= 1 << (bit % 8);
+            }
+        }
+        it
+    }
+
+    pub(crate) fn from_bytes(bits: Vec<u8>) -> Option<Self> {
+        (!bits.is_empty()).then_some(Self { bits })
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bits
+    }
+
+    /// False only for what is not in it.
+    pub(crate) fn may_contain(&self, identity: &Identity) -> bool {
+        self.probes(identity).all(|bit| self.bits[bit / 8] & (1 << (bit % 8)) != 0)
+    }
+
+    fn probes(&self, identity: &Identity) -> impl Iterator<Item = usize> + use<> {
+        let half = |from: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&identity.0[from..from + 8]);
+            u64::from_le_bytes(bytes)
+        };
+        let (first, second) = (half(0), half(8) | 1);
+        let bits = self.bits.len() as u64 * 8;
+        (0..PROBES).map(move |n| (first.wrapping_add(n.wrapping_mul(second)) % bits) as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_all_and_little_else() {
+        let identity = |n: u32| Identity::of("t", "api", &n.to_string());
+        let held: Vec<_> = (0..10_000).map(identity).collect();
+        let filter = Filter::of(held.iter());
+        assert!(held.iter().all(|it| filter.may_contain(it)));
+        let wrong = (10_000..20_000).filter(|n| filter.may_contain(&identity(*n))).count();
+        assert!(wrong < 200, "{wrong} of 10000");
+    }
+}

@@ -1,0 +1,383 @@
+//! The gateway's side of a command: sealed, capped, submitted, and answered from
+//! this process's own fold of the journal, never from an acknowledgement.
+
+use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use exchequer_codec::{encode_command, seal, status_of};
+use exchequer_journal::{Fault, FaultKind, Lane};
+use exchequer_kernel::Status;
+use exchequer_proto::journal::v1 as pb;
+use exchequer_runtime::Metric;
+use exchequer_tenant::Command;
+use exchequer_types::{
+    ActorId, CommandId, Identity, Issuer, PartitionId, Place, StreamId, Timestamp, partition_of,
+};
+use futures::future::{Either, select};
+use prost::Message;
+use tokio::sync::oneshot;
+
+use crate::settings::COMMAND_BYTES_MAX;
+use crate::tail::{InputKey, Tail, TailItem, TailListener};
+use crate::{Ports, Token};
+
+const SHARDS: usize = 64;
+
+/// A command with everything its envelope says.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    pub stream: StreamId,
+    pub issuer: Issuer,
+    pub id: CommandId,
+    pub actor: ActorId,
+    pub command: Command,
+    pub expected_version: Option<u64>,
+    pub not_after: Option<Timestamp>,
+    pub validate_only: bool,
+}
+
+/// What the journal says of a command.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub outcome: pb::Outcome,
+    pub partition: PartitionId,
+    /// Of the outcome: the first one, when the command was a repetition.
+    pub place: Place,
+}
+
+impl Answer {
+    pub fn status(&self) -> Option<Status> {
+        status_of(&self.outcome)
+    }
+
+    /// For a query that must see what the command did.
+    pub fn token(&self) -> Token {
+        Token::behind(self.partition, self.place.offset)
+    }
+}
+
+/// Why a command has no answer. Whether it will be decided is unknown, unless
+/// said otherwise: ask again under the same id.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// Not submitted.
+    #[error("the tenant has {commands_max} undecided commands: retry later")]
+    TenantOverloaded { commands_max: usize },
+    /// Not submitted.
+    #[error("too many undecided commands: retry later")]
+    Overloaded,
+    /// Not submitted.
+    #[error("a command has at most {bytes_max} bytes, this one {bytes}")]
+    TooLarge { bytes: usize, bytes_max: usize },
+    /// Not submitted: no disk space.
+    #[error("no space left to write commands: retry when there is")]
+    Full,
+    #[error("no outcome within the deadline: ask again with the same command id")]
+    Deadline,
+    #[error("the partition cannot decide at the moment: {0}")]
+    Unavailable(String),
+}
+
+type Decided = Result<(pb::Outcome, PartitionId, Place), Fault>;
+
+/// Submits commands and waits for their outcomes. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    ports: Ports,
+    tail: Arc<Tail>,
+    waiting: Arc<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    shards: Vec<Mutex<HashMap<InputKey, Slot>>>,
+    /// Undecided commands by stream, sharded by it.
+    by_stream: Vec<Mutex<HashMap<StreamId, usize>>>,
+    total: std::sync::atomic::AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    stream: StreamId,
+    partition: PartitionId,
+    /// Outcomes still to come for this key.
+    submissions: usize,
+    callers: Vec<oneshot::Sender<Decided>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Gateway {
+    /// A gateway that answers from `tail`.
+    pub fn new(ports: Ports, tail: Arc<Tail>) -> Self {
+        let waiting = Arc::new(Waiting {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            by_stream: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            total: std::sync::atomic::AtomicUsize::new(0),
+        });
+        tail.listen(Arc::<Waiting>::clone(&waiting));
+        Self { ports, tail, waiting }
+    }
+
+    /// Submits a command and waits at most `patience` for its outcome.
+    pub async fn submit(&self, submission: Submission, patience: Duration) -> Result<Answer, SubmitError> {
+        let partition = match &submission.stream {
+            StreamId::Partition(own) => *own,
+            stream @ StreamId::Tenant(_) => {
+                partition_of(stream.to_string().as_bytes(), self.tail.partitions())
+            }
+        };
+        let lane = if submission.issuer.as_str() == "api" { Lane::Commands } else { Lane::Internal };
+        let stream = submission.stream.clone();
+        let (envelope, identity) = self.envelope(submission);
+        let sealed = seal(&self.ports.key, envelope);
+        self.submit_sealed(lane, partition, stream, identity, sealed, patience).await
+    }
+
+    fn envelope(&self, submission: Submission) -> (pb::Envelope, Identity) {
+        let stream = submission.stream.to_string();
+        let issuer = submission.issuer.into_string();
+        let identity = Identity::of(&stream, &issuer, submission.id.as_str());
+        // What is never sent has no type: it would be dead-lettered, not lost.
+        let (kind, payload) = encode_command(&submission.command).unwrap_or_default();
+        let envelope = pb::Envelope {
+            stream,
+            issuer,
+            id: submission.id.into_string(),
+            r#type: kind.to_owned(),
+            payload,
+            actor: submission.actor.into_string(),
+            claimed_at: self.ports.runtime.now().micros(),
+            expected_version: submission.expected_version,
+            not_after: submission.not_after.map(Timestamp::micros),
+            body_digest: Bytes::new(),
+            validate_only: submission.validate_only,
+            partition: match submission.stream {
+                StreamId::Partition(partition) => Some(partition.0),
+                StreamId::Tenant(_) => None,
+            },
+        };
+        (envelope, identity)
+    }
+
+    /// Submits a sealed command, such as one that is sent on, to `partition`.
+    pub async fn submit_sealed(
+        &self,
+        lane: Lane,
+        partition: PartitionId,
+        stream: StreamId,
+        identity: Identity,
+        sealed: Bytes,
+        patience: Duration,
+    ) -> Result<Answer, SubmitError> {
+        let bytes = sealed.len();
+        if bytes > COMMAND_BYTES_MAX {
+            return Err(SubmitError::TooLarge { bytes, bytes_max: COMMAND_BYTES_MAX });
+        }
+        if let Some(fault) = self.tail.state(partition).fault {
+            return Err(refused(fault));
+        }
+        let key = InputKey { identity, body_digest: body_digest(&sealed) };
+        let decided = self.enter(key, stream, partition, lane)?;
+        if let Err(fault) = self.ports.inputs.submit(lane, partition, sealed).await {
+            // Only what certainly did not land is given up.
+            if matches!(fault.kind, FaultKind::Overloaded | FaultKind::Full | FaultKind::TooLarge) {
+                self.waiting.withdraw(&key);
+                return Err(refused(fault));
+            }
+        }
+        let deadline = self.ports.runtime.sleep(patience);
+        let (outcome, partition, place) = match select(decided, deadline).await {
+            Either::Left((Ok(decided), _)) => decided.map_err(refused)?,
+            Either::Left((Err(_), _)) => return Err(SubmitError::Unavailable("shutting down".to_owned())),
+            Either::Right(_) => return Err(SubmitError::Deadline),
+        };
+        self.first_answer(outcome, partition, place).await
+    }
+
+    fn enter(
+        &self,
+        key: InputKey,
+        stream: StreamId,
+        partition: PartitionId,
+        lane: Lane,
+    ) -> Result<oneshot::Receiver<Decided>, SubmitError> {
+        let settings = &self.ports.settings;
+        if lane == Lane::Commands {
+            use std::sync::atomic::Ordering::Relaxed;
+            if self.waiting.total.load(Relaxed) >= settings.commands_max {
+                Metric::CommandsRefused.counter(&["overloaded"]).increment(1);
+                return Err(SubmitError::Overloaded);
+            }
+            let mut counts = lock(self.waiting.counts(&stream));
+            let count = counts.entry(stream.clone()).or_insert(0);
+            if *count >= settings.tenant_commands_max {
+                Metric::CommandsRefused.counter(&["tenant_overloaded"]).increment(1);
+                let commands_max = settings.tenant_commands_max;
+                return Err(SubmitError::TenantOverloaded { commands_max });
+            }
+            *count += 1;
+        } else {
+            *lock(self.waiting.counts(&stream)).entry(stream.clone()).or_insert(0) += 1;
+        }
+        let (caller, decided) = oneshot::channel();
+        let mut shard = lock(self.waiting.shard(&key));
+        let slot = shard.entry(key).or_insert_with(|| Slot {
+            stream,
+            partition,
+            submissions: 0,
+            callers: Vec::new(),
+        });
+        slot.submissions += 1;
+        slot.callers.push(caller);
+        self.waiting.total.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(decided)
+    }
+
+    /// A repetition is answered with the first outcome, read from the journal.
+    async fn first_answer(
+        &self,
+        outcome: pb::Outcome,
+        partition: PartitionId,
+        place: Place,
+    ) -> Result<Answer, SubmitError> {
+        let Some(first) = outcome.first.filter(|_| status_of(&outcome) == Some(Status::Repeated)) else {
+            return Ok(Answer { outcome, partition, place });
+        };
+        let place = Place { offset: first.offset, index: first.index };
+        let read = self.ports.journal.read(partition, place.offset, 1).await;
+        let records = read.map_err(|fault| SubmitError::Unavailable(fault.message))?;
+        let found = records.first().and_then(|record| {
+            let record = pb::Record::decode(record.bytes.clone()).ok()?;
+            match record.body? {
+                pb::record::Body::Commit(mut commit) if (place.index as usize) < commit.outcomes.len() => {
+                    Some(commit.outcomes.swap_remove(place.index as usize))
+                }
+                _ => None,
+            }
+        });
+        match found {
+            Some(outcome) => Ok(Answer { outcome, partition, place }),
+            None => Err(SubmitError::Unavailable(format!(
+                "partition {partition} names an outcome at {}.{} that is not there",
+                place.offset, place.index
+            ))),
+        }
+    }
+
+    /// What answers come from.
+    pub fn tail(&self) -> &Arc<Tail> {
+        &self.tail
+    }
+
+    /// Undecided commands submitted here.
+    pub fn waiting(&self) -> usize {
+        self.waiting.total.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// One accepted commit, read again. None when there is none at `offset`.
+    pub async fn commit_at(&self, partition: PartitionId, offset: u64) -> Result<Option<pb::Commit>, Fault> {
+        if offset >= self.tail.state(partition).head.offset {
+            return Ok(None);
+        }
+        let records = self.ports.journal.read(partition, offset, 1).await?;
+        let Some(record) = records.first() else { return Ok(None) };
+        let (_, _, commit) = exchequer_codec::decode_record(partition, &record.bytes);
+        Ok(commit)
+    }
+}
+
+impl Waiting {
+    fn shard(&self, key: &InputKey) -> &Mutex<HashMap<InputKey, Slot>> {
+        &self.shards[usize::from(key.identity.0[0]) % SHARDS]
+    }
+
+    fn counts(&self, stream: &StreamId) -> &Mutex<HashMap<StreamId, usize>> {
+        let sum = match stream {
+            StreamId::Tenant(id) => {
+                id.as_str().bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31) + usize::from(byte))
+            }
+            StreamId::Partition(id) => id.index(),
+        };
+        &self.by_stream[sum % SHARDS]
+    }
+
+    /// One submission of `key` is over: its slot, if it was known here.
+    fn leave(&self, key: &InputKey) -> Option<Vec<oneshot::Sender<Decided>>> {
+        let mut shard = lock(self.shard(key));
+        let slot = shard.get_mut(key)?;
+        slot.submissions -= 1;
+        let callers = core::mem::take(&mut slot.callers);
+        let stream = slot.stream.clone();
+        if slot.submissions == 0 {
+            shard.remove(key);
+        }
+        drop(shard);
+        self.total.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        let mut counts = lock(self.counts(&stream));
+        if let Some(count) = counts.get_mut(&stream) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&stream);
+            }
+        }
+        Some(callers)
+    }
+
+    /// The last submission of `key` did not land: its caller is told otherwise.
+    fn withdraw(&self, key: &InputKey) {
+        let Some(mut callers) = self.leave(key) else { return };
+        callers.pop();
+        if let Some(slot) = lock(self.shard(key)).get_mut(key) {
+            slot.callers.append(&mut callers);
+        }
+    }
+}
+
+impl TailListener for Waiting {
+    fn accepted(&self, item: &TailItem) {
+        let commit = &item.entry.commit;
+        for (index, (id, outcome)) in item.keys.iter().zip(&commit.outcomes).enumerate() {
+            let Some(id) = id else { continue };
+            // It is sent on, and answered elsewhere under the same id.
+            if outcome.status == i32::from(pb::OutcomeStatus::Misrouted) {
+                continue;
+            }
+            let Some(callers) = self.leave(&id.key) else { continue };
+            let place = Place { offset: item.entry.offset, index: index as u32 };
+            for caller in callers {
+                // A caller may have gone.
+                let _ = caller.send(Ok((outcome.clone(), item.entry.partition, place)));
+            }
+        }
+    }
+
+    fn unavailable(&self, partition: PartitionId, fault: &Fault) {
+        for shard in &self.shards {
+            for slot in lock(shard).values_mut().filter(|slot| slot.partition == partition) {
+                for caller in slot.callers.drain(..) {
+                    let _ = caller.send(Err(fault.clone()));
+                }
+            }
+        }
+    }
+}
+
+fn refused(fault: Fault) -> SubmitError {
+    match fault.kind {
+        FaultKind::Overloaded => SubmitError::Overloaded,
+        FaultKind::Full => SubmitError::Full,
+        _ => SubmitError::Unavailable(fault.message),
+    }
+}
+
+/// The digest that `seal` put into the envelope.
+fn body_digest(sealed: &Bytes) -> [u8; 8] {
+    let envelope = pb::SealedCommand::decode(sealed.clone())
+        .and_then(|sealed| pb::Envelope::decode(sealed.envelope));
+    envelope.ok().and_then(|it| it.body_digest.as_ref().try_into().ok()).unwrap_or_default()
+}

@@ -1,0 +1,115 @@
+//! Everything in one process: a decider for each partition, the views, the
+//! processes and the clock, around one shared tail.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use exchequer_domain_tenants as tenants;
+use exchequer_runtime::{OnEnd, TaskError, TaskKind};
+use exchequer_tenant::Command;
+use exchequer_types::{ActorId, CommandId, Issuer, PartitionId, StreamId, TenantId};
+use exchequer_kernel::Status;
+
+use crate::gateway::{Gateway, Submission};
+use crate::reactor::{Cursors, React};
+use crate::view::{View, ViewHandle, Views};
+use crate::{EngineError, Ports, Tail, clock, decider, projector, reactor};
+
+/// The view that the clock reads.
+const TIMERS: &str = "timers";
+const BOOTSTRAP_PATIENCE: Duration = Duration::from_secs(5);
+
+const DECIDER: TaskKind = TaskKind { name: "decider", on_end: OnEnd::ShutDown };
+const REACTOR: TaskKind = TaskKind { name: "reactor", on_end: OnEnd::ShutDown };
+const CLOCK: TaskKind = TaskKind { name: "clock", on_end: OnEnd::ShutDown };
+const BOOTSTRAP: TaskKind = TaskKind { name: "bootstrap", on_end: OnEnd::Fine };
+
+/// A running platform. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Platform {
+    pub ports: Ports,
+    pub tail: Arc<Tail>,
+    pub gateway: Gateway,
+    pub views: Views,
+    /// By consumer.
+    pub cursors: Arc<BTreeMap<&'static str, Arc<Cursors>>>,
+}
+
+impl Platform {
+    /// Starts every role in this process.
+    pub async fn start(
+        ports: Ports,
+        views: Vec<Arc<dyn View>>,
+        consumers: Vec<Arc<dyn React>>,
+    ) -> Result<Self, EngineError> {
+        let tail = Arc::new(Tail::new(ports.clone()));
+        let gateway = Gateway::new(ports.clone(), Arc::clone(&tail));
+        for partition in (0..tail.partitions()).map(PartitionId) {
+            let run = decider::run(ports.clone(), Arc::clone(&tail), partition);
+            ports.runtime.spawn(DECIDER, Box::pin(run));
+        }
+        let mut handles = Vec::new();
+        for view in views {
+            handles.push(projector::start(&ports, &tail, view).await?);
+        }
+        let views = Views::new(handles);
+        let mut cursors = BTreeMap::new();
+        for react in consumers {
+            let states = Arc::new(Cursors::default());
+            cursors.insert(react.name(), Arc::clone(&states));
+            let run = reactor::run(ports.clone(), gateway.clone(), react, states);
+            ports.runtime.spawn(REACTOR, Box::pin(run));
+        }
+        if let Some(timers) = views.get(TIMERS) {
+            let run = clock::run(ports.clone(), gateway.clone(), Arc::clone(timers));
+            ports.runtime.spawn(CLOCK, Box::pin(run));
+        }
+        let platform = Self { ports, tail, gateway, views, cursors: Arc::new(cursors) };
+        platform.ports.runtime.spawn(BOOTSTRAP, Box::pin(platform.clone().bootstrap()));
+        Ok(platform)
+    }
+
+    /// Sees to it that the root tenant exists.
+    async fn bootstrap(self) -> Result<(), TaskError> {
+        let invalid = |error: exchequer_types::IdError| TaskError(error.to_string());
+        loop {
+            let submission = Submission {
+                stream: StreamId::Tenant(TenantId::platform()),
+                issuer: Issuer::parse("bootstrap").map_err(invalid)?,
+                id: CommandId::parse("bootstrap").map_err(invalid)?,
+                actor: ActorId::parse("bootstrap").map_err(invalid)?,
+                command: Command::Tenants(tenants::Command::Bootstrap(tenants::Bootstrap {
+                    name: "Platform".to_owned(),
+                })),
+                expected_version: None,
+                not_after: None,
+                validate_only: false,
+            };
+            let answer = self.gateway.submit(submission, BOOTSTRAP_PATIENCE).await;
+            match answer.map(|answer| answer.status()) {
+                Ok(Some(Status::Accepted | Status::Rejected)) => return Ok(()),
+                _ => self.ports.runtime.sleep(Duration::from_millis(200)).await,
+            }
+        }
+    }
+
+    /// Builds `view` anew beside the old one; gives the generation, or None when
+    /// there is no such view.
+    pub async fn rebuild(&self, view: &str) -> Result<Option<u64>, EngineError> {
+        match self.views.get(view) {
+            Some(handle) => projector::rebuild(&self.ports, &self.tail, handle).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Is every partition decided by this process?
+    pub fn is_ready(&self) -> bool {
+        (0..self.tail.partitions()).all(|partition| self.tail.state(PartitionId(partition)).leading)
+    }
+
+    /// A view that this platform was started with.
+    pub fn view(&self, name: &str) -> Option<&Arc<ViewHandle>> {
+        self.views.get(name)
+    }
+}

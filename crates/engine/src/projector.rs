@@ -1,0 +1,294 @@
+//! Projectors: fold the journal into a view's rows, each generation with its own
+//! checkpoints. Rows and checkpoint are one batch. A generation that is built
+//! beside the one in use takes over when it has caught up.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use exchequer_kernel::Head;
+use exchequer_kernel::mutation::{self, Mutation};
+use exchequer_readstore::{Batch, Key, RowSet, Value, Write, load_missing};
+use exchequer_runtime::{Metric, OnEnd, TaskError, TaskKind};
+use exchequer_types::PartitionId;
+use tracing::{error, info, warn};
+
+use crate::tables::{READERS, VIEWS, reader_head, reader_key, reader_write};
+use crate::view::{Generation, Progressed, View, ViewHandle};
+use crate::{EngineError, Ports, Tail};
+
+const RETRY: Duration = Duration::from_secs(1);
+/// Readers of a replaced generation have this long to finish.
+const GRACE: Duration = Duration::from_secs(30);
+
+const PROJECTOR: TaskKind = TaskKind { name: "projector", on_end: OnEnd::Fine };
+
+/// Reads which generation of `view` is in use, and starts folding it; goes on
+/// with one that was being built, or begins one when the view's fold has changed.
+pub(crate) async fn start(
+    ports: &Ports,
+    tail: &Arc<Tail>,
+    view: Arc<dyn View>,
+) -> Result<Arc<ViewHandle>, EngineError> {
+    let partitions = tail.partitions();
+    let row = ports.store.get(&VIEWS, 0, view_key(view.as_ref())).await?;
+    let stored = row.map(|row| {
+        (row.values[0].as_uint(), row.values[1].as_uint(), row.values[2].as_uint())
+    });
+    let version = u64::from(view.version());
+    let (active, latest, fold_version) = stored.unwrap_or((1, 1, version));
+    if stored.is_none() {
+        write_view(ports, view.as_ref(), active, latest).await?;
+    }
+    let generation = Arc::new(Generation::new(active, partitions));
+    let handle = Arc::new(ViewHandle::new(view, Arc::clone(&generation), latest));
+    if fold_version == version {
+        spawn(ports, tail, &handle, generation);
+        if latest > active {
+            let building = Arc::new(Generation::new(latest, partitions));
+            handle.resume(Arc::clone(&building));
+            spawn(ports, tail, &handle, building);
+        }
+    } else {
+        // The old rows are served as they are until those of the new fold are there.
+        rebuild(ports, tail, &handle).await?;
+    }
+    Ok(handle)
+}
+
+/// Begins a generation beside the one in use; gives its number, or that of the
+/// one that is being built already.
+pub(crate) async fn rebuild(
+    ports: &Ports,
+    tail: &Arc<Tail>,
+    handle: &Arc<ViewHandle>,
+) -> Result<u64, EngineError> {
+    let generation = match handle.begin(tail.partitions()) {
+        Ok(generation) => generation,
+        Err(number) => return Ok(number),
+    };
+    let number = generation.number;
+    let row = ports.store.get(&VIEWS, 0, view_key(handle.view.as_ref())).await?;
+    let fold_version = row.map_or(0, |row| row.values[2].as_uint());
+    write_view_of(ports, handle.view.as_ref(), handle.active().number, number, fold_version).await?;
+    spawn(ports, tail, handle, generation);
+    Ok(number)
+}
+
+fn spawn(ports: &Ports, tail: &Arc<Tail>, handle: &Arc<ViewHandle>, generation: Arc<Generation>) {
+    let projector = Projector {
+        ports: ports.clone(),
+        tail: Arc::clone(tail),
+        handle: Arc::clone(handle),
+        generation,
+    };
+    ports.runtime.spawn(PROJECTOR, Box::pin(projector.run()));
+}
+
+struct Projector {
+    ports: Ports,
+    tail: Arc<Tail>,
+    handle: Arc<ViewHandle>,
+    generation: Arc<Generation>,
+}
+
+impl Projector {
+    async fn run(self) -> Result<(), TaskError> {
+        let name = self.handle.view.name();
+        loop {
+            match self.follow().await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_retryable() => {
+                    warn!(view = name, %error, "view pauses");
+                    self.ports.runtime.sleep(RETRY).await;
+                }
+                Err(error) => {
+                    error!(view = name, %error, "view stopped");
+                    return Err(TaskError(format!("view {name}: {error}")));
+                }
+            }
+        }
+    }
+
+    /// Folds for as long as this generation is wanted.
+    async fn follow(&self) -> Result<(), EngineError> {
+        let mut heads = self.load_heads().await?;
+        let mut progress = self.generation.progress();
+        note(&mut progress, &heads);
+        self.generation.progressed(progress.clone());
+        let mut changes = self.tail.changes();
+        let mut swaps = self.handle.swaps();
+        loop {
+            changes.borrow_and_update();
+            swaps.borrow_and_update();
+            if self.handle.is_retired(&self.generation) {
+                return self.retire().await;
+            }
+            let moved = self.fold_some(&mut heads, &mut progress).await?;
+            self.generation.progressed(progress.clone());
+            self.report();
+            if moved {
+                continue;
+            }
+            if self.handle.building().is_some_and(|it| it.number == self.generation.number) {
+                self.take_over().await?;
+                continue;
+            }
+            let changed = core::pin::pin!(changes.changed());
+            let swapped = core::pin::pin!(swaps.changed());
+            futures::future::select(changed, swapped).await;
+        }
+    }
+
+    fn reader(&self) -> String {
+        format!("view/{}", self.handle.view.name())
+    }
+
+    async fn load_heads(&self) -> Result<Vec<Head>, EngineError> {
+        let mut heads = Vec::new();
+        for partition in (0..self.tail.partitions()).map(PartitionId) {
+            let key = reader_key(&self.reader(), self.generation.number, partition);
+            let head = match self.ports.store.get(&READERS, 0, key).await? {
+                Some(row) => reader_head(&row.values)?,
+                None => Head::default(),
+            };
+            self.tail.check_remembered(self.handle.view.name(), partition, &head).await?;
+            heads.push(head);
+        }
+        Ok(heads)
+    }
+
+    /// Folds what there is, up to a bound, and writes it. Was there anything?
+    async fn fold_some(&self, heads: &mut [Head], progress: &mut Progressed) -> Result<bool, EngineError> {
+        let number = self.generation.number;
+        let mut rows = RowSet::default();
+        let mut ends = heads.to_vec();
+        let mut touched = vec![false; heads.len()];
+        let mut folded = 0_usize;
+        for (index, end) in ends.iter_mut().enumerate() {
+            let partition = PartitionId(index as u32);
+            while rows.len() < self.ports.settings.view_rows_max {
+                let before = end.offset;
+                let items = self.tail.next(partition, end).await?;
+                for item in &items {
+                    self.fold_entry(&item.entry, &mut rows).await?;
+                    progress.folded_at[index] = item.entry.now();
+                    folded += 1;
+                }
+                touched[index] |= !items.is_empty();
+                if end.offset == before {
+                    break;
+                }
+            }
+        }
+        if let Some(failure) = rows.failure() {
+            return Err(EngineError::Stopped(failure.to_owned()));
+        }
+        if folded > 0 {
+            let reader = self.reader();
+            let checkpoints = ends.iter().zip(&touched).enumerate().filter(|(_, (_, touched))| **touched);
+            let last: Vec<Write> = checkpoints
+                .map(|(index, (head, _))| reader_write(&reader, number, PartitionId(index as u32), head))
+                .collect();
+            let rows = rows.into_writes(number);
+            let written = Metric::ViewRowsWritten.counter(&[self.handle.view.name()]);
+            written.increment(rows.len() as u64);
+            self.write(Batch { rows, last }).await?;
+        }
+        heads.clone_from_slice(&ends);
+        note(progress, heads);
+        Ok(folded > 0)
+    }
+
+    async fn fold_entry(&self, entry: &exchequer_codec::Entry, rows: &mut RowSet) -> Result<(), EngineError> {
+        let view = &self.handle.view;
+        let store = self.ports.store.as_ref();
+        loop {
+            let reads = view.reads(entry, rows);
+            if !load_missing(store, self.generation.number, rows, reads).await? {
+                break;
+            }
+        }
+        view.fold(entry, rows);
+        Ok(())
+    }
+
+    async fn write(&self, batch: Batch) -> Result<(), EngineError> {
+        if mutation::active(Mutation::CheckpointBatch) {
+            self.ports.store.write(Batch { rows: batch.last, last: Vec::new() }).await?;
+            self.ports.store.write(Batch { rows: batch.rows, last: Vec::new() }).await?;
+            return Ok(());
+        }
+        self.ports.store.write(batch).await?;
+        Ok(())
+    }
+
+    /// This generation has caught up: readers go over to it.
+    async fn take_over(&self) -> Result<(), EngineError> {
+        let number = self.generation.number;
+        write_view(&self.ports, self.handle.view.as_ref(), number, number).await?;
+        self.handle.swap(Arc::clone(&self.generation));
+        info!(view = self.handle.view.name(), generation = number, "view rebuilt");
+        Ok(())
+    }
+
+    /// Another generation is read: this one's rows go, when nobody reads them any more.
+    async fn retire(&self) -> Result<(), EngineError> {
+        self.ports.runtime.sleep(GRACE).await;
+        for table in self.handle.view.tables() {
+            self.ports.store.drop_generation(table, self.generation.number).await?;
+        }
+        let reader = self.reader();
+        let rows = (0..self.tail.partitions()).map(|partition| Write {
+            table: &READERS,
+            generation: 0,
+            key: reader_key(&reader, self.generation.number, PartitionId(partition)),
+            values: None,
+            timestamp: i64::MAX as u64,
+        });
+        self.ports.store.write(Batch { rows: rows.collect(), last: Vec::new() }).await?;
+        Ok(())
+    }
+
+    fn report(&self) {
+        if self.handle.active().number != self.generation.number {
+            return;
+        }
+        let lag = self.handle.lag(&self.tail, self.ports.runtime.now());
+        Metric::ViewLagEvents.gauge(&[lag.view]).set(lag.events as f64);
+        Metric::ViewLagSeconds.gauge(&[lag.view]).set(lag.seconds);
+    }
+}
+
+fn note(progress: &mut Progressed, heads: &[Head]) {
+    for (offset, head) in progress.offsets.iter_mut().zip(heads) {
+        *offset = head.offset;
+    }
+}
+
+fn view_key(view: &dyn View) -> Key {
+    Key { partition: vec![Value::text(view.name())], clustering: Vec::new() }
+}
+
+async fn write_view(ports: &Ports, view: &dyn View, active: u64, latest: u64) -> Result<(), EngineError> {
+    write_view_of(ports, view, active, latest, u64::from(view.version())).await
+}
+
+async fn write_view_of(
+    ports: &Ports,
+    view: &dyn View,
+    active: u64,
+    latest: u64,
+    fold_version: u64,
+) -> Result<(), EngineError> {
+    let values = vec![Value::uint(active), Value::uint(latest), Value::uint(fold_version)];
+    let write = Write {
+        table: &VIEWS,
+        generation: 0,
+        key: view_key(view),
+        values: Some(values),
+        // Each step has a higher sum than the one before.
+        timestamp: active + latest,
+    };
+    ports.store.write(Batch { rows: vec![write], last: Vec::new() }).await?;
+    Ok(())
+}

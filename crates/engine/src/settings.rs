@@ -1,0 +1,68 @@
+//! Bounds of the engine, each with its unit last.
+
+use core::time::Duration;
+
+/// The largest commit.
+pub const COMMIT_BYTES_MAX: usize = 900 * 1024;
+/// The largest sealed command that is decided; a larger one is dead-lettered.
+pub const COMMAND_BYTES_MAX: usize = 256 * 1024;
+/// Events in one commit, and inputs: their index has 16 bits.
+pub const COMMIT_EVENTS_MAX: usize = 65_535;
+/// How long a command's identity is kept.
+pub const IDENTITY_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
+/// An input that claims to be appended later than this ahead of our clock is not decided.
+pub const SKEW_MAX: Duration = Duration::from_secs(60);
+
+const _: () = assert!(COMMAND_BYTES_MAX * 3 < COMMIT_BYTES_MAX);
+
+/// What an operator may set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// State of streams held in memory, over all partitions.
+    pub state_bytes_max: usize,
+    /// Entries of the identity index held in memory before they become a block,
+    /// for each partition.
+    pub identity_entries_max: usize,
+    /// Filters of the identity index held in memory, over all partitions.
+    pub identity_filter_bytes_max: usize,
+    /// Inputs that a decider reads ahead, for each lane of each partition.
+    pub read_ahead_inputs_max: usize,
+    /// Inputs in one commit.
+    pub commit_inputs_max: usize,
+    /// State is written behind after this long at the latest.
+    pub flush_interval: Duration,
+    /// Streams changed before state is written behind, for each partition.
+    pub flush_streams_max: usize,
+    /// Undecided commands of one tenant at this gateway.
+    pub tenant_commands_max: usize,
+    /// Undecided commands at this gateway.
+    pub commands_max: usize,
+    /// Accepted commits kept decoded for readers, for each partition.
+    pub tail_bytes_max: usize,
+    /// Rows that a view folds before it writes.
+    pub view_rows_max: usize,
+    /// Bytes of journal read at once by a reader that is behind.
+    pub read_bytes_max: usize,
+    /// Waiting after a lost claim, doubled up to 30 times as much.
+    pub claim_retry: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            state_bytes_max: 128 * 1024 * 1024,
+            identity_entries_max: 32_768,
+            identity_filter_bytes_max: 64 * 1024 * 1024,
+            read_ahead_inputs_max: 16_384,
+            commit_inputs_max: 4_096,
+            flush_interval: Duration::from_secs(1),
+            flush_streams_max: 4_096,
+            tenant_commands_max: 1_024,
+            commands_max: 65_536,
+            tail_bytes_max: 2 * 1024 * 1024,
+            view_rows_max: 4_096,
+            read_bytes_max: 1024 * 1024,
+            claim_retry: Duration::from_millis(50),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The engine's own tables: state written behind, the index of identities,
+//! checkpoints and cursors.
+
+use bytes::Bytes;
+use exchequer_codec::{DecodeError, head_from_proto, head_to_proto};
+use exchequer_kernel::Head;
+use exchequer_proto::journal::v1 as pb;
+use exchequer_readstore::{Column, Key, Kind, Table, Value, Write};
+use exchequer_types::PartitionId;
+use prost::Message;
+
+const fn text(name: &'static str) -> Column {
+    Column { name, kind: Kind::Text }
+}
+
+const fn int(name: &'static str) -> Column {
+    Column { name, kind: Kind::Int }
+}
+
+const fn blob(name: &'static str) -> Column {
+    Column { name, kind: Kind::Bytes }
+}
+
+/// State of streams, by the version of the fold that made it.
+pub(crate) static CELLS: Table = Table {
+    name: "cells",
+    partition_key: &[text("stream"), int("fold_version")],
+    clustering: &[],
+    columns: &[int("seq"), blob("state")],
+};
+
+/// Sorted entries of the identity index that no block holds yet.
+pub(crate) static IDENTITY_RUNS: Table = Table {
+    name: "identity_runs",
+    partition_key: &[int("partition")],
+    clustering: &[int("run")],
+    columns: &[blob("entries")],
+};
+
+/// Pages of the identity index's blocks.
+pub(crate) static IDENTITY_PAGES: Table = Table {
+    name: "identity_pages",
+    partition_key: &[int("partition"), int("block")],
+    clustering: &[int("page")],
+    columns: &[blob("entries")],
+};
+
+/// Each block's filter and the first identity of each page.
+pub(crate) static IDENTITY_FILTERS: Table = Table {
+    name: "identity_filters",
+    partition_key: &[int("partition"), int("block")],
+    clustering: &[],
+    columns: &[blob("filter"), blob("pages")],
+};
+
+/// Deciders' checkpoints.
+pub(crate) static PARTITIONS: Table = Table {
+    name: "partitions",
+    partition_key: &[int("partition"), int("fold_version")],
+    clustering: &[],
+    columns: &[blob("checkpoint")],
+};
+
+/// Where each generation of a view, and each cursor of a consumer, stands.
+pub(crate) static READERS: Table = Table {
+    name: "readers",
+    partition_key: &[text("reader")],
+    clustering: &[int("generation"), int("partition")],
+    columns: &[int("position"), int("seq"), blob("head")],
+};
+
+/// Which generation of a view is read, and which fold made it.
+pub(crate) static VIEWS: Table = Table {
+    name: "views",
+    partition_key: &[text("view")],
+    clustering: &[],
+    columns: &[int("active"), int("latest"), int("fold_version")],
+};
+
+pub(crate) fn partition_value(partition: PartitionId) -> Value {
+    Value::Int(i64::from(partition.0))
+}
+
+pub(crate) fn reader_key(reader: &str, generation: u64, partition: PartitionId) -> Key {
+    Key {
+        partition: vec![Value::text(reader)],
+        clustering: vec![Value::uint(generation), partition_value(partition)],
+    }
+}
+
+/// The write that says where a reader stands.
+pub(crate) fn reader_write(
+    reader: &str,
+    generation: u64,
+    partition: PartitionId,
+    head: &Head,
+) -> Write {
+    let bytes = Bytes::from(head_to_proto(head).encode_to_vec());
+    Write {
+        table: &READERS,
+        generation: 0,
+        key: reader_key(reader, generation, partition),
+        values: Some(vec![Value::uint(head.offset), Value::uint(head.seq), Value::Bytes(bytes)]),
+        timestamp: head.offset,
+    }
+}
+
+/// Where a reader stands, from its row.
+pub(crate) fn reader_head(values: &[Value]) -> Result<Head, DecodeError> {
+    let bytes = values.get(2).map(Value::as_bytes).unwrap_or_default();
+    head_from_proto(&pb::ReaderHead::decode(bytes)?)
+}

@@ -1,0 +1,300 @@
+//! The end of the journal, folded once for everyone in the process: deciders
+//! feed it what they fold, or it reads by itself where no decider is. Readers
+//! that keep up share the decoded commits; one that is behind reads the journal
+//! with the same fold.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use exchequer_codec::{Entry, WAKE, decode_record};
+use exchequer_journal::{Fault, FaultKind};
+use exchequer_kernel::{Head, Verdict, fold};
+use exchequer_proto::journal::v1 as pb;
+use exchequer_runtime::Metric;
+use exchequer_types::{Hash, Identity, PartitionId};
+use tokio::sync::watch;
+
+use crate::{EngineError, Ports};
+
+/// Which waiting callers an input belongs to: its command's identity and body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InputKey {
+    pub identity: Identity,
+    pub body_digest: [u8; 8],
+}
+
+/// An input that is a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputId {
+    pub key: InputKey,
+    /// Does an outcome that takes the identity take this one's?
+    pub is_kept: bool,
+}
+
+/// An accepted commit, and the reader's place behind it.
+#[derive(Clone, Debug)]
+pub struct TailItem {
+    pub entry: Entry,
+    pub head: Head,
+    /// By input; None for an input that is no command.
+    pub keys: Arc<[Option<InputId>]>,
+    /// Size of the record.
+    pub bytes: usize,
+}
+
+/// Told of each accepted commit, in order, and when a partition can't decide.
+pub trait TailListener: Send + Sync + core::fmt::Debug {
+    fn accepted(&self, item: &TailItem);
+    fn unavailable(&self, partition: PartitionId, fault: &Fault);
+}
+
+/// What the fold has seen of a partition.
+#[derive(Clone, Debug, Default)]
+pub struct PartitionState {
+    pub head: Head,
+    pub ignored: u64,
+    pub breaks: u64,
+    /// Is a writer in this process deciding?
+    pub leading: bool,
+    /// Why none can, at the moment.
+    pub fault: Option<Fault>,
+}
+
+/// The shared end of the journal.
+#[derive(Debug)]
+pub struct Tail {
+    ports: Ports,
+    partitions: Vec<Mutex<Partition>>,
+    listeners: Mutex<Vec<Arc<dyn TailListener>>>,
+    /// Grows with everything that is folded.
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Partition {
+    state: PartitionState,
+    ring: VecDeque<TailItem>,
+    ring_bytes: usize,
+    /// Every accepted commit from this offset on is in the ring.
+    ring_from: u64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Tail {
+    pub fn new(ports: Ports) -> Self {
+        let partitions = (0..ports.journal.partitions()).map(|_| Mutex::default()).collect();
+        Self { ports, partitions, listeners: Mutex::default(), changes: watch::Sender::new(0) }
+    }
+
+    pub fn partitions(&self) -> u32 {
+        self.partitions.len() as u32
+    }
+
+    /// Adds a listener, before anything is folded.
+    pub fn listen(&self, listener: Arc<dyn TailListener>) {
+        lock(&self.listeners).push(listener);
+    }
+
+    /// Wakes with each change.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub fn state(&self, partition: PartitionId) -> PartitionState {
+        lock(&self.partitions[partition.index()]).state.clone()
+    }
+
+    /// Starts `partition` at `head`; what lies below is read from the journal.
+    pub fn start_at(&self, partition: PartitionId, head: Head) {
+        let mut it = lock(&self.partitions[partition.index()]);
+        if it.state.head.offset < head.offset {
+            it.ring.clear();
+            it.ring_bytes = 0;
+            it.ring_from = head.offset;
+            it.state.head = head;
+        }
+    }
+
+    /// Takes over a record that was just folded. `head` is the place behind it.
+    /// What is not news is passed over.
+    pub fn advance(&self, partition: PartitionId, verdict: Verdict, head: &Head, item: Option<TailItem>) {
+        {
+            let mut it = lock(&self.partitions[partition.index()]);
+            if head.offset <= it.state.head.offset {
+                return;
+            }
+            debug_assert_eq!(head.offset, it.state.head.offset + 1);
+            it.state.head = head.clone();
+            count(&mut it.state, partition, verdict);
+            if let Some(item) = &item {
+                it.push(item.clone(), self.ports.settings.tail_bytes_max);
+            }
+        }
+        if let Some(item) = item {
+            for listener in lock(&self.listeners).iter() {
+                listener.accepted(&item);
+            }
+        }
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// Says whether a writer in this process decides `partition`, or why it can't.
+    pub fn set_leading(&self, partition: PartitionId, leading: Result<bool, Fault>) {
+        let fault = {
+            let mut it = lock(&self.partitions[partition.index()]);
+            it.state.leading = matches!(leading, Ok(true));
+            it.state.fault = leading.err();
+            it.state.fault.clone()
+        };
+        if let Some(fault) = fault {
+            for listener in lock(&self.listeners).iter() {
+                listener.unavailable(partition, &fault);
+            }
+        }
+    }
+
+    /// Accepted commits behind `head`, which moves with them: as many as there are,
+    /// up to a bound; none when it has reached the end.
+    pub async fn next(&self, partition: PartitionId, head: &mut Head) -> Result<Vec<TailItem>, EngineError> {
+        if let Some(items) = self.from_ring(partition, head) {
+            return Ok(items);
+        }
+        let read = self.ports.settings.read_bytes_max;
+        let limit = self.state(partition).head.offset;
+        let records = self.ports.journal.read(partition, head.offset, read).await?;
+        let mut items = Vec::new();
+        for record in records {
+            // Not beyond what is folded for everyone: nothing is seen before it counts.
+            if record.offset >= limit {
+                break;
+            }
+            let (_, item) = fold_record(partition, head, &record.bytes);
+            items.extend(item);
+        }
+        Ok(items)
+    }
+
+    fn from_ring(&self, partition: PartitionId, head: &mut Head) -> Option<Vec<TailItem>> {
+        let it = lock(&self.partitions[partition.index()]);
+        if head.offset >= it.state.head.offset {
+            return Some(Vec::new());
+        }
+        if head.offset < it.ring_from {
+            return None;
+        }
+        let first = it.ring.partition_point(|item| item.entry.offset < head.offset);
+        let items: Vec<TailItem> = it.ring.iter().skip(first).take(64).cloned().collect();
+        *head = match items.last() {
+            Some(item) if first + items.len() < it.ring.len() => item.head.clone(),
+            _ => it.state.head.clone(),
+        };
+        Some(items)
+    }
+
+    /// Follows `partition` from `head` on by reading, for ever: for a process in
+    /// which no decider feeds it.
+    pub async fn follow(&self, partition: PartitionId, mut head: Head) -> Result<(), EngineError> {
+        self.check_remembered("the gateway", partition, &head).await?;
+        self.start_at(partition, head.clone());
+        loop {
+            self.ports.journal.wait(partition, head.offset).await;
+            let read = self.ports.settings.read_bytes_max;
+            for record in self.ports.journal.read(partition, head.offset, read).await? {
+                let (verdict, item) = fold_record(partition, &mut head, &record.bytes);
+                self.advance(partition, verdict, &head, item);
+            }
+        }
+    }
+
+    /// A remembered place must be found again.
+    pub async fn check_remembered(
+        &self,
+        reader: &str,
+        partition: PartitionId,
+        head: &Head,
+    ) -> Result<(), EngineError> {
+        if head.seq == 0 {
+            return Ok(());
+        }
+        let found = self.ports.journal.read(partition, head.commit_offset, 1).await?;
+        if found.first().is_some_and(|record| Hash::blake3(&record.bytes) == head.hash) {
+            return Ok(());
+        }
+        Err(EngineError::Forgotten {
+            reader: reader.to_owned(),
+            partition: partition.0,
+            offset: head.commit_offset,
+            seq: head.seq,
+        })
+    }
+}
+
+impl Partition {
+    fn push(&mut self, item: TailItem, bytes_max: usize) {
+        self.ring_bytes += item.bytes;
+        self.ring.push_back(item);
+        while self.ring_bytes > bytes_max && self.ring.len() > 1 {
+            if let Some(gone) = self.ring.pop_front() {
+                self.ring_bytes -= gone.bytes;
+                self.ring_from = gone.head.offset;
+            }
+        }
+    }
+}
+
+fn count(state: &mut PartitionState, partition: PartitionId, verdict: Verdict) {
+    let label = partition.to_string();
+    match verdict {
+        Verdict::Accepted => {}
+        Verdict::Ignorable(_) => {
+            state.ignored += 1;
+            Metric::RecordsIgnored.counter(&[&label]).increment(1);
+        }
+        Verdict::Break(_) => {
+            state.breaks += 1;
+            Metric::ChainBreaks.counter(&[&label]).increment(1);
+            let offset = state.head.offset - 1;
+            tracing::error!(partition = partition.0, offset, %verdict, "chain break");
+        }
+    }
+}
+
+/// Folds the record at `head.offset`. An accepted commit becomes an item.
+pub(crate) fn fold_record(
+    partition: PartitionId,
+    head: &mut Head,
+    bytes: &bytes::Bytes,
+) -> (Verdict, Option<TailItem>) {
+    let offset = head.offset;
+    let (record, hash, commit) = decode_record(partition, bytes);
+    let verdict = fold(head, &record, &hash);
+    let item = match (verdict, commit) {
+        (Verdict::Accepted, Some(commit)) => {
+            let keys = commit.inputs.iter().map(input_id).collect();
+            let entry = Entry { partition, offset, hash, commit: Arc::new(commit) };
+            Some(TailItem { entry, head: head.clone(), keys, bytes: bytes.len() })
+        }
+        _ => None,
+    };
+    (verdict, item)
+}
+
+/// The id of an input, read from its bytes. The MAC was checked by its decider.
+fn input_id(input: &pb::Input) -> Option<InputId> {
+    use prost::Message as _;
+    let sealed = pb::SealedCommand::decode(input.command.clone()).ok()?;
+    let envelope = pb::Envelope::decode(sealed.envelope).ok()?;
+    let key = InputKey {
+        identity: Identity::of(&envelope.stream, &envelope.issuer, &envelope.id),
+        body_digest: envelope.body_digest.as_ref().try_into().ok()?,
+    };
+    Some(InputId { key, is_kept: envelope.r#type != WAKE && !envelope.validate_only })
+}
+
+/// The fault of a partition that nobody here can decide.
+pub(crate) fn unavailable(message: impl Into<String>) -> Fault {
+    Fault::new(FaultKind::Unavailable, message)
+}

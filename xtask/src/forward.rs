@@ -1,0 +1,66 @@
+//! Commands whose work is done by another package: build it, then become it.
+
+use crate::artefacts::build;
+use crate::process::{Args, Res, cargo, command, exec, run as finish};
+
+/// Names the server's program for packages that start it as a process.
+pub(crate) const SERVER_VARIABLE: &str = "EXCHEQUER_BIN";
+
+pub(crate) fn run(args: &Args) -> Res<()> {
+    let built = build(&["--release", "--package", "exchequer-server", "--bin", "exchequer"])?;
+    if !built.complete {
+        return Err("the server did not build".into());
+    }
+    exec(command(built.program("exchequer")?)?.arg("run").args(args.forwarded()))
+}
+
+pub(crate) fn kill(args: &Args) -> Res<()> {
+    let built = build(&["--package", "exchequer-server", "--package", "exchequer-e2e", "--bins"])?;
+    if !built.complete {
+        return Err("the server or its kill test did not build".into());
+    }
+    exec(
+        command(built.program("kill")?)?
+            .env(SERVER_VARIABLE, built.program("exchequer")?)
+            .args(args.forwarded()),
+    )
+}
+
+pub(crate) fn scenario(args: &Args) -> Res<()> {
+    package("exchequer-scenarios", false, args)
+}
+
+pub(crate) fn sim(args: &Args) -> Res<()> {
+    package("exchequer-sim", true, args)
+}
+
+/// The idle-memory figures are taken from the server itself, so it is built too.
+pub(crate) fn bench(args: &Args) -> Res<()> {
+    let built = build(&["--release", "--package", "exchequer-server", "--bin", "exchequer"])?;
+    if !built.complete {
+        return Err("the server did not build".into());
+    }
+    exec(
+        cargo(&["run", "--release", "--package", "exchequer-bench", "--"])?
+            .env(SERVER_VARIABLE, built.program("exchequer")?)
+            .args(args.forwarded()),
+    )
+}
+
+pub(crate) fn protos(args: &Args) -> Res<()> {
+    let accept = args.only_flag("--accept")?;
+    let mut command =
+        cargo(&["test", "--quiet", "--package", "exchequer-contracts", "--test", "protos"])?;
+    if accept {
+        command.env("EXCHEQUER_ACCEPT_PROTOS", "1");
+    }
+    finish(&mut command)
+}
+
+fn package(name: &str, release: bool, args: &Args) -> Res<()> {
+    let mut command = cargo(&["run", "--package", name])?;
+    if release {
+        command.arg("--release");
+    }
+    exec(command.arg("--").args(args.forwarded()))
+}

@@ -1,0 +1,165 @@
+//! The jobs of `./x test`, in order: every job runs although one before it
+//! failed, and the last line printed is the sum of all.
+
+use std::time::Instant;
+
+use crate::artefacts::{Artefact, RELEASE_ONLY, development};
+use crate::forward::SERVER_VARIABLE;
+use crate::process::{Args, Res, cargo, command, line_of, root, run, say, stream};
+use crate::tally::{Counter, Tally};
+use crate::{codegen, deps, fuzz, interop, tidy};
+
+pub(crate) struct Job {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    run: fn() -> Res<Tally>,
+}
+
+pub(crate) const JOBS: &[Job] = &[
+    job("fmt", "every Rust file is formatted", fmt),
+    job("clippy", "no lint complains", clippy),
+    job("deps", "no crate imports what the layer table forbids", || once(deps::check())),
+    job("tidy", "sizes, words, links, pages", || once(tidy::check())),
+    job("codegen", "no generated file is stale", || once(codegen::check())),
+    job("unit", "unit, integration and documentation tests", unit),
+    job("simulation", "the platform on one seed after another, and the mutations", simulation),
+    job("scenarios", "scenario scripts against their expectations", scenarios),
+    job("kill", "kill -9 and restart, five rounds", kill),
+    job("interop", "a reader in another language", interop::job),
+    job("fuzz", "each fuzz target for a few seconds", || fuzz::job(FUZZ_SECONDS)),
+];
+
+const SCENARIOS: &str = "tests/scenarios-runner";
+const KILL_ROUNDS: &str = "5";
+const FUZZ_SECONDS: u64 = 5;
+
+/// Runs the named jobs, or all.
+pub(crate) fn main(args: &Args) -> Res<()> {
+    let mut chosen = Vec::new();
+    for name in args.forwarded() {
+        let Some(job) = JOBS.iter().find(|job| job.name == name) else {
+            let names: Vec<&str> = JOBS.iter().map(|job| job.name).collect();
+            return Err(format!("no job named {name}; there are: {}", names.join(" ")).into());
+        };
+        chosen.push(job);
+    }
+    if chosen.is_empty() {
+        chosen.extend(JOBS);
+    }
+    let results: Vec<(&Job, Tally, u64)> = chosen.into_iter().map(timed).collect();
+    let mut sum = Tally::default();
+    say("");
+    for (job, tally, seconds) in results {
+        sum += tally;
+        let mark = if tally.is_clean() { "ok  " } else { "FAIL" };
+        say(&format!("{mark} {:<12} {seconds:>5} s  {tally}", job.name));
+    }
+    say(&format!("\n{sum}"));
+    // The sum is the last line, so a failure says no more than its exit status.
+    if !sum.is_clean() {
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+const fn job(name: &'static str, what: &'static str, run: fn() -> Res<Tally>) -> Job {
+    Job { name, what, run }
+}
+
+fn timed(job: &Job) -> (&Job, Tally, u64) {
+    say(&format!("\n=== {}: {}", job.name, job.what));
+    let start = Instant::now();
+    let tally = (job.run)().unwrap_or_else(|error| {
+        say(&format!("{}: {error}", job.name));
+        Tally::FAILED
+    });
+    (job, tally, start.elapsed().as_secs())
+}
+
+/// A job that is one test; its error says what to do.
+fn once(result: Res<()>) -> Res<Tally> {
+    result.map(|()| Tally::PASSED)
+}
+
+fn fmt() -> Res<Tally> {
+    for tree in [["--all", "--check"].as_slice(), &["--manifest-path", fuzz::MANIFEST, "--check"]] {
+        let mut command = cargo(&["fmt"])?;
+        run(command.args(tree).args(["--", "-l"]))
+            .map_err(|error| format!("run `cargo fmt` for the files above ({error})"))?;
+    }
+    Ok(Tally::PASSED)
+}
+
+fn clippy() -> Res<Tally> {
+    once(run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?))
+}
+
+fn unit() -> Res<Tally> {
+    let mut tally = programs(|artefact| artefact.place != SCENARIOS)?;
+    let mut doctests = cargo(&["test", "--workspace", "--doc"])?;
+    for package in RELEASE_ONLY {
+        doctests.args(["--exclude", package]);
+    }
+    let mut counter = Counter::default();
+    let succeeded = stream(&mut doctests, |line| {
+        say(line);
+        counter.libtest(line);
+    })?;
+    tally += counter.finish(succeeded);
+    Ok(tally)
+}
+
+fn simulation() -> Res<Tally> {
+    let mut counter = Counter::default();
+    let mut command = cargo(&["test", "--release", "--package", "exchequer-sim"])?;
+    let succeeded = stream(&mut command, |line| {
+        say(line);
+        counter.libtest(line);
+    })?;
+    Ok(counter.finish(succeeded))
+}
+
+fn scenarios() -> Res<Tally> {
+    programs(|artefact| artefact.place == SCENARIOS)
+}
+
+fn kill() -> Res<Tally> {
+    let built = development()?;
+    let mut command = command(built.program("kill")?)?;
+    command.args(["--rounds", KILL_ROUNDS]).env(SERVER_VARIABLE, built.program("exchequer")?);
+    once(run(&mut command))
+}
+
+/// Runs the chosen test programs as `cargo test` would; one package that does not build is one failure and hides no other.
+fn programs(chosen: impl Fn(&Artefact) -> bool) -> Res<Tally> {
+    let built = development()?;
+    let mut tally = Tally::default();
+    if !built.complete {
+        say("some packages did not build");
+        tally += Tally::FAILED;
+    }
+    let mut count = 0;
+    for artefact in built.tests().filter(|artefact| chosen(artefact)) {
+        count += 1;
+        say(&format!("\n--- {} {}", artefact.place, artefact.target));
+        let folder = root()?.join(&artefact.place);
+        let mut command = command(&artefact.executable)?;
+        command.current_dir(&folder).env("CARGO_MANIFEST_DIR", &folder);
+        if let Ok(server) = built.program("exchequer") {
+            command.env(SERVER_VARIABLE, server);
+        }
+        let mut counter = Counter::default();
+        let succeeded = stream(&mut command, |line| {
+            say(line);
+            counter.libtest(line);
+        })?;
+        if !succeeded {
+            say(&format!("failed: {}", line_of(&command)));
+        }
+        tally += counter.finish(succeeded);
+    }
+    if count == 0 {
+        return Err("no test program was built".into());
+    }
+    Ok(tally)
+}
