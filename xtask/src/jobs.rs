@@ -111,7 +111,7 @@ fn unit() -> Res<Tally> {
 
 fn simulation() -> Res<Tally> {
     let mut counter = Counter::default();
-    let mut command = cargo(&["test", "--release", "--package", "exchequer-sim"])?;
+    let mut command = cargo(&["test", "--profile", "sim", "--package", "exchequer-sim"])?;
     let succeeded = stream(&mut command, |line| {
         say(line);
         counter.libtest(line);

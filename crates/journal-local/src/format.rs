@@ -149,7 +149,7 @@ pub(crate) fn parse(bytes: &[u8], header: &Header, at: u64) -> Parsed {
     let Some(covered) = rest.get(..length) else {
         return Parsed::Short(FRAME_HEAD_BYTES + length);
     };
-    if false && crc32c::crc32c(covered) != u32::from_le_bytes([c0, c1, c2, c3]) {
+    if crc32c::crc32c(covered) != u32::from_le_bytes([c0, c1, c2, c3]) {
         return Parsed::Bad("the frame does not match its checksum");
     }
     let partition = u16::from_le_bytes([covered[0], covered[1]]);

@@ -48,16 +48,14 @@ pub(crate) fn open(
     options.check()?;
     let journal_dir = data_dir.join("journal");
     std::fs::create_dir_all(&journal_dir)
-        .and_then(|()| disk::sync_dir(data_dir))
         .map_err(|source| FileError::io("create", &journal_dir, source))?;
     let lock = FolderLock::take(data_dir)?;
     remove_unfinished(&journal_dir)?;
-    let (folder, created) = match Folder::read(&journal_dir)? {
-        Some(folder) => (folder, false),
-        None => {
-            sync_parents(data_dir);
-            (create(&*disk, &journal_dir, options.partitions)?, true)
-        }
+    let found = Folder::read(&journal_dir)?;
+    let created = found.is_none();
+    let folder = match found {
+        Some(folder) => folder,
+        None => create(&*disk, data_dir, &journal_dir, options.partitions)?,
     };
     if folder.meta.partitions != options.partitions {
         let (found, asked) = (folder.meta.partitions, options.partitions);
@@ -96,8 +94,15 @@ pub(crate) fn open(
 }
 
 /// The first segment, then the meta file: without that the creation is begun anew.
-fn create(disk: &dyn Disk, journal_dir: &Path, partitions: u32) -> Result<Folder, OpenError> {
+fn create(
+    disk: &dyn Disk,
+    data_dir: &Path,
+    journal_dir: &Path,
+    partitions: u32,
+) -> Result<Folder, OpenError> {
     let io = |source| FileError::io("create a journal in", journal_dir, source);
+    disk::sync_dir(data_dir).map_err(io)?;
+    sync_parents(data_dir);
     let meta = Meta { partitions, id: disk::random_id().map_err(io)? };
     let header = Header {
         folder: meta.id,
@@ -111,11 +116,11 @@ fn create(disk: &dyn Disk, journal_dir: &Path, partitions: u32) -> Result<Folder
     Ok(Folder { meta, segments: vec![first.segment] })
 }
 
-/// Makes the names of a new data folder and of new folders above it durable, as far up
-/// as this process may.
+/// Makes the name of a new data folder and those of new folders above it durable, as far
+/// up as this process may.
 fn sync_parents(data_dir: &Path) {
     let Ok(data_dir) = data_dir.canonicalize() else { return };
-    let _all_done = data_dir.ancestors().all(|dir| disk::sync_dir(dir).is_ok());
+    let _all_done = data_dir.ancestors().skip(1).all(|dir| disk::sync_dir(dir).is_ok());
 }
 
 fn remove_unfinished(journal_dir: &Path) -> Result<(), FileError> {

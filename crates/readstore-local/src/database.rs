@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use exchequer_readstore::{Fault, Table};
 use fjall::compaction::filter::Factory;
+use fjall::config::PartitioningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError};
 
 use crate::Settings;
@@ -158,9 +159,18 @@ fn try_open(folder: &Path, settings: &Settings) -> fjall::Result<Open> {
         .worker_threads(BACKGROUND_THREADS)
         .with_compaction_filter_factories(Arc::new(move |_| Some(tombstones.clone())))
         .open()?;
-    let options = || KeyspaceCreateOptions::default().max_memtable_size(WRITE_BUFFER_BYTES_MAX);
     let rows = db.keyspace(KEYSPACE, options)?;
     Ok(Open { db, rows })
+}
+
+/// Taken when the folder is made, and kept there. Indexes and filters are cut into
+/// blocks: a whole one is larger than a part of the cache takes, and would be read
+/// again, 1 MiB and more, by every lookup.
+fn options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(WRITE_BUFFER_BYTES_MAX)
+        .index_block_partitioning_policy(PartitioningPolicy::all(true))
+        .filter_block_partitioning_policy(PartitioningPolicy::all(true))
 }
 
 /// Of a folder that exists: files are missing, cut short, or left from a first

@@ -130,14 +130,11 @@ pub async fn after(
 /// The entry `seq` is not visible. A list from the top on begins anew below it;
 /// one that goes on from an earlier page cannot.
 fn hidden(tenant: &TenantId, seq: u64, before: Option<u64>) -> Result<Page, Fault> {
-    match before {
-        None => Ok(Page::default()),
-        Some(_) => {
-            let message =
-                format!("audit entry {seq} of tenant {tenant} is not visible yet: ask again");
-            Err(Fault::retryable(message))
-        }
+    if before.is_none() {
+        return Ok(Page::default());
     }
+    let message = format!("audit entry {seq} of tenant {tenant} is not visible yet: ask again");
+    Err(Fault::retryable(message))
 }
 
 impl Filter {

@@ -87,7 +87,7 @@ fn history() -> Vec<Entry> {
     let fine = (sealed("fine"), Status::Accepted);
     vec![
         entry(3, 1, &[fine.clone(), dead("a"), dead("b")], &[("a", parked("panicked"))]),
-        entry(0, 1, &[fine.clone()], &[("z", parked("first")), ("z", released())]),
+        entry(0, 1, std::slice::from_ref(&fine), &[("z", parked("first")), ("z", released())]),
         entry(
             3,
             2,

@@ -156,6 +156,30 @@ async fn a_damaged_or_foreign_index_is_made_anew() {
 
 // REQ: KER-02
 #[tokio::test]
+async fn an_index_of_another_segment_of_the_same_shape_is_made_anew() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    for (data, texts) in folders.iter().zip([["short", "a longer one"], ["a longer one", "short"]])
+    {
+        let journal = open_with(data.path(), tiny());
+        for text in texts {
+            append(&journal, 0, text).await.unwrap();
+        }
+        append(&journal, 0, &"a new segment ".repeat(30)).await.unwrap();
+        journal.close();
+    }
+    let [index, other] = folders.each_ref().map(|data| {
+        let index = segment(data.path(), 0).with_extension("idx");
+        (std::fs::read(&index).unwrap(), index)
+    });
+    assert_eq!(index.0.len(), other.0.len());
+    std::fs::write(&index.1, other.0).unwrap();
+    let all = contents(&open_with(folders[0].path(), tiny())).await.unwrap();
+    assert_eq!(all[0][..2], ["short", "a longer one"]);
+    assert_eq!(std::fs::read(index.1).unwrap(), index.0);
+}
+
+// REQ: KER-02
+#[tokio::test]
 async fn a_segment_that_is_missing_short_or_foreign_is_refused() {
     let good = closed(tiny(), 40).await;
     let other = closed(tiny(), 40).await;
@@ -210,8 +234,10 @@ async fn the_synced_length_is_marked_after_a_short_idle_time() {
     append(&journal, 0, "acknowledged").await.unwrap();
     let file = segment(data.path(), 0);
     let unmarked = (Header::bytes(2) + FRAME_EXTRA_BYTES + 12) as u64;
-    // The mark comes by itself; the test runner's own time limit is the bound.
+    // The mark comes by itself; a test that would hang fails instead.
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while std::fs::metadata(&file).unwrap().len() != unmarked + MARK_BYTES as u64 {
+        assert!(std::time::Instant::now() < patience, "no mark is written");
         std::thread::yield_now();
     }
     let crashed = copy_folder(data.path());

@@ -47,6 +47,7 @@ async fn a_batch_cut_at_any_byte_is_cut_off_kept_and_reported() {
                 assert_eq!((torn.at, torn.bytes), (kept as u64, (length - kept) as u64));
                 assert_eq!(torn.file, segment(data.path(), 0));
                 assert_eq!(std::fs::read(torn.kept_as).unwrap(), whole[kept..length]);
+                assert_eq!(std::fs::metadata(torn.file).unwrap().len(), torn.at, "cut off");
             }
         }
         append(&journal, 1, "third").await.unwrap();

@@ -1,0 +1,70 @@
+//! `cargo xtask bench`: every figure of docs/benchmarks.md.
+
+mod durable;
+mod report;
+mod scale;
+mod server;
+mod world;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use report::Figure;
+use world::ViewsRun;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+const NAMES: [&str; 5] = ["durable", "durable-with-views", "latency", "grpc", "scale"];
+
+/// Measures what docs/benchmarks.md states.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Only this one: durable, durable-with-views, latency, grpc, scale.
+    #[arg(long)]
+    only: Option<String>,
+    /// Also writes the figures here, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Multiplies how much is measured.
+    #[arg(long, default_value_t = 1)]
+    scale: usize,
+    /// How much of the 10 million commands `scale` runs.
+    #[arg(long, default_value_t = 100)]
+    percent: usize,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let args = Args::parse();
+    let chosen: Vec<&str> = match &args.only {
+        None => NAMES.to_vec(),
+        Some(only) => NAMES.into_iter().filter(|name| name == only).collect(),
+    };
+    if chosen.is_empty() {
+        return Err(format!("no such benchmark; there are: {}", NAMES.join(" ")).into());
+    }
+    let mut figures: Vec<Figure> = Vec::new();
+    for name in chosen {
+        let measured = match name {
+            "durable" => durable::throughput(&args, ViewsRun::None).await?,
+            "durable-with-views" => durable::throughput(&args, ViewsRun::All).await?,
+            "latency" => durable::latency(&args).await?,
+            "grpc" => server::run(&args).await?,
+            _ => Box::pin(scale::run(&args)).await?,
+        };
+        for figure in &measured {
+            say(&figure.line());
+        }
+        figures.extend(measured);
+    }
+    if let Some(path) = &args.json {
+        let all: Vec<_> = figures.iter().map(Figure::json).collect();
+        std::fs::write(path, serde_json::to_string_pretty(&all)?)?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "this program's output")]
+fn say(line: &str) {
+    println!("{line}");
+}

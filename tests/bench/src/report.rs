@@ -1,0 +1,45 @@
+//! Figures with their goals.
+
+use serde_json::{Value, json};
+
+#[derive(Debug)]
+pub(crate) struct Figure {
+    bench: String,
+    what: String,
+    value: f64,
+    goal: Option<(&'static str, f64)>,
+}
+
+impl Figure {
+    pub(crate) fn new(bench: &str, what: &str, value: f64, goal: Option<(&'static str, f64)>) -> Self {
+        Self { bench: bench.to_owned(), what: what.to_owned(), value, goal }
+    }
+
+    fn is_met(&self) -> Option<bool> {
+        self.goal.map(|(relation, goal)| match relation {
+            ">=" => self.value >= goal,
+            "<=" => self.value <= goal,
+            _ => self.value < goal,
+        })
+    }
+
+    pub(crate) fn line(&self) -> String {
+        let goal = match (self.goal, self.is_met()) {
+            (Some((relation, goal)), Some(met)) => {
+                format!("goal {relation} {goal}: {}", if met { "met" } else { "MISSED" })
+            }
+            _ => String::new(),
+        };
+        format!("{:<20} {:<55} {:>14.2}  {goal}", self.bench, self.what, self.value)
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "bench": self.bench,
+            "what": self.what,
+            "value": self.value,
+            "goal": self.goal.map(|(relation, goal)| format!("{relation} {goal}")),
+            "met": self.is_met(),
+        })
+    }
+}

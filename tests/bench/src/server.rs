@@ -1,0 +1,116 @@
+//! The server as a process: idle memory, and commands through gRPC on loopback.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use exchequer_proto::audit::v1 as audit;
+use exchequer_proto::audit::v1::audit_service_client::AuditServiceClient;
+use exchequer_proto::tenants::v1 as tenants;
+use exchequer_proto::tenants::v1::tenant_service_client::TenantServiceClient;
+use tonic::transport::Channel;
+
+use crate::report::Figure;
+use crate::world::resident_bytes;
+use crate::{Args, Failure};
+
+const CONNECTIONS: usize = 8;
+const CALLERS: usize = 1_000;
+const TENANTS: usize = 100;
+
+struct Server {
+    child: Child,
+    address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn start() -> Result<Server, Failure> {
+    let program = std::env::var_os("EXCHEQUER_BIN").ok_or("EXCHEQUER_BIN names the server")?;
+    let folder = tempfile::tempdir()?;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let address = format!("127.0.0.1:{port}");
+    let mut child = Command::new(program)
+        .args(["run", "--listen", &address, "--data"])
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let output = child.stdout.take().ok_or("no standard output")?;
+    let ready = BufReader::new(output).lines().map_while(Result::ok).any(|line| line.contains(&address));
+    if !ready {
+        return Err("the server ended before it was ready".into());
+    }
+    Ok(Server { child, address, _folder: folder })
+}
+
+pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
+    let server = start()?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let idle = resident_bytes(&server.child.id().to_string()) as f64 / 1e6;
+    let mut channels = Vec::new();
+    for _ in 0..CONNECTIONS {
+        channels.push(Channel::from_shared(format!("http://{}", server.address))?.connect().await?);
+    }
+    let mut client = TenantServiceClient::new(channels[0].clone());
+    for n in 0..TENANTS {
+        let request = tenants::CreateTenantRequest {
+            id: format!("t{n}"),
+            name: "T".to_owned(),
+            ..tenants::CreateTenantRequest::default()
+        };
+        client.create_tenant(request).await?;
+    }
+    let commands = 50_000 * args.scale;
+    let elapsed = appends(&channels, commands).await?;
+    let rate = commands as f64 / elapsed.as_secs_f64();
+    Ok(vec![
+        Figure::new("grpc", "idle process, resident MB", idle, Some(("<", 100.0))),
+        Figure::new("grpc", "commands/s over loopback, all views running", rate, None),
+    ])
+}
+
+async fn appends(channels: &[Channel], commands: usize) -> Result<Duration, Failure> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let begun = Instant::now();
+    let callers = (0..CALLERS).map(|caller| {
+        let next = Arc::clone(&next);
+        let mut client = AuditServiceClient::new(channels[caller % CONNECTIONS].clone());
+        #[expect(clippy::disallowed_methods, reason = "callers are no part of the platform")]
+        tokio::spawn(async move {
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= commands {
+                    return Ok::<(), tonic::Status>(());
+                }
+                let entry = audit::NewEntry {
+                    action: "invoice.downloaded".to_owned(),
+                    actor: "u-1".to_owned(),
+                    resource: Some(audit::Resource {
+                        r#type: "invoice".to_owned(),
+                        id: "2026-000123".to_owned(),
+                    }),
+                    ..audit::NewEntry::default()
+                };
+                let request = audit::AppendEntryRequest {
+                    tenant: format!("t{}", n % TENANTS),
+                    entry: Some(entry),
+                    write: None,
+                };
+                client.append_entry(request).await?;
+            }
+        })
+    });
+    for caller in futures::future::join_all(callers).await {
+        caller??;
+    }
+    Ok(begun.elapsed())
+}

@@ -1,0 +1,153 @@
+//! A platform on the embedded backends in a folder, and commands for it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use exchequer_consumer_adoption::Adoption;
+use exchequer_domain_audit as audit;
+use exchequer_engine::{
+    Commanding, Forwarder, Platform, Ports, React, Settings, Submission, View, ViewOf,
+};
+use exchequer_journal::{MemoryInput, MemoryInputLimits};
+use exchequer_journal_local::{LocalJournal, Options};
+use exchequer_kernel::{SealKey, Status};
+use exchequer_readstore_local::LocalReadStore;
+use exchequer_runtime::{Runtime as _, TokioRuntime};
+use exchequer_tenant::Command;
+use exchequer_types::{ActorId, CommandId, Issuer, StreamId, TenantId};
+
+use crate::Failure;
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Which views run beside the deciders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ViewsRun {
+    None,
+    All,
+}
+
+pub(crate) struct World {
+    pub(crate) platform: Platform,
+    runtime: TokioRuntime,
+    journal: Arc<LocalJournal>,
+}
+
+impl World {
+    /// Starts in `folder`, as the server does, and waits until all partitions decide.
+    pub(crate) async fn start(folder: &Path, partitions: u32, views: ViewsRun) -> Result<Self, Failure> {
+        let runtime = TokioRuntime::default();
+        let options = Options { partitions, ..Options::default() };
+        let (journal, _) = LocalJournal::open(folder, options)?;
+        let store = LocalReadStore::open(&folder.join("views"), &exchequer_readstore_local::Settings::default())?;
+        let clock = runtime.clone();
+        let inputs = MemoryInput::new(
+            partitions,
+            runtime.nonce(),
+            MemoryInputLimits::default(),
+            Arc::new(move || clock.now()),
+        );
+        let ports = Ports {
+            journal: Arc::<LocalJournal>::clone(&journal),
+            inputs: Arc::new(inputs),
+            store: Arc::new(store),
+            runtime: Arc::new(runtime.clone()),
+            key: SealKey::new(&[7; 32]),
+            settings: Arc::new(Settings::default()),
+        };
+        let consumers: Vec<Arc<dyn React>> = vec![
+            Arc::new(Commanding(Adoption { partitions })),
+            Arc::new(Forwarder { ports: ports.clone() }),
+        ];
+        let platform = Platform::start(ports, all_views(views), consumers).await?;
+        let mut changes = platform.tail.changes();
+        while !platform.is_ready() {
+            let _ = tokio::time::timeout(Duration::from_millis(5), changes.changed()).await;
+        }
+        Ok(Self { platform, runtime, journal })
+    }
+
+    pub(crate) async fn stop(self) {
+        self.runtime.shut_down();
+        self.runtime.stopped().await;
+        self.journal.close();
+    }
+
+    /// Creates tenants `t0`, `t1`, … below the root.
+    pub(crate) async fn create_tenants(&self, from: usize, to: usize) -> Result<(), Failure> {
+        let create = |n: usize| async move {
+            loop {
+                let command = Command::Create {
+                    parent: TenantId::platform(),
+                    name: format!("Tenant {n}"),
+                    settings: BTreeMap::new(),
+                };
+                let submission = submission(&format!("t{n}"), format!("create-{n}"), command)?;
+                let answer = self.platform.gateway.submit(submission, PATIENCE).await?;
+                match answer.status() {
+                    Some(Status::Accepted) => return Ok::<(), Failure>(()),
+                    Some(Status::NotAdopted) => tokio::task::yield_now().await,
+                    other => return Err(format!("tenant {n}: {other:?}").into()),
+                }
+            }
+        };
+        for chunk in (from..to).collect::<Vec<_>>().chunks(500) {
+            futures::future::try_join_all(chunk.iter().map(|n| create(*n))).await?;
+        }
+        Ok(())
+    }
+}
+
+fn all_views(views: ViewsRun) -> Vec<Arc<dyn View>> {
+    use exchequer_projection_audit as audit;
+    use exchequer_projection_dead_letters as dead_letters;
+    use exchequer_projection_tenants as tenants;
+    use exchequer_projection_timers as timers;
+    if views == ViewsRun::None {
+        return Vec::new();
+    }
+    vec![
+        Arc::new(ViewOf { projection: tenants::TenantsView, tables: tenants::TABLES }),
+        Arc::new(ViewOf { projection: audit::AuditView, tables: audit::TABLES }),
+        Arc::new(ViewOf { projection: timers::TimersView, tables: timers::TABLES }),
+        Arc::new(ViewOf { projection: dead_letters::DeadLettersView, tables: dead_letters::TABLES }),
+    ]
+}
+
+pub(crate) fn submission(stream: &str, id: String, command: Command) -> Result<Submission, Failure> {
+    Ok(Submission {
+        stream: StreamId::parse(stream)?,
+        issuer: Issuer::parse("api")?,
+        id: CommandId::parse(id)?,
+        actor: ActorId::parse("u-1")?,
+        command,
+        expected_version: None,
+        not_after: None,
+        validate_only: false,
+    })
+}
+
+/// One audit entry of an application, of an ordinary size.
+pub(crate) fn append() -> Command {
+    let draft = audit::Draft {
+        action: "invoice.downloaded".to_owned(),
+        actor: "u-1".to_owned(),
+        resource_type: "invoice".to_owned(),
+        resource_id: "2026-000123".to_owned(),
+        before: String::new(),
+        after: String::new(),
+        context: String::new(),
+        occurred_at: None,
+    };
+    Command::Audit(audit::Command::Append(audit::Append { entries: vec![draft] }))
+}
+
+/// Resident memory of this process, in bytes.
+pub(crate) fn resident_bytes(process: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
