@@ -55,7 +55,12 @@ impl UnopenedReason {
 }
 
 /// Seals an envelope: fills its body digest, and MACs its bytes.
-pub fn seal(key: &SealKey, mut envelope: pb::Envelope) -> Bytes {
+pub fn seal(key: &SealKey, envelope: pb::Envelope) -> Bytes {
+    seal_with_digest(key, envelope).0
+}
+
+/// Seals an envelope, and tells its body digest.
+pub fn seal_with_digest(key: &SealKey, mut envelope: pb::Envelope) -> (Bytes, [u8; 8]) {
     let parts: [&[u8]; 4] = [
         envelope.stream.as_bytes(),
         envelope.actor.as_bytes(),
@@ -66,7 +71,7 @@ pub fn seal(key: &SealKey, mut envelope: pb::Envelope) -> Bytes {
     envelope.body_digest = Bytes::copy_from_slice(&digest);
     let bytes = Bytes::from(envelope.encode_to_vec());
     let mac = Bytes::copy_from_slice(&key.mac(&bytes, None));
-    sealed_bytes(bytes, None, mac)
+    (sealed_bytes(bytes, None, mac), digest)
 }
 
 /// Seals a misrouted command once more, with where it was.

@@ -59,8 +59,9 @@ pub fn encode_event(event: &Event) -> (&'static str, Bytes) {
         Event::TimerSet { id, due } => {
             (TIMER_SET, pbk::TimerSet { id: id.clone(), due: due.micros() }.encode_to_vec())
         }
-        Event::TimerCleared { id, fired } => {
-            (TIMER_CLEARED, pbk::TimerCleared { id: id.clone(), fired: *fired }.encode_to_vec())
+        Event::TimerCleared { id, due, fired } => {
+            let (id, due, fired) = (id.clone(), due.micros(), *fired);
+            (TIMER_CLEARED, pbk::TimerCleared { id, fired, due }.encode_to_vec())
         }
         Event::Parked { reason } => {
             (PARKED, pbk::Parked { reason: reason.clone() }.encode_to_vec())
@@ -134,7 +135,7 @@ pub fn decode_event(stream: &str, kind: &str, payload: &[u8]) -> Result<Event, D
         }
         TIMER_CLEARED => {
             let it = pbk::TimerCleared::decode(payload)?;
-            Event::TimerCleared { id: it.id, fired: it.fired }
+            Event::TimerCleared { id: it.id, due: timestamp(it.due, "due")?, fired: it.fired }
         }
         PARKED => Event::Parked { reason: pbk::Parked::decode(payload)?.reason },
         RELEASED => Event::Released { reason: pbk::Released::decode(payload)?.reason },

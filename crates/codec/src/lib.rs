@@ -14,7 +14,7 @@ mod tests;
 
 pub use command::{COMMAND_TYPES, WAKE, decode_command, encode_command};
 pub use convert::{profile_from_proto, profile_to_proto, status_from_proto, status_to_proto};
-pub use envelope::{Opened, Unopened, UnopenedReason, forward, open, seal};
+pub use envelope::{Opened, Unopened, UnopenedReason, forward, open, seal, seal_with_digest};
 pub use event::{EVENT_TYPES, decode_event, encode_event};
 pub use outcome::{outcome_status, rejected, status_of, status_word};
 pub use record::{

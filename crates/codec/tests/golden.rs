@@ -248,7 +248,7 @@ fn events() -> Vec<Event> {
     ];
     let mut events = vec![
         Event::TimerSet { id: TIMER.to_owned(), due: at() },
-        Event::TimerCleared { id: TIMER.to_owned(), fired: true },
+        Event::TimerCleared { id: TIMER.to_owned(), due: at(), fired: true },
         Event::Parked { reason: "panicked: index out of bounds".to_owned() },
         Event::Released { reason: "mended".to_owned() },
         Event::Audit(audit::Event::Appended { count: 3 }),

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use exchequer_codec::{encode_command, seal, status_of};
+use exchequer_codec::{encode_command, seal_with_digest, status_of};
 use exchequer_journal::{Fault, FaultKind, Lane};
 use exchequer_kernel::Status;
 use exchequer_proto::journal::v1 as pb;
@@ -134,8 +134,9 @@ impl Gateway {
         let lane = if submission.issuer.as_str() == "api" { Lane::Commands } else { Lane::Internal };
         let stream = submission.stream.clone();
         let (envelope, identity) = self.envelope(submission);
-        let sealed = seal(&self.ports.key, envelope);
-        self.submit_sealed(lane, partition, stream, identity, sealed, patience).await
+        let (sealed, body_digest) = seal_with_digest(&self.ports.key, envelope);
+        let key = InputKey { identity, body_digest };
+        self.submit_keyed(lane, partition, stream, key, sealed, patience).await
     }
 
     fn envelope(&self, submission: Submission) -> (pb::Envelope, Identity) {
@@ -174,14 +175,26 @@ impl Gateway {
         sealed: Bytes,
         patience: Duration,
     ) -> Result<Answer, SubmitError> {
+        let key = InputKey { identity, body_digest: body_digest(&sealed) };
+        self.submit_keyed(lane, partition, stream, key, sealed, patience).await
+    }
+
+    async fn submit_keyed(
+        &self,
+        lane: Lane,
+        partition: PartitionId,
+        stream: StreamId,
+        key: InputKey,
+        sealed: Bytes,
+        patience: Duration,
+    ) -> Result<Answer, SubmitError> {
         let bytes = sealed.len();
         if bytes > COMMAND_BYTES_MAX {
             return Err(SubmitError::TooLarge { bytes, bytes_max: COMMAND_BYTES_MAX });
         }
-        if let Some(fault) = self.tail.state(partition).fault {
+        if let Some(fault) = self.tail.fault(partition) {
             return Err(refused(fault));
         }
-        let key = InputKey { identity, body_digest: body_digest(&sealed) };
         let decided = self.enter(key, stream, partition, lane)?;
         if let Err(fault) = self.ports.inputs.submit(lane, partition, sealed).await {
             // Only what certainly did not land is given up.

@@ -21,6 +21,6 @@ pub use settings::{
 };
 pub use tail::{InputId, InputKey, PartitionState, Tail, TailItem, TailListener};
 pub use token::{Token, TokenError};
-pub use platform::Platform;
+pub use platform::{Platform, Roles};
 pub use reactor::{Commanding, CursorState, Cursors, Effect, Forwarder, React};
 pub use view::{Behind, Generation, Progressed, View, ViewHandle, ViewLag, ViewOf, Views};

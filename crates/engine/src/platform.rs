@@ -10,6 +10,7 @@ use exchequer_runtime::{OnEnd, TaskError, TaskKind};
 use exchequer_tenant::Command;
 use exchequer_types::{ActorId, CommandId, Issuer, PartitionId, StreamId, TenantId};
 use exchequer_kernel::Status;
+use tracing::warn;
 
 use crate::gateway::{Gateway, Submission};
 use crate::reactor::{Cursors, React};
@@ -23,7 +24,25 @@ const BOOTSTRAP_PATIENCE: Duration = Duration::from_secs(5);
 const DECIDER: TaskKind = TaskKind { name: "decider", on_end: OnEnd::ShutDown };
 const REACTOR: TaskKind = TaskKind { name: "reactor", on_end: OnEnd::ShutDown };
 const CLOCK: TaskKind = TaskKind { name: "clock", on_end: OnEnd::ShutDown };
+const FOLLOWER: TaskKind = TaskKind { name: "follower", on_end: OnEnd::ShutDown };
 const BOOTSTRAP: TaskKind = TaskKind { name: "bootstrap", on_end: OnEnd::Fine };
+/// A follower that could not read tries again after this long.
+const FOLLOW_RETRY: Duration = Duration::from_millis(200);
+
+/// What a process does beside answering from its tail. Views and processes are
+/// run where they are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    /// Decides every partition that it can claim; else it follows the journal.
+    pub decides: bool,
+    /// Sees to it that the root tenant exists.
+    pub bootstraps: bool,
+}
+
+impl Roles {
+    /// Everything in one process.
+    pub const ALL: Self = Self { decides: true, bootstraps: true };
+}
 
 /// A running platform. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -43,11 +62,26 @@ impl Platform {
         views: Vec<Arc<dyn View>>,
         consumers: Vec<Arc<dyn React>>,
     ) -> Result<Self, EngineError> {
+        Self::start_as(Roles::ALL, ports, views, consumers).await
+    }
+
+    /// Starts some roles in this process.
+    pub async fn start_as(
+        roles: Roles,
+        ports: Ports,
+        views: Vec<Arc<dyn View>>,
+        consumers: Vec<Arc<dyn React>>,
+    ) -> Result<Self, EngineError> {
         let tail = Arc::new(Tail::new(ports.clone()));
         let gateway = Gateway::new(ports.clone(), Arc::clone(&tail));
         for partition in (0..tail.partitions()).map(PartitionId) {
-            let run = decider::run(ports.clone(), Arc::clone(&tail), partition);
-            ports.runtime.spawn(DECIDER, Box::pin(run));
+            let (ports, tail) = (ports.clone(), Arc::clone(&tail));
+            let runtime = Arc::clone(&ports.runtime);
+            if roles.decides {
+                runtime.spawn(DECIDER, Box::pin(decider::run(ports, tail, partition)));
+            } else {
+                runtime.spawn(FOLLOWER, Box::pin(follow(ports, tail, partition)));
+            }
         }
         let mut handles = Vec::new();
         for view in views {
@@ -66,7 +100,9 @@ impl Platform {
             ports.runtime.spawn(CLOCK, Box::pin(run));
         }
         let platform = Self { ports, tail, gateway, views, cursors: Arc::new(cursors) };
-        platform.ports.runtime.spawn(BOOTSTRAP, Box::pin(platform.clone().bootstrap()));
+        if roles.bootstraps {
+            platform.ports.runtime.spawn(BOOTSTRAP, Box::pin(platform.clone().bootstrap()));
+        }
         Ok(platform)
     }
 
@@ -111,5 +147,20 @@ impl Platform {
     /// A view that this platform was started with.
     pub fn view(&self, name: &str) -> Option<&Arc<ViewHandle>> {
         self.views.get(name)
+    }
+}
+
+/// Feeds the tail where no decider does, until the process ends.
+async fn follow(ports: Ports, tail: Arc<Tail>, partition: PartitionId) -> Result<(), TaskError> {
+    loop {
+        let head = tail.state(partition).head;
+        match tail.follow(partition, head).await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_retryable() => {
+                warn!(partition = partition.0, %error, "cannot read for now");
+                ports.runtime.sleep(FOLLOW_RETRY).await;
+            }
+            Err(error) => return Err(TaskError(format!("partition {partition}: {error}"))),
+        }
     }
 }

@@ -107,6 +107,11 @@ impl Tail {
         lock(&self.partitions[partition.index()]).state.clone()
     }
 
+    /// Why no writer here can decide `partition`, at the moment.
+    pub fn fault(&self, partition: PartitionId) -> Option<Fault> {
+        lock(&self.partitions[partition.index()]).state.fault.clone()
+    }
+
     /// Starts `partition` at `head`; what lies below is read from the journal.
     pub fn start_at(&self, partition: PartitionId, head: Head) {
         let mut it = lock(&self.partitions[partition.index()]);

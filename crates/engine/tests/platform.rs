@@ -12,7 +12,7 @@ use exchequer_engine::{
     Answer, Commanding, Forwarder, Platform, Ports, React, Settings, Submission, SubmitError, View,
     ViewOf,
 };
-use exchequer_journal::{InputLog, Lane, MemoryInput, MemoryInputLimits, MemoryJournal};
+use exchequer_journal::{Lane, MemoryInput, MemoryInputLimits, MemoryJournal};
 use exchequer_kernel::{SealKey, Status};
 use exchequer_projection_tenants as tenants_view;
 use exchequer_projection_timers as timers_view;

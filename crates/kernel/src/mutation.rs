@@ -41,12 +41,13 @@ impl Mutation {
 
 #[cfg(feature = "mutations")]
 mod switch {
-    use core::cell::Cell;
+    use core::cell::{Cell, RefCell};
 
     use super::Mutation;
 
     std::thread_local! {
         static ACTIVE: Cell<Option<Mutation>> = const { Cell::new(None) };
+        static POISON: RefCell<Option<String>> = const { RefCell::new(None) };
     }
 
     /// Weakens `mutation` on this thread, or nothing.
@@ -58,13 +59,29 @@ mod switch {
     pub fn active(mutation: Mutation) -> bool {
         ACTIVE.get() == Some(mutation)
     }
+
+    /// Lets deciding the command of this id panic on this thread, or none.
+    pub fn poison(command: Option<&str>) {
+        POISON.set(command.map(str::to_owned));
+    }
+
+    /// Is the command of this id to panic?
+    pub fn is_poisoned(command: &str) -> bool {
+        POISON.with_borrow(|poison| poison.as_deref() == Some(command))
+    }
 }
 
 #[cfg(feature = "mutations")]
-pub use switch::{active, set};
+pub use switch::{active, is_poisoned, poison, set};
 
 /// Is `mutation` weakened?
 #[cfg(not(feature = "mutations"))]
 pub const fn active(_: Mutation) -> bool {
+    false
+}
+
+/// Is the command of this id to panic?
+#[cfg(not(feature = "mutations"))]
+pub const fn is_poisoned(_: &str) -> bool {
     false
 }

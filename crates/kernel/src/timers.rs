@@ -22,6 +22,11 @@ impl Timers {
         self.by_due.first().map(|(due, id)| (*due, id.as_str()))
     }
 
+    /// When a pending timer is due.
+    pub fn due_of(&self, id: &str) -> Option<Timestamp> {
+        self.due_of.get(id).copied()
+    }
+
     pub fn set(&mut self, id: &str, due: Timestamp) {
         self.clear(id);
         self.by_due.insert((due, id.to_owned()));

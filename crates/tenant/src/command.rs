@@ -47,7 +47,7 @@ pub enum Event {
     Tenants(tenants::Event),
     Audit(audit::Event),
     TimerSet { id: String, due: Timestamp },
-    TimerCleared { id: String, fired: bool },
+    TimerCleared { id: String, due: Timestamp, fired: bool },
     /// No command is decided until the stream is released.
     Parked { reason: String },
     Released { reason: String },

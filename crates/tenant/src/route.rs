@@ -66,18 +66,19 @@ fn decide_tenants(
     for event in events {
         let facts = tenants::facts(&event);
         out.push(Event::Tenants(event));
-        out.extend(facts.iter().filter_map(follow));
+        out.extend(facts.iter().filter_map(|fact| follow(stream, fact)));
     }
     Ok(out)
 }
 
 /// What the stream's timers make of a fact. Domains to come are asked here, in
 /// a fixed order.
-fn follow(fact: &Fact) -> Option<Event> {
+fn follow(stream: &Stream, fact: &Fact) -> Option<Event> {
     match fact {
         Fact::TimerSet { id, due } => Some(Event::TimerSet { id: id.clone(), due: *due }),
         Fact::TimerCleared { id, fired } => {
-            Some(Event::TimerCleared { id: id.clone(), fired: *fired })
+            let due = stream.timers.due_of(id)?;
+            Some(Event::TimerCleared { id: id.clone(), due, fired: *fired })
         }
         Fact::ProviderChanged { .. } => None,
     }

@@ -127,6 +127,7 @@ impl<'a> Step<'a> {
             self.request.id.as_str(),
         ), &self.request.actor);
         let before = self.stream.clone();
+        assert!(!mutation::is_poisoned(self.request.id.as_str()), "a bug that was put there");
         match route(&self.stream, &self.request.command, self.reference, &ctx) {
             Ok(events) => {
                 self.apply(events, now, None)?;
@@ -157,7 +158,7 @@ impl<'a> Step<'a> {
             let decided = route(&self.stream, &command, self.reference, &ctx);
             // A timer that its domain does not want any more is cleared all the same.
             let events = decided
-                .unwrap_or_else(|_| vec![Event::TimerCleared { id: timer.clone(), fired: false }]);
+                .unwrap_or_else(|_| vec![Event::TimerCleared { id: timer.clone(), due, fired: false }]);
             self.apply(events, due, Some(&timer))?;
             self.audit(&before, &command, TIMER, &ctx);
             let pending = self.stream.timers.first_due(now).map(|(_, id)| id);

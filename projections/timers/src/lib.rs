@@ -7,14 +7,14 @@ mod rows;
 mod tests;
 
 pub use query::{DueTimer, due, next};
-pub use rows::{TIMERS_BY_DUE, TIMERS_BY_STREAM};
+pub use rows::TIMERS_BY_DUE;
 
 use exchequer_codec::Entry;
 use exchequer_kernel::Projection;
 use exchequer_readstore::{Key, RowSet, Table};
 
 /// All tables of the view.
-pub const TABLES: &[&Table] = &[&TIMERS_BY_DUE, &TIMERS_BY_STREAM];
+pub const TABLES: &[&Table] = &[&TIMERS_BY_DUE];
 
 /// The view. What it cannot fold it says by [`RowSet::fail`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,8 +28,8 @@ impl Projection for TimersView {
     const NAME: &'static str = "timers";
     const VERSION: u32 = 1;
 
-    fn reads(&self, entry: &Entry, _: &RowSet) -> Vec<Self::Key> {
-        fold::reads(entry)
+    fn reads(&self, _: &Entry, _: &RowSet) -> Vec<Self::Key> {
+        Vec::new()
     }
 
     fn fold(&self, entry: &Entry, rows: &mut RowSet) {

@@ -12,8 +12,8 @@ use exchequer_readstore::{
 use exchequer_tenant::Event;
 use exchequer_types::{Hash, PartitionId, Timestamp};
 
-use crate::rows::{EARLIER_MAX, instant};
-use crate::{DueTimer, TABLES, TIMERS_BY_DUE, TimersView, due, next};
+use crate::rows::instant;
+use crate::{DueTimer, TABLES, TimersView, due, next};
 
 const GENERATION: Generation = 3;
 const PARTITION: PartitionId = PartitionId(2);
@@ -22,8 +22,8 @@ fn set(id: &str, due: i64) -> Event {
     Event::TimerSet { id: id.to_owned(), due: instant(due) }
 }
 
-fn cleared(id: &str) -> Event {
-    Event::TimerCleared { id: id.to_owned(), fired: false }
+fn cleared(id: &str, due: i64) -> Event {
+    Event::TimerCleared { id: id.to_owned(), due: instant(due), fired: false }
 }
 
 fn entry(seq: u64, events: &[(&str, Event)]) -> Entry {
@@ -40,17 +40,17 @@ fn entry(seq: u64, events: &[(&str, Event)]) -> Entry {
     Entry { partition: PARTITION, offset: seq, hash: Hash::ZERO, commit: Arc::new(commit) }
 }
 
-/// Timers that are moved, cleared, and set again under the same id.
+/// Timers that are set, moved by a new one, and cleared.
 fn history() -> Vec<Entry> {
     let parked = Event::Parked { reason: String::new() };
     vec![
         entry(1, &[("a", set("t1", 10)), ("b", set("t1", 10)), ("a", parked)]),
         entry(2, &[("a", set("t2", 5))]),
-        entry(3, &[("a", cleared("t1")), ("a", set("t3", 30))]),
-        entry(4, &[("b", cleared("t1")), ("b", set("t1", 20))]),
-        entry(5, &[("a", cleared("t2")), ("c", cleared("never"))]),
-        entry(6, &[("a", cleared("t3")), ("a", set("t2", 7)), ("a", cleared("t2"))]),
-        entry(7, &[("a", set("t3", 40)), ("b", set("t1", 10))]),
+        entry(3, &[("a", cleared("t1", 10)), ("a", set("t3", 30))]),
+        entry(4, &[("b", cleared("t1", 10)), ("b", set("t4", 20))]),
+        entry(5, &[("a", cleared("t2", 5)), ("c", cleared("never", 1))]),
+        entry(6, &[("a", cleared("t3", 30)), ("a", set("t5", 7)), ("a", cleared("t5", 7))]),
+        entry(7, &[("a", set("t6", 40)), ("b", set("t7", 10))]),
     ]
 }
 
@@ -170,18 +170,6 @@ async fn due_timers_come_in_due_order_until_the_instant_and_page_by_page() {
     assert_eq!(due(&store, GENERATION, PARTITION, instant(9), None, 2).await.unwrap(), []);
     assert_eq!(next(&store, GENERATION, PartitionId(9)).await.unwrap(), None);
     assert_eq!(next(&store, GENERATION, PARTITION).await.unwrap(), Some(instant(10)));
-}
-
-#[tokio::test]
-async fn an_id_set_over_and_over_leaves_nothing_behind() {
-    let times = i64::try_from(EARLIER_MAX).unwrap() + 5;
-    let store = MemoryStore::new(true);
-    for due in 1..=times {
-        let seq = u64::try_from(due).unwrap();
-        fold(&store, &[entry(seq, &[("a", set("t", due * 10))])]).await;
-    }
-    assert_eq!(store.snapshot(&TIMERS_BY_DUE, GENERATION).len(), 1);
-    assert_eq!(next(&store, GENERATION, PARTITION).await.unwrap(), Some(instant(times * 10)));
 }
 
 fn failure(kind: &str) -> Option<String> {

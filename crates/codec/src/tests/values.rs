@@ -134,7 +134,8 @@ pub(super) fn event(id: TenantId) -> impl Strategy<Value = Event> {
     ];
     prop_oneof![
         1 => (timer(), instant()).prop_map(|(id, due)| Event::TimerSet { id, due }),
-        1 => (timer(), any::<bool>()).prop_map(|(id, fired)| Event::TimerCleared { id, fired }),
+        1 => (timer(), instant(), any::<bool>())
+            .prop_map(|(id, due, fired)| Event::TimerCleared { id, due, fired }),
         1 => text().prop_map(|reason| Event::Parked { reason }),
         1 => text().prop_map(|reason| Event::Released { reason }),
         1 => any::<u32>().prop_map(|count| Event::Audit(audit::Event::Appended { count })),

@@ -77,11 +77,12 @@ impl Intake {
         };
         let turn = turn_of(&pending);
         self.held += 1;
-        let queue = self.waiting.entry(turn.clone()).or_default();
-        if queue.is_empty() {
-            self.turns.push_back(turn);
+        if let Some(queue) = self.waiting.get_mut(&turn) {
+            queue.push_back(pending);
+            return;
         }
-        queue.push_back(pending);
+        self.turns.push_back(turn.clone());
+        self.waiting.insert(turn, VecDeque::from([pending]));
     }
 
     /// The next input, of the stream whose turn it is.
