@@ -1,1 +1,65 @@
-//! To come.
+//! The edge: gRPC services on top of the platform, with health and reflection.
+//! Commands go to the gateway alone, queries read the views alone; nothing is
+//! decided here.
+
+mod audit;
+mod call;
+mod check;
+mod edge;
+mod health;
+mod json;
+mod malformed;
+mod messages;
+mod pages;
+mod replay;
+pub mod status;
+mod system;
+mod tail;
+mod tenants;
+
+use axum::middleware::map_response;
+use exchequer_engine::Platform;
+use exchequer_proto::audit::v1::audit_service_server::AuditServiceServer;
+use exchequer_proto::system::v1::system_service_server::SystemServiceServer;
+use exchequer_proto::tenants::v1::tenant_service_server::TenantServiceServer;
+use exchequer_proto::DESCRIPTORS;
+use tokio::sync::watch;
+use tonic::service::Routes;
+
+use edge::Edge;
+
+/// The largest request, in bytes; a larger one is `REQUEST_TOO_LARGE`.
+pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+
+/// The descriptors cannot be served: a bug of the build.
+#[derive(Debug, thiserror::Error)]
+#[error("the API's descriptors cannot be served: {0}")]
+pub struct ReflectionError(String);
+
+/// All services on one router. Streams end soon after `stopping` says true.
+pub fn routes(
+    platform: Platform,
+    stopping: watch::Receiver<bool>,
+) -> Result<axum::Router, ReflectionError> {
+    let health = health::start(&platform);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let error = |error: tonic_reflection::server::Error| ReflectionError(error.to_string());
+    let edge = Edge { platform, stopping };
+    let tenants = tenants::Tenants { edge: edge.clone() };
+    let audit = audit::Audit { edge: edge.clone() };
+    let system = system::System { edge };
+    let routes = Routes::new(
+        TenantServiceServer::new(tenants).max_decoding_message_size(REQUEST_BYTES_MAX),
+    )
+    .add_service(AuditServiceServer::new(audit).max_decoding_message_size(REQUEST_BYTES_MAX))
+    .add_service(SystemServiceServer::new(system).max_decoding_message_size(REQUEST_BYTES_MAX))
+    .add_service(health)
+    .add_service(reflection().build_v1().map_err(error)?)
+    .add_service(reflection().build_v1alpha().map_err(error)?);
+    let router = routes.into_axum_router().fallback(malformed::unknown);
+    Ok(router.layer(map_response(malformed::name)))
+}

@@ -20,8 +20,10 @@ use crate::{EngineError, Ports};
 
 const CLOCK: &str = "clock";
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A stream that could not be woken is tried again after this long.
+/// A stream that could not be woken is tried again after this long, doubled each
+/// time: one that is parked may be so for days, and each try is a record.
 const RETRY: Duration = Duration::from_secs(5);
+const RETRY_MAX: Duration = Duration::from_secs(600);
 /// Timers read at once from each partition.
 const TIMERS_MAX: usize = 256;
 /// Streams woken at once.
@@ -47,8 +49,8 @@ struct Clock {
     ports: Ports,
     gateway: Gateway,
     view: Arc<ViewHandle>,
-    /// Streams that could not be woken.
-    not_before: BTreeMap<StreamId, Timestamp>,
+    /// Streams that could not be woken: when to try again, and after how long.
+    not_before: BTreeMap<StreamId, (Timestamp, Duration)>,
 }
 
 impl Clock {
@@ -57,12 +59,12 @@ impl Clock {
         let generation = self.view.active();
         let progress = generation.progress();
         let now = self.ports.runtime.now();
-        self.not_before.retain(|_, at| *at > now);
         let (due, mut next) = self.due(generation.number, now).await?;
+        self.not_before.retain(|stream, (at, _)| *at > now || due.contains(stream));
         if !due.is_empty() {
             self.wake(due).await;
         }
-        if let Some(retry) = self.not_before.values().min() {
+        if let Some((retry, _)) = self.not_before.values().min() {
             next = next.min(*retry);
         }
         let changed = core::pin::pin!(self.view.progressed(&progress));
@@ -86,7 +88,7 @@ impl Clock {
                         break 'partition;
                     }
                     if let Ok(stream) = StreamId::parse(&timer.stream)
-                        && !self.not_before.contains_key(&stream)
+                        && self.not_before.get(&stream).is_none_or(|(at, _)| *at <= now)
                     {
                         streams.insert(stream);
                     }
@@ -102,13 +104,19 @@ impl Clock {
 
     async fn wake(&mut self, streams: BTreeSet<StreamId>) {
         let mut wakes = Vec::new();
-        for stream in streams {
+        for stream in &streams {
             let nonce = u128::from_le_bytes(self.ports.runtime.nonce());
-            wakes.push(self.wake_one(stream, format!("wake-{nonce:032x}")));
+            wakes.push(self.wake_one(stream.clone(), format!("wake-{nonce:032x}")));
         }
-        let failed = join_all(wakes).await;
-        let retry = self.ports.runtime.now().saturating_add(RETRY);
-        self.not_before.extend(failed.into_iter().flatten().map(|stream| (stream, retry)));
+        let failed: BTreeSet<StreamId> = join_all(wakes).await.into_iter().flatten().collect();
+        let now = self.ports.runtime.now();
+        for stream in streams {
+            let waited = self.not_before.remove(&stream);
+            if failed.contains(&stream) {
+                let wait = waited.map_or(RETRY, |(_, wait)| (wait * 2).min(RETRY_MAX));
+                self.not_before.insert(stream, (now.saturating_add(wait), wait));
+            }
+        }
     }
 
     /// Wakes one stream and waits until the view has seen it. The stream, if it failed.

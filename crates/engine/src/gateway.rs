@@ -319,17 +319,23 @@ impl Waiting {
         &self.by_stream[sum % SHARDS]
     }
 
-    /// One submission of `key` is over: its slot, if it was known here.
-    fn leave(&self, key: &InputKey) -> Option<Vec<oneshot::Sender<Decided>>> {
+    /// One submission of `key` is over: its callers, if it was known here. They
+    /// stay when their answer is still to come, under the same key.
+    fn leave(&self, key: &InputKey, is_answer: bool) -> Option<Vec<oneshot::Sender<Decided>>> {
         let mut shard = lock(self.shard(key));
         let slot = shard.get_mut(key)?;
-        slot.submissions -= 1;
-        let callers = core::mem::take(&mut slot.callers);
+        let callers = if is_answer { core::mem::take(&mut slot.callers) } else { Vec::new() };
+        // None is left when another process sent a misrouted one on.
+        let is_counted = slot.submissions > 0;
+        slot.submissions -= usize::from(is_counted);
         let stream = slot.stream.clone();
-        if slot.submissions == 0 {
+        if slot.submissions == 0 && slot.callers.is_empty() {
             shard.remove(key);
         }
         drop(shard);
+        if !is_counted {
+            return Some(callers);
+        }
         self.total.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
         let mut counts = lock(self.counts(&stream));
         if let Some(count) = counts.get_mut(&stream) {
@@ -343,10 +349,12 @@ impl Waiting {
 
     /// The last submission of `key` did not land: its caller is told otherwise.
     fn withdraw(&self, key: &InputKey) {
-        let Some(mut callers) = self.leave(key) else { return };
-        callers.pop();
-        if let Some(slot) = lock(self.shard(key)).get_mut(key) {
-            slot.callers.append(&mut callers);
+        self.leave(key, false);
+        let mut shard = lock(self.shard(key));
+        let Some(slot) = shard.get_mut(key) else { return };
+        slot.callers.pop();
+        if slot.submissions == 0 && slot.callers.is_empty() {
+            shard.remove(key);
         }
     }
 }
@@ -356,11 +364,9 @@ impl TailListener for Waiting {
         let commit = &item.entry.commit;
         for (index, (id, outcome)) in item.keys.iter().zip(&commit.outcomes).enumerate() {
             let Some(id) = id else { continue };
-            // It is sent on, and answered elsewhere under the same id.
-            if outcome.status == i32::from(pb::OutcomeStatus::Misrouted) {
-                continue;
-            }
-            let Some(callers) = self.leave(&id.key) else { continue };
+            // A misrouted one is sent on, and answered elsewhere under the same id.
+            let is_answer = outcome.status != i32::from(pb::OutcomeStatus::Misrouted);
+            let Some(callers) = self.leave(&id.key, is_answer) else { continue };
             let place = Place { offset: item.entry.offset, index: index as u32 };
             for caller in callers {
                 // A caller may have gone.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use exchequer_domain_tenants as tenants;
-use exchequer_runtime::{OnEnd, TaskError, TaskKind};
+use exchequer_runtime::{Metric, OnEnd, TaskError, TaskKind};
 use exchequer_tenant::Command;
 use exchequer_types::{ActorId, CommandId, Issuer, PartitionId, StreamId, TenantId};
 use exchequer_kernel::Status;
@@ -142,6 +142,23 @@ impl Platform {
     /// Is every partition decided by this process?
     pub fn is_ready(&self) -> bool {
         (0..self.tail.partitions()).all(|partition| self.tail.state(PartitionId(partition)).leading)
+    }
+
+    /// Brings the gauges up to date: they are computed when they are asked for.
+    pub fn refresh_gauges(&self) {
+        let now = self.ports.runtime.now();
+        for handle in self.views.iter() {
+            let lag = handle.lag(&self.tail, now);
+            Metric::ViewLagEvents.gauge(&[lag.view]).set(lag.events as f64);
+            Metric::ViewLagSeconds.gauge(&[lag.view]).set(lag.seconds);
+        }
+        for (consumer, cursors) in self.cursors.iter() {
+            for (destination, lag) in cursors.lags(&self.tail) {
+                let labels = [*consumer, &destination.to_string()];
+                Metric::CursorLagEvents.gauge(&labels).set(lag as f64);
+            }
+        }
+        Metric::CommandsWaiting.gauge(&[]).set(self.gateway.waiting() as f64);
     }
 
     /// A view that this platform was started with.

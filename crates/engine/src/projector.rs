@@ -125,7 +125,6 @@ impl Projector {
             }
             let moved = self.fold_some(&mut heads, &mut progress).await?;
             self.generation.progressed(progress.clone());
-            self.report();
             if moved {
                 continue;
             }
@@ -247,15 +246,6 @@ impl Projector {
         });
         self.ports.store.write(Batch { rows: rows.collect(), last: Vec::new() }).await?;
         Ok(())
-    }
-
-    fn report(&self) {
-        if self.handle.active().number != self.generation.number {
-            return;
-        }
-        let lag = self.handle.lag(&self.tail, self.ports.runtime.now());
-        Metric::ViewLagEvents.gauge(&[lag.view]).set(lag.events as f64);
-        Metric::ViewLagSeconds.gauge(&[lag.view]).set(lag.seconds);
     }
 }
 

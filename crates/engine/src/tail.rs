@@ -4,6 +4,7 @@
 //! with the same fold.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use exchequer_codec::{Entry, WAKE, decode_record};
@@ -65,6 +66,8 @@ pub struct PartitionState {
 pub struct Tail {
     ports: Ports,
     partitions: Vec<Mutex<Partition>>,
+    /// Each partition's next offset, for readers that only ask whether there is news.
+    offsets: Vec<AtomicU64>,
     listeners: Mutex<Vec<Arc<dyn TailListener>>>,
     /// Grows with everything that is folded.
     changes: watch::Sender<u64>,
@@ -85,8 +88,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Tail {
     pub fn new(ports: Ports) -> Self {
-        let partitions = (0..ports.journal.partitions()).map(|_| Mutex::default()).collect();
-        Self { ports, partitions, listeners: Mutex::default(), changes: watch::Sender::new(0) }
+        let count = ports.journal.partitions();
+        Self {
+            ports,
+            partitions: (0..count).map(|_| Mutex::default()).collect(),
+            offsets: (0..count).map(|_| AtomicU64::new(0)).collect(),
+            listeners: Mutex::default(),
+            changes: watch::Sender::new(0),
+        }
     }
 
     pub fn partitions(&self) -> u32 {
@@ -101,6 +110,11 @@ impl Tail {
     /// Wakes with each change.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// The next offset of `partition`, as folded here.
+    pub fn offset(&self, partition: PartitionId) -> u64 {
+        self.offsets[partition.index()].load(Ordering::Acquire)
     }
 
     pub fn state(&self, partition: PartitionId) -> PartitionState {
@@ -119,6 +133,7 @@ impl Tail {
             it.ring.clear();
             it.ring_bytes = 0;
             it.ring_from = head.offset;
+            self.offsets[partition.index()].store(head.offset, Ordering::Release);
             it.state.head = head;
         }
     }
@@ -133,6 +148,7 @@ impl Tail {
             }
             debug_assert_eq!(head.offset, it.state.head.offset + 1);
             it.state.head = head.clone();
+            self.offsets[partition.index()].store(head.offset, Ordering::Release);
             count(&mut it.state, partition, verdict);
             if let Some(item) = &item {
                 it.push(item.clone(), self.ports.settings.tail_bytes_max);
@@ -164,11 +180,14 @@ impl Tail {
     /// Accepted commits behind `head`, which moves with them: as many as there are,
     /// up to a bound; none when it has reached the end.
     pub async fn next(&self, partition: PartitionId, head: &mut Head) -> Result<Vec<TailItem>, EngineError> {
+        if head.offset >= self.offset(partition) {
+            return Ok(Vec::new());
+        }
         if let Some(items) = self.from_ring(partition, head) {
             return Ok(items);
         }
         let read = self.ports.settings.read_bytes_max;
-        let limit = self.state(partition).head.offset;
+        let limit = self.offset(partition);
         let records = self.ports.journal.read(partition, head.offset, read).await?;
         let mut items = Vec::new();
         for record in records {
@@ -251,16 +270,15 @@ impl Partition {
 }
 
 fn count(state: &mut PartitionState, partition: PartitionId, verdict: Verdict) {
-    let label = partition.to_string();
     match verdict {
         Verdict::Accepted => {}
         Verdict::Ignorable(_) => {
             state.ignored += 1;
-            Metric::RecordsIgnored.counter(&[&label]).increment(1);
+            Metric::RecordsIgnored.counter(&[&partition.to_string()]).increment(1);
         }
         Verdict::Break(_) => {
             state.breaks += 1;
-            Metric::ChainBreaks.counter(&[&label]).increment(1);
+            Metric::ChainBreaks.counter(&[&partition.to_string()]).increment(1);
             let offset = state.head.offset - 1;
             tracing::error!(partition = partition.0, offset, %verdict, "chain break");
         }

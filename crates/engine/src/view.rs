@@ -228,7 +228,7 @@ impl ViewHandle {
             seconds: 0.0,
         };
         for (index, (offset, at)) in progress.offsets.iter().zip(&progress.folded_at).enumerate() {
-            let behind = tail.state(PartitionId(index as u32)).head.offset.saturating_sub(*offset);
+            let behind = tail.offset(PartitionId(index as u32)).saturating_sub(*offset);
             lag.events += behind;
             if behind > 0 && *at > Timestamp::MIN {
                 lag.seconds = lag.seconds.max(now.since(*at).as_secs_f64());

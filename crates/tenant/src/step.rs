@@ -152,7 +152,8 @@ impl<'a> Step<'a> {
             })?;
             let actor = ActorId::parse(TIMER).map_err(|_| Poison { reason: String::new() })?;
             let identity = Identity::of(&self.request.stream.to_string(), TIMER, &timer);
-            let ctx = self.ctx(due, &id, identity, &actor);
+            // Nobody else's word for when it happened: it is due when it is due.
+            let ctx = Ctx { claimed_at: due, ..self.ctx(due, &id, identity, &actor) };
             let command = timer_command(&timer);
             let before = self.stream.clone();
             let decided = route(&self.stream, &command, self.reference, &ctx);

@@ -12,6 +12,9 @@ use clap::Parser;
 use report::Figure;
 use world::ViewsRun;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const NAMES: [&str; 5] = ["durable", "durable-with-views", "latency", "grpc", "scale"];

@@ -133,8 +133,8 @@ impl Batch {
         });
         if let Some(id) = key.filter(|_| resolved.takes_identity) {
             let place = Place { offset: state.next_offset, index };
-            let known = Known { place, body_digest: id.key.body_digest };
-            state.identities.insert(id.key.identity, known, state.now);
+            let known = Known { place, body_digest: id.key.body_digest, at: state.now };
+            state.identities.insert(id.key.identity, known);
         }
         if let (Ok(opened), false) = (&pending.opened, resolved.leaves.is_empty()) {
             let tenant = opened.request.stream.to_string();
@@ -207,11 +207,11 @@ impl Deciding {
             return Resolved::plain(expired());
         }
         if let Command::Lookup { issuer, id } = &opened.request.command {
-            return Resolved::plain(self.look_up(opened, issuer, id, known));
+            return Resolved::plain(self.look_up(opened, issuer, id, known, now));
         }
         if keeps_identity(opened) && !mutation::active(Mutation::CommandIdentity) {
             let known = self.identities.recent(&opened.identity).or(known);
-            if let Some(known) = known {
+            if let Some(known) = known.filter(|known| known.is_kept(now)) {
                 return Resolved::plain(repeated(opened, known));
             }
         }
@@ -220,9 +220,16 @@ impl Deciding {
 
     /// The identity that a lookup asks for is its own, with another issuer and id:
     /// the caller put what the blocks know of that one into `known`.
-    fn look_up(&self, opened: &Opened, issuer: &str, id: &str, known: Option<Known>) -> pb::Outcome {
+    fn look_up(
+        &self,
+        opened: &Opened,
+        issuer: &str,
+        id: &str,
+        known: Option<Known>,
+        now: Timestamp,
+    ) -> pb::Outcome {
         let asked = looked_up(&opened.request.stream, issuer, id);
-        match self.identities.recent(&asked).or(known) {
+        match self.identities.recent(&asked).or(known).filter(|known| known.is_kept(now)) {
             Some(known) => repeated_at(known.place),
             None => rejected(
                 Status::Unknown,

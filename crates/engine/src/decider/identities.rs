@@ -16,8 +16,8 @@ use crate::EngineError;
 use crate::settings::IDENTITY_WINDOW;
 use crate::tables::{IDENTITY_FILTERS, IDENTITY_PAGES, IDENTITY_RUNS, partition_value};
 
-/// Identity 16 bytes, place 8, body digest 8.
-const ENTRY_BYTES: usize = 32;
+/// Identity 16 bytes, place 8, body digest 8, instant 8.
+const ENTRY_BYTES: usize = 40;
 const PAGE_ENTRIES: usize = 128;
 
 /// What is known of an identity.
@@ -26,6 +26,15 @@ pub(crate) struct Known {
     /// Of the first input with it.
     pub(crate) place: Place,
     pub(crate) body_digest: [u8; 8],
+    /// When it was decided, from which the window counts.
+    pub(crate) at: Timestamp,
+}
+
+impl Known {
+    /// Is it within the window still?
+    pub(crate) fn is_kept(&self, now: Timestamp) -> bool {
+        now.since(self.at) <= IDENTITY_WINDOW
+    }
 }
 
 #[derive(Debug)]
@@ -184,12 +193,12 @@ impl Identities {
         Ok(None)
     }
 
-    /// The first input of `identity` stands at `place`.
-    pub(crate) fn insert(&mut self, identity: Identity, known: Known, at: Timestamp) {
-        if self.recent.insert(identity, known).is_none() {
+    /// The first input of `identity` within the window is `known`.
+    pub(crate) fn insert(&mut self, identity: Identity, known: Known) {
+        if self.recent.insert(identity, known) != Some(known) {
             self.fresh.push(identity);
         }
-        self.newest = self.newest.max(at);
+        self.newest = self.newest.max(known.at);
     }
 
     /// The writes that bring the store up to date.
@@ -336,6 +345,7 @@ fn write_entries(entries: impl Iterator<Item = (Identity, Known)>) -> Bytes {
         let place = (known.place.offset << 16) | u64::from(known.place.index);
         out.extend_from_slice(&place.to_be_bytes());
         out.extend_from_slice(&known.body_digest);
+        out.extend_from_slice(&known.at.micros().to_be_bytes());
     }
     Bytes::from(out)
 }
@@ -344,10 +354,11 @@ fn read_entries(bytes: &Bytes) -> impl Iterator<Item = (Identity, Known)> + '_ {
     bytes.chunks_exact(ENTRY_BYTES).map(|entry| {
         let (mut identity, mut body_digest) = ([0; 16], [0; 8]);
         identity.copy_from_slice(&entry[..16]);
-        body_digest.copy_from_slice(&entry[24..]);
+        body_digest.copy_from_slice(&entry[24..32]);
         let place = first_of(&entry[16..24]);
         let place = Place { offset: place >> 16, index: (place & 0xffff) as u32 };
-        (Identity(identity), Known { place, body_digest })
+        let at = Timestamp::saturating_from_micros(first_of(&entry[32..]) as i64);
+        (Identity(identity), Known { place, body_digest, at })
     })
 }
 
@@ -362,7 +373,8 @@ mod tests {
     }
 
     fn known(n: u64) -> Known {
-        Known { place: Place { offset: n, index: (n % 7) as u32 }, body_digest: n.to_be_bytes() }
+        let place = Place { offset: n, index: (n % 7) as u32 };
+        Known { place, body_digest: n.to_be_bytes(), at: day(1) }
     }
 
     fn day(n: i64) -> Timestamp {
@@ -381,10 +393,11 @@ mod tests {
     }
 
     async fn find(index: &Identities, store: &MemoryStore, n: u64, now: Timestamp) -> Option<Known> {
-        match index.recent(&identity(n)) {
+        let known = match index.recent(&identity(n)) {
             None if index.must_ask(&identity(n), now) => index.ask(store, &identity(n), now).await.unwrap(),
             recent => recent,
-        }
+        };
+        known.filter(|known| known.is_kept(now))
     }
 
     // REQ: KER-03
@@ -394,7 +407,7 @@ mod tests {
         let mut index = Identities::new(PartitionId(3), 500, 2_000);
         let mut checkpoint = pb::PartitionCheckpoint::default();
         for n in 0..5_000 {
-            index.insert(identity(n), known(n), day(1));
+            index.insert(identity(n), known(n));
             if n % 100 == 99 {
                 checkpoint = flush(&mut index, &store, day(1)).await;
             }
@@ -411,5 +424,24 @@ mod tests {
         flush(&mut index, &store, day(9)).await;
         assert!(index.blocks.is_empty(), "past the window");
         assert_eq!(find(&index, &store, 0, day(9)).await, None);
+    }
+
+    // REQ: KER-03
+    #[tokio::test]
+    async fn an_identity_is_free_when_its_own_window_is_over() {
+        let store = MemoryStore::new(true);
+        let mut index = Identities::new(PartitionId(3), 500, 2_000);
+        index.insert(identity(1), known(1));
+        flush(&mut index, &store, day(1)).await;
+        index.insert(identity(2), Known { at: day(7), ..known(2) });
+        assert_eq!(find(&index, &store, 1, day(8)).await, Some(known(1)), "the last instant");
+        assert_eq!(find(&index, &store, 1, day(9)).await, None);
+        let again = Known { at: day(9), ..known(9) };
+        index.insert(identity(1), again);
+        let checkpoint = flush(&mut index, &store, day(9)).await;
+        let mut restarted = Identities::new(PartitionId(3), 500, 2_000);
+        restarted.load(&store, &checkpoint).await.unwrap();
+        assert_eq!(find(&restarted, &store, 1, day(15)).await, Some(again), "its new window");
+        assert!(find(&restarted, &store, 2, day(15)).await.is_none());
     }
 }

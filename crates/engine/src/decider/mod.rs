@@ -327,7 +327,7 @@ impl<'a> Leader<'a> {
                     Command::Lookup { issuer, id } => Some(looked_up(stream, issuer, id)),
                     _ => keeps_identity(opened).then_some(opened.identity),
                 };
-                let now = self.state.now;
+                let now = self.state.now.max(pending.appended_at);
                 if let Some(asked) = asked
                     && self.state.identities.recent(&asked).is_none()
                     && self.state.identities.must_ask(&asked, now)

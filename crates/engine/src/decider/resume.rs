@@ -128,8 +128,8 @@ fn remember(state: &mut Deciding, item: &TailItem, now: Timestamp) {
         let takes = status_of(outcome).is_some_and(exchequer_kernel::Status::takes_identity);
         if let (true, Some(id)) = (takes, key.filter(|id| id.is_kept)) {
             let place = Place { offset: item.entry.offset, index: index as u32 };
-            let known = Known { place, body_digest: id.key.body_digest };
-            state.identities.insert(id.key.identity, known, now);
+            let known = Known { place, body_digest: id.key.body_digest, at: now };
+            state.identities.insert(id.key.identity, known);
         }
     }
 }

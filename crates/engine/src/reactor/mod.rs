@@ -2,6 +2,8 @@
 //! delays only itself; a cursor passes a commit only when every command that it
 //! caused has its outcome in the journal.
 
+mod dispatch;
+
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +14,7 @@ use exchequer_journal::Lane;
 use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_kernel::{Forwarding, Head, Process, Reaction, Status};
 use exchequer_readstore::Batch;
-use exchequer_runtime::{Metric, TaskError};
+use exchequer_runtime::TaskError;
 use exchequer_tenant::Command;
 use exchequer_types::{
     ActorId, CommandId, Identity, Issuer, LogId, PartitionId, StreamId, Timestamp,
@@ -22,15 +24,16 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use tracing::warn;
 
 use crate::gateway::Submission;
+use dispatch::Dispatch;
 use crate::tables::{READERS, reader_head, reader_key, reader_write};
-use crate::{EngineError, Gateway, Ports};
+use crate::{EngineError, Gateway, Ports, Tail};
 
 /// One submission of a process's command waits this long for its outcome.
 const PATIENCE: Duration = Duration::from_secs(10);
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(30);
-/// A cursor that met nothing to do is written after this many records.
-const CURSOR_RECORDS_MAX: u64 = 4_096;
+/// Cursors that met nothing to do are written after this long.
+const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a process asks for, as the runtime does it.
 #[derive(Clone, Debug)]
@@ -136,10 +139,20 @@ impl Cursors {
         self.by_destination.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn moved(&self, destination: u32, heads: &[Head]) {
+    /// Commits that each destination has still to pass.
+    pub fn lags(&self, tail: &Tail) -> BTreeMap<u32, u64> {
+        let behind = |state: &CursorState| {
+            let offsets = (0..).map(PartitionId).zip(&state.offsets);
+            offsets.map(|(source, offset)| tail.offset(source).saturating_sub(*offset)).sum()
+        };
+        self.lock().iter().map(|(destination, state)| (*destination, behind(state))).collect()
+    }
+
+    fn moved(&self, destination: u32, offsets: impl Iterator<Item = u64>) {
         let mut states = self.lock();
         let state = states.entry(destination).or_default();
-        state.offsets = heads.iter().map(|head| head.offset).collect();
+        state.offsets.clear();
+        state.offsets.extend(offsets);
     }
 
     fn failed(&self, destination: u32, failure: Option<String>) {
@@ -147,7 +160,7 @@ impl Cursors {
     }
 }
 
-/// Runs one process over all partitions, with as many destinations.
+/// Runs one process over all partitions, each partition being a destination.
 pub(crate) async fn run(
     ports: Ports,
     gateway: Gateway,
@@ -174,49 +187,30 @@ struct Reactor {
     cursors: Arc<Cursors>,
 }
 
-struct Destination {
-    number: u32,
-    /// By source partition.
-    heads: Vec<Head>,
-    /// As written.
-    saved: Vec<u64>,
-    busy: bool,
-}
-
-/// What a destination does next: reactions of one commit, and the place behind it.
-struct Work {
-    source: usize,
-    head: Head,
-    reactions: Vec<Reaction<Effect>>,
-}
-
-type Done = (usize, usize, Head);
+/// A destination that finished its work.
+type Done = usize;
 
 impl Reactor {
     async fn follow(&self) -> Result<(), EngineError> {
-        let partitions = self.gateway.tail().partitions();
-        let mut destinations = Vec::new();
-        for number in 0..partitions {
-            let heads = self.load(number, partitions).await?;
-            self.cursors.moved(number, &heads);
-            let saved = heads.iter().map(|head| head.offset).collect();
-            destinations.push(Destination { number, heads, saved, busy: false });
-        }
+        let mut dispatch = self.load().await?;
         let mut changes = self.gateway.tail().changes();
         let mut running: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
+        let mut saved_at = self.ports.runtime.now();
         loop {
             changes.borrow_and_update();
-            for (at, destination) in destinations.iter_mut().enumerate() {
-                if destination.busy {
-                    continue;
+            self.scan(&mut dispatch).await?;
+            if mutation::active(Mutation::CursorOutcome) {
+                self.save(&mut dispatch).await?;
+            }
+            for at in 0..dispatch.destinations.len() {
+                if let Some(reactions) = dispatch.destinations[at].begin() {
+                    running.push(Box::pin(self.perform_all(at, reactions)));
                 }
-                let Some(work) = self.scan(destination).await? else { continue };
-                if mutation::active(Mutation::CursorOutcome) {
-                    destination.heads[work.source] = work.head.clone();
-                    self.save(destination, work.source).await?;
-                }
-                destination.busy = true;
-                running.push(Box::pin(self.perform_all(at, destination.number, work)));
+            }
+            let now = self.ports.runtime.now();
+            if now.since(saved_at) >= SAVE_INTERVAL {
+                self.save(&mut dispatch).await?;
+                saved_at = now;
             }
             let finished = async {
                 match running.next().await {
@@ -225,90 +219,93 @@ impl Reactor {
                 }
             };
             let changed = core::pin::pin!(changes.changed());
-            if let Either::Left(((at, source, head), _)) =
-                select(core::pin::pin!(finished), changed).await
-            {
-                let destination = &mut destinations[at];
-                destination.busy = false;
-                destination.heads[source] = head;
-                self.save(destination, source).await?;
+            if let Either::Left((at, _)) = select(core::pin::pin!(finished), changed).await {
+                dispatch.destinations[at].finish();
+                self.save(&mut dispatch).await?;
             }
         }
     }
 
-    fn reader(&self, destination: u32) -> String {
+    fn reader(&self, destination: usize) -> String {
         format!("consumer/{}/{destination}", self.react.name())
     }
 
-    async fn load(&self, destination: u32, partitions: u32) -> Result<Vec<Head>, EngineError> {
-        let reader = self.reader(destination);
-        let mut heads = Vec::new();
-        for partition in (0..partitions).map(PartitionId) {
-            let key = reader_key(&reader, 0, partition);
-            let head = match self.ports.store.get(&READERS, 0, key).await? {
-                Some(row) => reader_head(&row.values)?,
-                None => Head::default(),
-            };
-            self.gateway.tail().check_remembered(&reader, partition, &head).await?;
-            heads.push(head);
+    async fn load(&self) -> Result<Dispatch, EngineError> {
+        let partitions = self.gateway.tail().partitions();
+        let mut all = Vec::new();
+        for destination in 0..partitions as usize {
+            let reader = self.reader(destination);
+            let mut heads = Vec::new();
+            for partition in (0..partitions).map(PartitionId) {
+                let key = reader_key(&reader, 0, partition);
+                let head = match self.ports.store.get(&READERS, 0, key).await? {
+                    Some(row) => reader_head(&row.values)?,
+                    None => Head::default(),
+                };
+                self.gateway.tail().check_remembered(&reader, partition, &head).await?;
+                heads.push(head);
+            }
+            all.push(heads);
         }
-        Ok(heads)
+        let dispatch = Dispatch::new(all);
+        self.note(&dispatch);
+        Ok(dispatch)
     }
 
-    /// Moves the destination's cursors to its next work, or to the end.
-    async fn scan(&self, destination: &mut Destination) -> Result<Option<Work>, EngineError> {
-        for source in 0..destination.heads.len() {
+    /// Scans on for all destinations at once, and for each that fell behind by itself.
+    async fn scan(&self, dispatch: &mut Dispatch) -> Result<(), EngineError> {
+        let tail = self.gateway.tail();
+        for source in 0..dispatch.shared.len() {
             let partition = PartitionId(source as u32);
-            loop {
-                let mut head = destination.heads[source].clone();
-                let before = head.offset;
-                let items = self.gateway.tail().next(partition, &mut head).await?;
-                for item in items {
-                    let mut reactions = self.react.react(&item.entry);
-                    reactions.retain(|it| it.destination == destination.number);
-                    if !reactions.is_empty() {
-                        return Ok(Some(Work { source, head: item.head, reactions }));
-                    }
-                    destination.heads[source] = item.head;
+            while dispatch.shared[source].offset < tail.offset(partition) {
+                let mut head = dispatch.shared[source].clone();
+                for item in tail.next(partition, &mut head).await? {
+                    let reactions = self.react.react(&item.entry);
+                    dispatch.dispatch(source, item, reactions);
                 }
-                if head.offset == before {
+                dispatch.shared[source] = head;
+            }
+        }
+        for at in 0..dispatch.destinations.len() {
+            while let Some((source, mut head)) = dispatch.next_behind(at) {
+                let items = tail.next(PartitionId(source as u32), &mut head).await?;
+                let room = items.into_iter().all(|item| {
+                    let reactions = self.react.react(&item.entry);
+                    dispatch.dispatch_behind(at, source, item, reactions)
+                });
+                if !room {
                     break;
                 }
-                destination.heads[source] = head;
-            }
-            if destination.heads[source].offset >= destination.saved[source] + CURSOR_RECORDS_MAX {
-                self.save(destination, source).await?;
+                dispatch.moved_behind(at, source, head);
             }
         }
-        self.report(destination);
-        Ok(None)
-    }
-
-    async fn save(&self, destination: &mut Destination, source: usize) -> Result<(), EngineError> {
-        let head = &destination.heads[source];
-        let reader = self.reader(destination.number);
-        let write = reader_write(&reader, 0, PartitionId(source as u32), head);
-        self.ports.store.write(Batch { rows: Vec::new(), last: vec![write] }).await?;
-        destination.saved[source] = head.offset;
-        self.report(destination);
+        self.note(dispatch);
         Ok(())
     }
 
-    fn report(&self, destination: &Destination) {
-        self.cursors.moved(destination.number, &destination.heads);
-        let tail = self.gateway.tail();
-        let lag: u64 = (0..)
-            .zip(&destination.heads)
-            .map(|(source, head)| {
-                tail.state(PartitionId(source)).head.offset.saturating_sub(head.offset)
-            })
-            .sum();
-        let labels = [self.react.name(), &destination.number.to_string()];
-        Metric::CursorLagEvents.gauge(&labels).set(lag as f64);
+    /// Writes the cursors that have moved.
+    async fn save(&self, dispatch: &mut Dispatch) -> Result<(), EngineError> {
+        let mut last = Vec::new();
+        for (destination, source, head) in dispatch.take_moved() {
+            let partition = PartitionId(source as u32);
+            last.push(reader_write(&self.reader(destination), 0, partition, &head));
+        }
+        if !last.is_empty() {
+            self.ports.store.write(Batch { rows: Vec::new(), last }).await?;
+        }
+        self.note(dispatch);
+        Ok(())
     }
 
-    async fn perform_all(&self, at: usize, destination: u32, work: Work) -> Done {
-        for reaction in &work.reactions {
+    fn note(&self, dispatch: &Dispatch) {
+        for at in 0..dispatch.destinations.len() {
+            self.cursors.moved(at as u32, dispatch.offsets(at));
+        }
+    }
+
+    async fn perform_all(&self, at: usize, reactions: Vec<Reaction<Effect>>) -> Done {
+        let destination = at as u32;
+        for reaction in &reactions {
             let mut wait = RETRY_MIN;
             while let Err(failure) = self.perform(reaction).await {
                 warn!(consumer = self.react.name(), destination, id = reaction.id, failure, "trying again");
@@ -318,7 +315,7 @@ impl Reactor {
             }
             self.cursors.failed(destination, None);
         }
-        (at, work.source, work.head)
+        at
     }
 
     /// Done when the outcome is in the journal, whatever it says, unless it says

@@ -1,0 +1,246 @@
+//! What every service does alike: takes a request in, submits its command,
+//! waits for the view it reads.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use exchequer_engine::{Answer, Platform, Submission, ViewHandle};
+use exchequer_kernel::Status as Decided;
+use exchequer_projection_tenants as tenants_view;
+use exchequer_proto::journal::v1 as pb;
+use exchequer_tenant::Command;
+use exchequer_types::{
+    CommandId, Issuer, PartitionId, StreamId, TenantId, Timestamp, partition_of,
+};
+use prost::Message;
+use tokio::sync::watch;
+use tonic::{Request, Status};
+
+use crate::call::Call;
+use crate::check::Write;
+use crate::status::{
+    self, PROVIDER_NOT_ADOPTED, Refusal, TENANT_NOT_PROVIDER, of_outcome, tenant_not_found,
+};
+
+/// A query waits this long for what its token names.
+const VIEW_PATIENCE_MAX: Duration = Duration::from_secs(5);
+/// A creation waits this long for its provider to be known in its partition.
+const ADOPTION_PATIENCE_MAX: Duration = Duration::from_secs(2);
+const ADOPTION_RETRY_MIN: Duration = Duration::from_millis(10);
+
+/// Shared by the services. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub(crate) struct Edge {
+    pub(crate) platform: Platform,
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+/// A command as a service asks for it.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) stream: StreamId,
+    pub(crate) command: Command,
+    pub(crate) write: Write,
+    /// How the request calls a field of the command.
+    pub(crate) rename: fn(&str) -> String,
+}
+
+/// A view at a generation that shows what the query must see.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) handle: Arc<ViewHandle>,
+    pub(crate) generation: u64,
+}
+
+impl Edge {
+    /// Takes a request in.
+    pub(crate) fn receive<M>(&self, request: Request<M>) -> Result<(Call, M), Status> {
+        let request_id = hex(&self.platform.ports.runtime.nonce());
+        let partitions = self.platform.tail.partitions();
+        let call = Call::read(request.metadata(), partitions, request_id)?;
+        Ok((call, request.into_inner()))
+    }
+
+    /// Submits a command of a client and gives the reply that its outcome carries.
+    pub(crate) async fn submit<R: Message + Default>(
+        &self,
+        call: &mut Call,
+        asked: Asked,
+    ) -> Result<R, Status> {
+        let rename = asked.rename;
+        let outcome = self.decide(call, asked).await?;
+        if let Some(refused) = of_outcome(&outcome, rename) {
+            return Err(refused);
+        }
+        R::decode(outcome.reply).map_err(|error| status::internal("reply", &error.to_string()))
+    }
+
+    async fn decide(&self, call: &mut Call, asked: Asked) -> Result<pb::Outcome, Status> {
+        let id = match asked.write.id {
+            Some(id) => id,
+            None => self.mint_id()?,
+        };
+        call.submits(id.as_str());
+        let parent = match &asked.command {
+            Command::Create { parent, .. } => Some(parent.clone()),
+            _ => None,
+        };
+        let submission = Submission {
+            stream: asked.stream,
+            issuer: issuer("api")?,
+            id,
+            actor: call.actor.clone(),
+            command: asked.command,
+            expected_version: asked.write.expected_version,
+            not_after: asked.write.not_after,
+            validate_only: asked.write.validate_only,
+        };
+        let answer = match parent {
+            Some(parent) => self.create(call, submission, &parent).await?,
+            None => self.answer(call, submission, call.patience).await?,
+        };
+        // What only validates writes nothing that a query could see.
+        call.has_seen(answer.partition, answer.place.offset + 1);
+        Ok(answer.outcome)
+    }
+
+    async fn answer(
+        &self,
+        call: &Call,
+        submission: Submission,
+        patience: Duration,
+    ) -> Result<Answer, Status> {
+        let answer = self.platform.gateway.submit(submission, patience.min(call.patience)).await;
+        answer.map_err(status::of_submit)
+    }
+
+    /// A provider becomes known to all partitions a moment after it became one:
+    /// until then its first children are asked for again, under the same id.
+    async fn create(
+        &self,
+        call: &mut Call,
+        submission: Submission,
+        parent: &TenantId,
+    ) -> Result<Answer, Status> {
+        let began = self.platform.ports.runtime.now();
+        let mut wait = ADOPTION_RETRY_MIN;
+        loop {
+            let left = call.patience.saturating_sub(self.elapsed(began));
+            let answer = self.answer(call, submission.clone(), left).await?;
+            if !is_not_adopted(&answer) {
+                return Ok(answer);
+            }
+            self.check_provider(call, parent).await?;
+            if self.elapsed(began) + wait > ADOPTION_PATIENCE_MAX.min(call.patience) {
+                return Ok(answer);
+            }
+            self.platform.ports.runtime.sleep(wait).await;
+            wait *= 2;
+        }
+    }
+
+    /// Is `parent` a provider, as of now?
+    async fn check_provider(&self, call: &Call, parent: &TenantId) -> Result<(), Status> {
+        let partition = self.partition(parent);
+        let mut token = call.token.clone();
+        token.0.push((partition, self.platform.tail.state(partition).head.offset));
+        let seen = self.seen("tenants", &token, call.patience).await?;
+        match tenants_view::get(self.platform.ports.store.as_ref(), seen.generation, parent).await {
+            Err(fault) => Err(status::of_fault(&fault)),
+            Ok(None) => Err(tenant_not_found("parent")),
+            Ok(Some(listed)) if !listed.tenant.provider => {
+                let message = "the parent is no provider: promote it first";
+                Err(Refusal::new(TENANT_NOT_PROVIDER, message).field("parent").status())
+            }
+            Ok(Some(_)) => Ok(()),
+        }
+    }
+
+    /// The view `name`, when it shows what the call must see.
+    pub(crate) async fn view(&self, call: &Call, name: &'static str) -> Result<Seen, Status> {
+        self.seen(name, &call.token, call.patience).await
+    }
+
+    async fn seen(
+        &self,
+        name: &'static str,
+        token: &exchequer_engine::Token,
+        patience: Duration,
+    ) -> Result<Seen, Status> {
+        let handle = self
+            .platform
+            .view(name)
+            .ok_or_else(|| status::internal("view", "is not part of this process"))?;
+        let patience = patience.min(VIEW_PATIENCE_MAX);
+        let generation = handle.at_least(&self.platform.ports, token, patience).await;
+        let generation = generation.map_err(status::of_behind)?;
+        Ok(Seen { handle: Arc::clone(handle), generation })
+    }
+
+    /// Refuses what names a tenant that is not there.
+    pub(crate) async fn check_tenant(
+        &self,
+        call: &Call,
+        tenant: &TenantId,
+        field: &str,
+    ) -> Result<(), Status> {
+        let seen = self.view(call, "tenants").await?;
+        let store = self.platform.ports.store.as_ref();
+        match tenants_view::get(store, seen.generation, tenant).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(tenant_not_found(field)),
+            Err(fault) => Err(status::of_fault(&fault)),
+        }
+    }
+
+    /// The partition that decides `tenant`.
+    pub(crate) fn partition(&self, tenant: &TenantId) -> PartitionId {
+        partition_of(tenant.as_str().as_bytes(), self.platform.tail.partitions())
+    }
+
+    /// An id for a command that came without: a UUID of version 7.
+    pub(crate) fn mint_id(&self) -> Result<CommandId, Status> {
+        let runtime = &self.platform.ports.runtime;
+        let mut bytes = runtime.nonce();
+        let millis = (runtime.now().micros() / 1_000) as u64;
+        bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+        bytes[6] = (bytes[6] & 0x0f) | 0x70;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        let mut text = hex(&bytes);
+        for at in [20, 16, 12, 8] {
+            text.insert(at, '-');
+        }
+        CommandId::parse(text).map_err(|error| status::internal("id", &error.to_string()))
+    }
+
+    fn elapsed(&self, since: Timestamp) -> Duration {
+        self.platform.ports.runtime.now().since(since)
+    }
+}
+
+/// An issuer that the edge itself names.
+pub(crate) fn issuer(name: &str) -> Result<Issuer, Status> {
+    Issuer::parse(name).map_err(|error| status::internal("issuer", &error.to_string()))
+}
+
+/// For requests that call a field as its command does.
+pub(crate) fn same(field: &str) -> String {
+    field.to_owned()
+}
+
+fn is_not_adopted(answer: &Answer) -> bool {
+    match answer.status() {
+        Some(Decided::NotAdopted) => true,
+        Some(Decided::Validated) => answer.outcome.code == PROVIDER_NOT_ADOPTED,
+        _ => false,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use core::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}

@@ -1,0 +1,261 @@
+//! The one place that knows gRPC codes: every refusal and failure becomes a
+//! status with a stable code as `google.rpc.ErrorInfo.reason`. A page for each
+//! code lies under `docs/errors/`. Internal text goes to the log, never out.
+
+use core::time::Duration;
+
+use exchequer_codec::status_of;
+use exchequer_engine::{Behind, EngineError, SubmitError};
+use exchequer_kernel::Status as Decided;
+use exchequer_proto::journal::v1 as pb;
+use exchequer_readstore::Fault;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// `google.rpc.ErrorInfo.domain` of every error.
+pub const DOMAIN: &str = "exchequer";
+
+// Of the request itself: nothing was submitted.
+pub const REQUEST_MALFORMED: &str = "REQUEST_MALFORMED";
+pub const REQUEST_TOO_LARGE: &str = "REQUEST_TOO_LARGE";
+pub const METHOD_UNKNOWN: &str = "METHOD_UNKNOWN";
+pub const METADATA_INVALID: &str = "METADATA_INVALID";
+pub const FIELD_MISSING: &str = "FIELD_MISSING";
+pub const ID_INVALID: &str = "ID_INVALID";
+pub const TIMESTAMP_INVALID: &str = "TIMESTAMP_INVALID";
+pub const ENUM_UNKNOWN: &str = "ENUM_UNKNOWN";
+pub const VALUE_INVALID: &str = "VALUE_INVALID";
+pub const SETTING_REPEATED: &str = "SETTING_REPEATED";
+pub const PAGE_SIZE_INVALID: &str = "PAGE_SIZE_INVALID";
+pub const PAGE_TOKEN_INVALID: &str = "PAGE_TOKEN_INVALID";
+pub const CURSOR_INVALID: &str = "CURSOR_INVALID";
+pub const COMMAND_TOO_LARGE: &str = "COMMAND_TOO_LARGE";
+
+// Of commands, as their outcomes say.
+pub const VERSION_CONFLICT: &str = "VERSION_CONFLICT";
+pub const COMMAND_ID_REUSED: &str = "COMMAND_ID_REUSED";
+pub const COMMAND_EXPIRED: &str = "COMMAND_EXPIRED";
+pub const COMMAND_POISONED: &str = "COMMAND_POISONED";
+pub const COMMAND_UNKNOWN: &str = "COMMAND_UNKNOWN";
+pub const RESULT_TOO_LARGE: &str = "RESULT_TOO_LARGE";
+pub const TENANT_PARKED: &str = "TENANT_PARKED";
+pub const TENANT_NOT_PARKED: &str = "TENANT_NOT_PARKED";
+pub const TENANT_NOT_PROVIDER: &str = "TENANT_NOT_PROVIDER";
+pub const PROVIDER_NOT_ADOPTED: &str = "PROVIDER_NOT_ADOPTED";
+
+// Of dead letters.
+pub const RECORD_MALFORMED: &str = "RECORD_MALFORMED";
+pub const RECORD_MAC_INVALID: &str = "RECORD_MAC_INVALID";
+pub const RECORD_ASTRAY: &str = "RECORD_ASTRAY";
+pub const RECORD_TOO_LARGE: &str = "RECORD_TOO_LARGE";
+pub const COMMAND_UNREADABLE: &str = "COMMAND_UNREADABLE";
+pub const DEAD_LETTER_NOT_FOUND: &str = "DEAD_LETTER_NOT_FOUND";
+
+// Of the service.
+pub const TENANT_OVERLOADED: &str = "TENANT_OVERLOADED";
+pub const OVERLOADED: &str = "OVERLOADED";
+pub const DISK_FULL: &str = "DISK_FULL";
+pub const OUTCOME_PENDING: &str = "OUTCOME_PENDING";
+pub const PARTITION_UNAVAILABLE: &str = "PARTITION_UNAVAILABLE";
+pub const VIEW_BEHIND: &str = "VIEW_BEHIND";
+pub const VIEW_UNAVAILABLE: &str = "VIEW_UNAVAILABLE";
+pub const VIEW_UNKNOWN: &str = "VIEW_UNKNOWN";
+pub const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
+pub const INTERNAL: &str = "INTERNAL";
+
+const TENANT_NOT_FOUND: &str = exchequer_domain_tenants::codes::TENANT_NOT_FOUND;
+const TENANT_EXISTS: &str = exchequer_domain_tenants::codes::TENANT_EXISTS;
+
+const RETRY_SOON: Duration = Duration::from_millis(200);
+const RETRY_LATER: Duration = Duration::from_secs(5);
+
+/// A refusal in the making.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    code: String,
+    message: String,
+    field: Option<String>,
+    retry: Option<Duration>,
+    /// Of the addressed resource, in a conflict.
+    version: Option<u64>,
+    /// Further violations: code, field, description.
+    violations: Vec<(&'static str, String, String)>,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            message: message.into(),
+            field: None,
+            retry: None,
+            version: None,
+            violations: Vec::new(),
+        }
+    }
+
+    pub(crate) fn field(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    pub(crate) fn retry(mut self, after: Duration) -> Self {
+        self.retry = Some(after);
+        self
+    }
+
+    /// Of several fields; the first one's code is the refusal's.
+    pub(crate) fn of_fields(violations: Vec<(&'static str, String, String)>) -> Self {
+        let (code, field, message) = violations
+            .first()
+            .map(|(code, field, text)| (*code, field.clone(), format!("{field} {text}")))
+            .unwrap_or((INTERNAL, String::new(), String::new()));
+        Self { field: Some(field), violations, ..Self::new(code, message) }
+    }
+
+    /// As it goes out.
+    pub(crate) fn status(self) -> Status {
+        let grpc = grpc_code(&self.code);
+        let mut metadata = std::collections::HashMap::new();
+        let mut details = ErrorDetails::new();
+        if let Some(version) = self.version {
+            metadata.insert("current_version".to_owned(), version.to_string());
+        }
+        if let Some(field) = &self.field {
+            metadata.insert("field".to_owned(), field.clone());
+        }
+        if grpc == Code::InvalidArgument || !self.violations.is_empty() {
+            if self.violations.is_empty() {
+                if let Some(field) = &self.field {
+                    details.add_bad_request_violation(field.clone(), self.message.clone());
+                }
+            }
+            for (_, field, text) in self.violations {
+                details.add_bad_request_violation(field, text);
+            }
+        }
+        if self.code == TENANT_NOT_FOUND || self.code == TENANT_EXISTS {
+            details.set_resource_info("tenant", "", "", self.message.clone());
+        }
+        if let Some(after) = self.retry {
+            details.set_retry_info(Some(after));
+        }
+        details.set_error_info(self.code, DOMAIN, metadata);
+        Status::with_error_details(grpc, self.message, details)
+    }
+}
+
+/// Outcomes of domains to come whose codes are not here are failed preconditions.
+fn grpc_code(code: &str) -> Code {
+    use exchequer_domain_audit::codes as audit;
+    use exchequer_domain_tenants::codes as tenants;
+    match code {
+        REQUEST_MALFORMED | REQUEST_TOO_LARGE | METADATA_INVALID | FIELD_MISSING | ID_INVALID
+        | TIMESTAMP_INVALID | ENUM_UNKNOWN | VALUE_INVALID | SETTING_REPEATED
+        | PAGE_SIZE_INVALID | PAGE_TOKEN_INVALID | CURSOR_INVALID | COMMAND_TOO_LARGE
+        | RESULT_TOO_LARGE => Code::InvalidArgument,
+        tenants::NAME_INVALID
+        | tenants::REASON_INVALID
+        | tenants::SETTING_KEY_INVALID
+        | tenants::SETTING_VALUE_INVALID
+        | tenants::SETTINGS_TOO_MANY
+        | tenants::CLOSING_IN_THE_PAST
+        | audit::ENTRIES_COUNT_INVALID
+        | audit::ENTRY_INVALID => Code::InvalidArgument,
+        METHOD_UNKNOWN => Code::Unimplemented,
+        TENANT_NOT_FOUND | DEAD_LETTER_NOT_FOUND | VIEW_UNKNOWN | COMMAND_UNKNOWN => Code::NotFound,
+        TENANT_EXISTS | COMMAND_ID_REUSED => Code::AlreadyExists,
+        VERSION_CONFLICT => Code::Aborted,
+        TENANT_OVERLOADED | OVERLOADED => Code::ResourceExhausted,
+        DISK_FULL | PARTITION_UNAVAILABLE | PROVIDER_NOT_ADOPTED | VIEW_BEHIND
+        | VIEW_UNAVAILABLE | SHUTTING_DOWN => Code::Unavailable,
+        OUTCOME_PENDING => Code::DeadlineExceeded,
+        COMMAND_POISONED | INTERNAL => Code::Internal,
+        _ => Code::FailedPrecondition,
+    }
+}
+
+/// The refusal that an outcome is; None when the command was accepted, or would
+/// be. `rename` says how the request calls a field of the command.
+pub(crate) fn of_outcome(outcome: &pb::Outcome, rename: fn(&str) -> String) -> Option<Status> {
+    match status_of(outcome) {
+        Some(Decided::Accepted) => return None,
+        Some(Decided::Validated) if outcome.code.is_empty() => return None,
+        _ => {}
+    }
+    if outcome.code.is_empty() {
+        return Some(internal("outcome", &format!("{outcome:?}")));
+    }
+    let mut refusal = Refusal::new(outcome.code.clone(), outcome.message.clone());
+    if !outcome.field.is_empty() {
+        refusal.field = Some(rename(&outcome.field));
+    }
+    match outcome.code.as_str() {
+        VERSION_CONFLICT => refusal.version = Some(outcome.version),
+        PROVIDER_NOT_ADOPTED => refusal.retry = Some(RETRY_SOON),
+        _ => {}
+    }
+    Some(refusal.status())
+}
+
+/// A command has no answer.
+pub(crate) fn of_submit(error: SubmitError) -> Status {
+    let refusal = match error {
+        SubmitError::TenantOverloaded { .. } => {
+            Refusal::new(TENANT_OVERLOADED, error.to_string()).retry(RETRY_SOON)
+        }
+        SubmitError::Overloaded => Refusal::new(OVERLOADED, error.to_string()).retry(RETRY_SOON),
+        SubmitError::TooLarge { .. } => Refusal::new(COMMAND_TOO_LARGE, error.to_string()),
+        SubmitError::Full => Refusal::new(DISK_FULL, error.to_string()).retry(RETRY_LATER),
+        SubmitError::Deadline => Refusal::new(OUTCOME_PENDING, error.to_string()),
+        SubmitError::Unavailable(text) => {
+            tracing::warn!(reason = text, "command not answered");
+            let message = "the tenant's partition cannot decide at the moment: ask again with the same command id";
+            Refusal::new(PARTITION_UNAVAILABLE, message).retry(RETRY_SOON)
+        }
+    };
+    refusal.status()
+}
+
+/// A view does not show what the query must see.
+pub(crate) fn of_behind(behind: Behind) -> Status {
+    Refusal::new(VIEW_BEHIND, behind.to_string()).retry(RETRY_SOON).status()
+}
+
+/// A view cannot be read.
+pub(crate) fn of_fault(fault: &Fault) -> Status {
+    if fault.retryable {
+        tracing::warn!(reason = fault.message, "view not read");
+        let message = "the view cannot be read at the moment: retry";
+        return Refusal::new(VIEW_UNAVAILABLE, message).retry(RETRY_SOON).status();
+    }
+    internal("view", &fault.message)
+}
+
+/// The engine cannot do it.
+pub(crate) fn of_engine(error: &EngineError) -> Status {
+    if error.is_retryable() {
+        tracing::warn!(reason = %error, "not done");
+        let message = "this cannot be done at the moment: retry";
+        return Refusal::new(VIEW_UNAVAILABLE, message).retry(RETRY_SOON).status();
+    }
+    internal("engine", &error.to_string())
+}
+
+/// A bug, or damage. The text is for the log alone.
+pub(crate) fn internal(part: &'static str, text: &str) -> Status {
+    tracing::error!(part, reason = text, "internal error");
+    let message = "an internal error; the server's log tells more under the request id";
+    Refusal::new(INTERNAL, message).status()
+}
+
+/// The process is going.
+pub(crate) fn shutting_down() -> Status {
+    let message = "the server is shutting down: go on from your cursor when it is back";
+    Refusal::new(SHUTTING_DOWN, message).retry(RETRY_SOON).status()
+}
+
+/// There is no such tenant. `field` is where the request names it.
+pub(crate) fn tenant_not_found(field: &str) -> Status {
+    Refusal::new(TENANT_NOT_FOUND, "no tenant of this id exists").field(field).status()
+}

@@ -1,0 +1,328 @@
+//! `exchequer.system.v1.SystemService`, for operators.
+
+use exchequer_engine::{Answer, Submission};
+use exchequer_kernel::Status as Decided;
+use exchequer_projection_dead_letters as letters_view;
+use exchequer_proto::journal::v1 as pbj;
+use exchequer_proto::system::v1 as pb;
+use exchequer_proto::system::v1::system_service_server::SystemService;
+use exchequer_tenant::Command;
+use exchequer_types::{PartitionId, StreamId};
+use letters_view::LetterId;
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::call::Call;
+use crate::check::Check;
+use crate::edge::{Asked, Edge, issuer, same};
+use crate::messages::instant;
+use crate::status::{
+    self, COMMAND_UNKNOWN, DEAD_LETTER_NOT_FOUND, ID_INVALID, Refusal, VIEW_UNKNOWN,
+};
+use crate::{pages, replay};
+
+/// Issuer of what operators ask for beside the tenants' own commands.
+const OPERATOR: &str = "operator";
+const VIEW: &str = "dead-letters";
+
+#[derive(Debug)]
+pub(crate) struct System {
+    pub(crate) edge: Edge,
+}
+
+type Reply<T> = Result<Response<T>, Status>;
+
+#[async_trait]
+impl SystemService for System {
+    async fn get_status(&self, request: Request<pb::GetStatusRequest>) -> Reply<pb::Status> {
+        let (call, _) = self.edge.receive(request)?;
+        call.reply(Ok(self.status()))
+    }
+
+    async fn get_outcome(
+        &self,
+        request: Request<pb::GetOutcomeRequest>,
+    ) -> Reply<pb::GetOutcomeResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.outcome(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn rebuild_view(
+        &self,
+        request: Request<pb::RebuildViewRequest>,
+    ) -> Reply<pb::RebuildViewResponse> {
+        let (call, it) = self.edge.receive(request)?;
+        let result = match self.edge.platform.rebuild(&it.view).await {
+            Ok(Some(generation)) => Ok(pb::RebuildViewResponse { generation }),
+            Ok(None) => {
+                let names: Vec<_> =
+                    self.edge.platform.views.iter().map(|it| it.view.name()).collect();
+                let message = format!("no such view: there are {}", names.join(", "));
+                Err(Refusal::new(VIEW_UNKNOWN, message).field("view").status())
+            }
+            Err(error) => Err(status::of_engine(&error)),
+        };
+        call.reply(result)
+    }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<pb::ListDeadLettersRequest>,
+    ) -> Reply<pb::ListDeadLettersResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.dead_letters(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn replay_dead_letter(
+        &self,
+        request: Request<pb::ReplayDeadLetterRequest>,
+    ) -> Reply<pb::ReplayDeadLetterResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.replay(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn list_parked_tenants(
+        &self,
+        request: Request<pb::ListParkedTenantsRequest>,
+    ) -> Reply<pb::ListParkedTenantsResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.parked(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn release_tenant(
+        &self,
+        request: Request<pb::ReleaseTenantRequest>,
+    ) -> Reply<pb::ReleaseTenantResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let mut check = Check::default();
+        let partitions = self.edge.platform.tail.partitions();
+        let stream = check.stream("tenant", &it.tenant, partitions);
+        let write = check.write(it.write);
+        let command = Command::Release { reason: it.reason };
+        let result = match check.done() {
+            Ok(()) => {
+                let asked = Asked { stream, command, write, rename: same };
+                self.edge.submit(&mut call, asked).await
+            }
+            Err(refused) => Err(refused),
+        };
+        call.reply(result)
+    }
+}
+
+impl System {
+    fn status(&self) -> pb::Status {
+        let platform = &self.edge.platform;
+        let now = platform.ports.runtime.now();
+        let partitions = (0..platform.tail.partitions()).map(|partition| {
+            let state = platform.tail.state(PartitionId(partition));
+            pb::PartitionStatus {
+                partition,
+                epoch: state.head.epoch(),
+                offset: state.head.offset,
+                seq: state.head.seq,
+                head: state.head.hash.to_hex(),
+                ignored: state.ignored,
+                breaks: state.breaks,
+                leading: state.leading,
+            }
+        });
+        let views = platform.views.iter().map(|view| {
+            let lag = view.lag(&platform.tail, now);
+            pb::ViewStatus {
+                view: lag.view.to_owned(),
+                generation: lag.generation,
+                building: lag.building,
+                lag_events: lag.events,
+                lag_seconds: lag.seconds,
+            }
+        });
+        pb::Status {
+            partitions: partitions.collect(),
+            views: views.collect(),
+            cursors: self.cursors(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    fn cursors(&self) -> Vec<pb::CursorStatus> {
+        let platform = &self.edge.platform;
+        let heads: Vec<u64> = (0..platform.tail.partitions())
+            .map(|partition| platform.tail.state(PartitionId(partition)).head.offset)
+            .collect();
+        let mut all = Vec::new();
+        for (consumer, cursors) in platform.cursors.iter() {
+            for (destination, state) in cursors.states() {
+                let behind = heads.iter().zip(&state.offsets);
+                all.push(pb::CursorStatus {
+                    consumer: (*consumer).to_owned(),
+                    destination: destination.to_string(),
+                    lag_events: behind.map(|(head, at)| head.saturating_sub(*at)).sum(),
+                    failure: state.failure.unwrap_or_default(),
+                });
+            }
+        }
+        all
+    }
+
+    async fn outcome(
+        &self,
+        call: &mut Call,
+        it: pb::GetOutcomeRequest,
+    ) -> Result<pb::GetOutcomeResponse, Status> {
+        let mut check = Check::default();
+        let tenant = check.tenant("tenant", it.tenant);
+        let id = check.command_id("command_id", it.command_id);
+        let asked = if it.issuer.is_empty() { "api".to_owned() } else { it.issuer };
+        let asked = check.issuer("issuer", asked);
+        check.done()?;
+        let (Some(id), Some(asked)) = (id, asked) else {
+            return Err(status::internal("check", "an id was let through"));
+        };
+        let submission = Submission {
+            stream: StreamId::Tenant(tenant),
+            issuer: issuer(OPERATOR)?,
+            id: self.edge.mint_id()?,
+            actor: call.actor.clone(),
+            command: Command::Lookup { issuer: asked.into_string(), id: id.into_string() },
+            expected_version: None,
+            not_after: None,
+            validate_only: false,
+        };
+        let answer = self.edge.platform.gateway.submit(submission, call.patience).await;
+        let answer = answer.map_err(status::of_submit)?;
+        if answer.status() == Some(Decided::Unknown) || answer.outcome.code == COMMAND_UNKNOWN {
+            return Ok(pb::GetOutcomeResponse::default());
+        }
+        call.has_seen(answer.partition, answer.place.offset + 1);
+        let Answer { outcome, partition, place } = answer;
+        Ok(pb::GetOutcomeResponse {
+            outcome: Some(outcome),
+            found: true,
+            partition: partition.0,
+            place: Some(pbj::Place { offset: place.offset, index: place.index }),
+        })
+    }
+
+    async fn dead_letters(
+        &self,
+        call: &mut Call,
+        it: pb::ListDeadLettersRequest,
+    ) -> Result<pb::ListDeadLettersResponse, Status> {
+        let scope = ["dead-letters"];
+        let mut check = Check::default();
+        let limit = check.page_size(it.page_size);
+        let after = check.page_token(&scope, &it.page_token, |text| text.parse().ok());
+        check.done()?;
+        let seen = self.edge.view(call, VIEW).await?;
+        call.has_seen_all(&seen.handle.active().progress());
+        let ports = &self.edge.platform.ports;
+        let partitions = ports.journal.partitions();
+        let store = ports.store.as_ref();
+        let page = letters_view::list(store, seen.generation, partitions, after, limit).await;
+        let page = page.map_err(|fault| status::of_fault(&fault))?;
+        let dead_letters = page.letters.into_iter().map(|letter| pb::DeadLetter {
+            id: letter.id.to_string(),
+            reason: letter.reason,
+            message: letter.message,
+            recorded_at: Some(instant(letter.recorded_at)),
+            record: letter.record.into(),
+            stream: letter.stream,
+            r#type: letter.kind,
+        });
+        Ok(pb::ListDeadLettersResponse {
+            dead_letters: dead_letters.collect(),
+            next_page_token: page
+                .next
+                .map(|next| pages::seal(&scope, &next.to_string()))
+                .unwrap_or_default(),
+        })
+    }
+
+    async fn replay(
+        &self,
+        call: &mut Call,
+        it: pb::ReplayDeadLetterRequest,
+    ) -> Result<pb::ReplayDeadLetterResponse, Status> {
+        let mut check = Check::default();
+        let id: Option<LetterId> = it
+            .id
+            .parse()
+            .map_err(|error: letters_view::LetterIdError| {
+                check.refuse(ID_INVALID, "id", error.to_string());
+            })
+            .ok();
+        check.done()?;
+        let missing = || {
+            Refusal::new(DEAD_LETTER_NOT_FOUND, "no dead letter of this id").field("id").status()
+        };
+        let partitions = self.edge.platform.tail.partitions();
+        let id = id.filter(|id| id.partition.0 < partitions).ok_or_else(missing)?;
+        let seen = self.edge.view(call, VIEW).await?;
+        let ports = &self.edge.platform.ports;
+        let letter = letters_view::get(ports.store.as_ref(), seen.generation, id).await;
+        let letter = letter.map_err(|fault| status::of_fault(&fault))?.ok_or_else(missing)?;
+        let mended = replay::mend(ports, &letter).map_err(Refusal::status)?;
+        tracing::info!(letter = %id, actor = %call.actor, "dead letter replayed");
+        call.submits(mended.opened.request.id.as_str());
+        let answer = self
+            .edge
+            .platform
+            .gateway
+            .submit_sealed(
+                mended.lane,
+                mended.opened.partition,
+                mended.opened.request.stream,
+                mended.opened.identity,
+                mended.sealed,
+                call.patience,
+            )
+            .await
+            .map_err(status::of_submit)?;
+        call.has_seen(answer.partition, answer.place.offset + 1);
+        Ok(pb::ReplayDeadLetterResponse { outcome: Some(answer.outcome) })
+    }
+
+    async fn parked(
+        &self,
+        call: &mut Call,
+        it: pb::ListParkedTenantsRequest,
+    ) -> Result<pb::ListParkedTenantsResponse, Status> {
+        let scope = ["parked"];
+        let mut check = Check::default();
+        let limit = check.page_size(it.page_size);
+        let after = check.page_token(&scope, &it.page_token, |text| {
+            let (partition, stream) = text.split_once(' ')?;
+            Some((PartitionId(partition.parse().ok()?), stream.to_owned()))
+        });
+        check.done()?;
+        let seen = self.edge.view(call, VIEW).await?;
+        call.has_seen_all(&seen.handle.active().progress());
+        let ports = &self.edge.platform.ports;
+        let after = after.as_ref().map(|(partition, stream)| (*partition, stream.as_str()));
+        let page = letters_view::list_parked(
+            ports.store.as_ref(),
+            seen.generation,
+            ports.journal.partitions(),
+            after,
+            limit,
+        )
+        .await
+        .map_err(|fault| status::of_fault(&fault))?;
+        let tenants = page.streams.into_iter().map(|parked| pb::ParkedTenant {
+            tenant: parked.stream,
+            reason: parked.reason,
+            parked_at: Some(instant(parked.parked_at)),
+        });
+        Ok(pb::ListParkedTenantsResponse {
+            tenants: tenants.collect(),
+            next_page_token: page
+                .next
+                .map(|(partition, stream)| pages::seal(&scope, &format!("{partition} {stream}")))
+                .unwrap_or_default(),
+        })
+    }
+}

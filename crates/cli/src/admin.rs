@@ -1,0 +1,256 @@
+//! An operator's calls to a running server.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use exchequer_proto::common::v1::WriteOptions;
+use exchequer_proto::journal::v1 as pbj;
+use exchequer_proto::system::v1 as pb;
+use exchequer_proto::system::v1::system_service_client::SystemServiceClient;
+use serde_json::{Value, json};
+use tonic::Status;
+use tonic::transport::Channel;
+use tonic_types::StatusExt as _;
+
+use crate::output::{say, say_json};
+
+const PAGE_SIZE: u32 = 1_000;
+/// Dead letters carry their records.
+const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+#[derive(Debug, Args)]
+pub struct Admin {
+    /// Where the server listens.
+    #[arg(long, global = true, default_value = "127.0.0.1:7447")]
+    address: String,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Partitions, views and cursors.
+    Status,
+    /// Builds a view anew beside the old one, then swaps.
+    Rebuild { view: String },
+    /// Lists records that were not decided.
+    DeadLetters,
+    /// Submits a dead letter again.
+    Replay { id: String },
+    /// Lists tenants that are parked after an internal error.
+    Parked,
+    /// Lets a parked tenant go on.
+    Release {
+        tenant: String,
+        /// For the tenant's audit log.
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Made by the server when absent.
+        #[arg(long, default_value = "")]
+        command_id: String,
+    },
+}
+
+type Client = SystemServiceClient<Channel>;
+type Done = Result<(), Box<dyn Error>>;
+
+pub(crate) async fn run(args: Admin) -> Result<ExitCode, Box<dyn Error>> {
+    let address = format!("http://{}", args.address);
+    let channel = Channel::from_shared(address)?.connect().await.map_err(|error| {
+        let cause = error.source().map(|cause| format!(" ({cause})")).unwrap_or_default();
+        format!("no server answers at {}{cause}: is it running?", args.address)
+    })?;
+    let mut client = SystemServiceClient::new(channel).max_decoding_message_size(REPLY_BYTES_MAX);
+    let client = &mut client;
+    match args.what {
+        What::Status => status(client, args.json).await,
+        What::Rebuild { view } => rebuild(client, args.json, view).await,
+        What::DeadLetters => dead_letters(client, args.json).await,
+        What::Replay { id } => replay(client, args.json, id).await,
+        What::Parked => parked(client, args.json).await,
+        What::Release { tenant, reason, command_id } => {
+            let write = Some(WriteOptions { command_id, ..WriteOptions::default() });
+            let released = pb::ReleaseTenantRequest { tenant: tenant.clone(), reason, write };
+            client.release_tenant(released).await.map_err(refused)?;
+            tell(args.json, &json!({ "released": tenant }), || {
+                say(&format!("released {tenant}"));
+            })
+        }
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn status(client: &mut Client, json: bool) -> Done {
+    let it = client.get_status(pb::GetStatusRequest {}).await.map_err(refused)?.into_inner();
+    let partitions: Vec<Value> = it
+        .partitions
+        .iter()
+        .map(|it| {
+            json!({
+                "partition": it.partition, "epoch": it.epoch, "offset": it.offset, "seq": it.seq,
+                "head": it.head, "ignored": it.ignored, "breaks": it.breaks, "leading": it.leading,
+            })
+        })
+        .collect();
+    let views: Vec<Value> = it
+        .views
+        .iter()
+        .map(|it| {
+            json!({
+                "view": it.view, "generation": it.generation, "building": it.building,
+                "lag_events": it.lag_events, "lag_seconds": it.lag_seconds,
+            })
+        })
+        .collect();
+    let cursors: Vec<Value> = it
+        .cursors
+        .iter()
+        .map(|it| {
+            json!({
+                "consumer": it.consumer, "destination": it.destination,
+                "lag_events": it.lag_events, "failure": it.failure,
+            })
+        })
+        .collect();
+    let value = json!({
+        "version": it.version, "partitions": partitions, "views": views, "cursors": cursors,
+    });
+    tell(json, &value, || show_status(&it))
+}
+
+fn show_status(it: &pb::Status) {
+    say(&format!("version {}", it.version));
+    say("\npartition  epoch      offset         seq  ignored  breaks  leading  head");
+    for it in &it.partitions {
+        say(&format!(
+            "{:>9} {:>6} {:>11} {:>11} {:>8} {:>7} {:>8}  {}",
+            it.partition,
+            it.epoch,
+            it.offset,
+            it.seq,
+            it.ignored,
+            it.breaks,
+            if it.leading { "yes" } else { "NO" },
+            it.head.get(..16).unwrap_or_default()
+        ));
+    }
+    say("\nview            generation  building  lag events  lag seconds");
+    for it in &it.views {
+        say(&format!(
+            "{:<15} {:>10} {:>9} {:>11} {:>12.3}",
+            it.view, it.generation, it.building, it.lag_events, it.lag_seconds
+        ));
+    }
+    say("\nconsumer        destination  lag events  failure");
+    for it in &it.cursors {
+        say(&format!(
+            "{:<15} {:>11} {:>11}  {}",
+            it.consumer, it.destination, it.lag_events, it.failure
+        ));
+    }
+}
+
+async fn rebuild(client: &mut Client, json: bool, view: String) -> Done {
+    let request = pb::RebuildViewRequest { view: view.clone() };
+    let generation = client.rebuild_view(request).await.map_err(refused)?.into_inner().generation;
+    tell(json, &json!({ "view": view, "generation": generation }), || {
+        say(&format!("generation {generation} of {view} is being built: see `exchequer admin status`"));
+    })
+}
+
+async fn dead_letters(client: &mut Client, json: bool) -> Done {
+    let mut found = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = pb::ListDeadLettersRequest { page_size: PAGE_SIZE, page_token };
+        let page = client.list_dead_letters(request).await.map_err(refused)?.into_inner();
+        found.extend(page.dead_letters.into_iter().map(|mut it| {
+            // Only its size is shown.
+            it.message = format!("{} ({} bytes)", it.message, it.record.len());
+            it.record = Vec::new();
+            it
+        }));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let values: Vec<Value> = found
+        .iter()
+        .map(|it| {
+            json!({
+                "id": it.id, "reason": it.reason, "message": it.message, "stream": it.stream,
+                "type": it.r#type, "recorded_at": time(it.recorded_at.as_ref()),
+            })
+        })
+        .collect();
+    tell(json, &Value::Array(values), || {
+        for it in &found {
+            let at = time(it.recorded_at.as_ref());
+            say(&format!("{}  {at}  {}  {} {}", it.id, it.reason, it.stream, it.r#type));
+            say(&format!("    {}", it.message));
+        }
+        say(&format!("{} dead letters", found.len()));
+    })
+}
+
+async fn replay(client: &mut Client, json: bool, id: String) -> Done {
+    let request = pb::ReplayDeadLetterRequest { id: id.clone() };
+    let outcome = client.replay_dead_letter(request).await.map_err(refused)?.into_inner().outcome;
+    let outcome = outcome.unwrap_or_default();
+    let status = pbj::OutcomeStatus::try_from(outcome.status).unwrap_or_default();
+    let word = status.as_str_name().trim_start_matches("OUTCOME_STATUS_").to_lowercase();
+    let value = json!({
+        "id": id, "status": word, "code": outcome.code, "message": outcome.message,
+    });
+    tell(json, &value, || say(&format!("{id}: {word} {} {}", outcome.code, outcome.message)))
+}
+
+async fn parked(client: &mut Client, json: bool) -> Done {
+    let mut found = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = pb::ListParkedTenantsRequest { page_size: PAGE_SIZE, page_token };
+        let page = client.list_parked_tenants(request).await.map_err(refused)?.into_inner();
+        found.extend(page.tenants);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let values: Vec<Value> = found
+        .iter()
+        .map(|it| {
+            let at = time(it.parked_at.as_ref());
+            json!({ "tenant": it.tenant, "reason": it.reason, "parked_at": at })
+        })
+        .collect();
+    tell(json, &Value::Array(values), || {
+        for it in &found {
+            say(&format!("{}  {}  {}", it.tenant, time(it.parked_at.as_ref()), it.reason));
+        }
+        say(&format!("{} parked tenants", found.len()));
+    })
+}
+
+fn tell(as_json: bool, value: &Value, show: impl FnOnce()) -> Done {
+    if as_json {
+        return say_json(value);
+    }
+    show();
+    Ok(())
+}
+
+fn time(at: Option<&prost_types::Timestamp>) -> String {
+    let micros = at.map_or(0, |at| at.seconds * 1_000_000 + i64::from(at.nanos / 1_000));
+    exchequer_types::Timestamp::saturating_from_micros(micros).to_string()
+}
+
+fn refused(status: Status) -> String {
+    let code = status.get_details_error_info().map(|info| info.reason);
+    format!("{}: {}", code.unwrap_or_else(|| status.code().to_string()), status.message())
+}

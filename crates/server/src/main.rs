@@ -1,0 +1,67 @@
+//! The `exchequer` program.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use exchequer_server::{Config, RunArgs, RunError};
+
+/// The commercial control plane of a SaaS company, on one event log.
+#[derive(Debug, Parser)]
+#[command(name = "exchequer", version)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs every role in this process, on the embedded backends.
+    Run(RunArgs),
+    #[command(flatten)]
+    Tool(exchequer_cli::Tool),
+}
+
+/// As sysexits.h has it.
+const EXIT_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let program = Program::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.to_string(), 1),
+    };
+    match program.command {
+        Command::Tool(tool) => runtime.block_on(exchequer_cli::run(tool)),
+        Command::Run(args) => {
+            let config = match Config::load(args) {
+                Ok(config) => config,
+                Err(error) => return failed(&error.to_string(), EXIT_USAGE),
+            };
+            match runtime.block_on(exchequer_server::run(config)) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error @ RunError::Config(_)) => failed(&error.to_string(), EXIT_USAGE),
+                Err(error) => failed(&with_sources(&error), 1),
+            }
+        }
+    }
+}
+
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let more = source.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        next = source.source();
+    }
+    text
+}
+
+fn failed(text: &str, code: u8) -> ExitCode {
+    use std::io::Write as _;
+    // There is nobody else to tell.
+    let _ = writeln!(std::io::stderr(), "exchequer: {text}");
+    ExitCode::from(code)
+}

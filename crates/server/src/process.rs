@@ -1,0 +1,267 @@
+//! One process from start to end: ports bound, journal and views opened, the
+//! platform started, served, and stopped in order.
+
+use core::future::Future;
+use core::time::Duration;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use exchequer_consumer_adoption::Adoption;
+use exchequer_engine::{Commanding, EngineError, Forwarder, Platform, Ports, React, View, ViewOf};
+use exchequer_journal::{MemoryInput, MemoryInputLimits};
+use exchequer_journal_local::{LocalJournal, OpenError, Options};
+use exchequer_projection_audit as audit_view;
+use exchequer_projection_dead_letters as letters_view;
+use exchequer_projection_tenants as tenants_view;
+use exchequer_projection_timers as timers_view;
+use exchequer_readstore_local as readstore;
+use exchequer_runtime::{OnEnd, Runtime as _, TaskKind, TokioRuntime};
+use exchequer_types::TenantId;
+use readstore::LocalReadStore;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::config::{Config, ConfigError};
+use crate::{greeting, http, keys, telemetry};
+
+/// Requests at once on one connection.
+const STREAMS_MAX: u32 = 1_024;
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// Requests under way have this long to end.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// The greeting waits this long for the platform to be ready.
+const READY_MAX: Duration = Duration::from_secs(30);
+const READY_POLL: Duration = Duration::from_millis(5);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+const UPKEEP: TaskKind = TaskKind { name: "metrics", on_end: OnEnd::Fine };
+
+/// Why a process did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot listen on {address}")]
+    Listen { address: std::net::SocketAddr, source: io::Error },
+    #[error("cannot create {}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Key(#[from] keys::KeyError),
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    #[error(transparent)]
+    Views(#[from] readstore::OpenError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Api(#[from] exchequer_api::ReflectionError),
+    #[error("metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    #[error("serving failed")]
+    Serve(#[from] tonic::transport::Error),
+    #[error("signals cannot be received")]
+    Signals(#[source] io::Error),
+    #[error("a part of the process that it can't go on without has ended: the log says why")]
+    Stopped,
+}
+
+/// What was opened and is to be closed.
+struct Opened {
+    platform: Platform,
+    journal: Arc<LocalJournal>,
+    store: Arc<LocalReadStore>,
+    runtime: TokioRuntime,
+}
+
+/// Runs until a signal, or until the process can't go on.
+pub async fn run(config: Config) -> Result<(), RunError> {
+    telemetry::start_logs();
+    let metrics = telemetry::start_metrics()?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|source| RunError::Listen { address: config.listen, source })?;
+    let address = listener.local_addr().unwrap_or(config.listen);
+    let opened = open(&config).await?;
+    let upkeep = (metrics.clone(), opened.runtime.clone());
+    opened.runtime.spawn(UPKEEP, Box::pin(async move {
+        loop {
+            upkeep.1.sleep(UPKEEP_INTERVAL).await;
+            upkeep.0.run_upkeep();
+        }
+    }));
+    let stopping = watch::Sender::new(false);
+    let pages = http::Pages {
+        platform: opened.platform.clone(),
+        metrics,
+        stopping: stopping.subscribe(),
+    };
+    let router = exchequer_api::routes(opened.platform.clone(), stopping.subscribe())?;
+    let router = router.merge(http::router(pages));
+    let mut stop = stopping.subscribe();
+    let served = Server::builder()
+        .accept_http1(true)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .add_routes(Routes::from(router))
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            async move {
+                // The sender lives as long as the process.
+                let _ = stop.wait_for(|stop| *stop).await;
+            },
+        );
+    let announce = async {
+        if wait_until_ready(&opened.platform).await {
+            let text = greeting::text(&opened.platform, address, &config.data).await;
+            // Nobody may be reading.
+            let _ = io::stdout().write_all(text.as_bytes());
+            let _ = io::stdout().flush();
+            tracing::info!(%address, data = %config.data.display(), "ready");
+        }
+        core::future::pending::<()>().await;
+    };
+    let ended = serve(served, announce, &opened.runtime, &stopping).await;
+    close(opened).await;
+    ended
+}
+
+/// Serves until a signal, then until requests under way have ended.
+async fn serve(
+    served: impl Future<Output = Result<(), tonic::transport::Error>>,
+    announce: impl Future<Output = ()>,
+    runtime: &TokioRuntime,
+    stopping: &watch::Sender<bool>,
+) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let mut served = core::pin::pin!(served);
+    let asked = tokio::select! {
+        result = &mut served => return Ok(result?),
+        () = announce => true,
+        _ = terminate.recv() => true,
+        _ = interrupt.recv() => true,
+        () = runtime.shutting_down() => false,
+    };
+    tracing::info!(asked, "stopping");
+    stopping.send_replace(true);
+    tokio::select! {
+        result = &mut served => result?,
+        () = tokio::time::sleep(DRAIN_MAX) => tracing::warn!("requests were cut off"),
+        _ = terminate.recv() => std::process::exit(1),
+        _ = interrupt.recv() => std::process::exit(1),
+    }
+    if asked { Ok(()) } else { Err(RunError::Stopped) }
+}
+
+async fn open(config: &Config) -> Result<Opened, RunError> {
+    std::fs::create_dir_all(&config.data)
+        .map_err(|source| RunError::Folder { path: config.data.clone(), source })?;
+    let key = keys::load(&config.data, config.keys.deployment_file.as_deref())?;
+    let options = Options {
+        partitions: config.journal.partitions,
+        segment_bytes_max: config.journal.segment_bytes_max,
+        recent_bytes_max: config.journal.recent_bytes_max,
+        ..Options::default()
+    };
+    let (journal, found) = LocalJournal::open(&config.data, options)?;
+    if let Some(torn) = &found.torn {
+        tracing::warn!(
+            file = %torn.file.display(),
+            at = torn.at,
+            bytes = torn.bytes,
+            kept_as = %torn.kept_as.display(),
+            "a torn tail was cut off"
+        );
+    }
+    tracing::info!(records = found.records, created = found.created, "journal opened");
+    let store = Arc::new(open_views(config)?);
+    let runtime = TokioRuntime::default();
+    let clock = runtime.clone();
+    let partitions = config.journal.partitions;
+    let inputs = MemoryInput::new(
+        partitions,
+        runtime.nonce(),
+        MemoryInputLimits::default(),
+        Arc::new(move || clock.now()),
+    );
+    let ports = Ports {
+        journal: Arc::<LocalJournal>::clone(&journal),
+        inputs: Arc::new(inputs),
+        store: Arc::<LocalReadStore>::clone(&store),
+        runtime: Arc::new(runtime.clone()),
+        key,
+        settings: Arc::new(config.engine.settings()),
+    };
+    let consumers: Vec<Arc<dyn React>> = vec![
+        Arc::new(Commanding(Adoption { partitions })),
+        Arc::new(Forwarder { ports: ports.clone() }),
+    ];
+    let platform = Platform::start(ports, views(), consumers).await?;
+    Ok(Opened { platform, journal, store, runtime })
+}
+
+fn views() -> Vec<Arc<dyn View>> {
+    vec![
+        Arc::new(ViewOf { projection: tenants_view::TenantsView, tables: tenants_view::TABLES }),
+        Arc::new(ViewOf { projection: audit_view::AuditView, tables: audit_view::TABLES }),
+        Arc::new(ViewOf { projection: timers_view::TimersView, tables: timers_view::TABLES }),
+        Arc::new(ViewOf { projection: letters_view::DeadLettersView, tables: letters_view::TABLES }),
+    ]
+}
+
+/// Views that a power loss has damaged are dropped: they are folded again.
+fn open_views(config: &Config) -> Result<LocalReadStore, RunError> {
+    let folder = config.data.join("views");
+    let settings = readstore::Settings {
+        cache_bytes_max: config.views.cache_bytes_max,
+        ..readstore::Settings::default()
+    };
+    match LocalReadStore::open(&folder, &settings) {
+        Err(error @ readstore::OpenError::Damaged { .. }) => {
+            tracing::warn!(%error, "views are built anew");
+            readstore::discard(&folder)
+                .map_err(|source| RunError::Folder { path: folder.clone(), source })?;
+            Ok(LocalReadStore::open(&folder, &settings)?)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// Every partition is decided here, and the root tenant can be seen.
+async fn wait_until_ready(platform: &Platform) -> bool {
+    let runtime = &platform.ports.runtime;
+    let began = runtime.now();
+    while runtime.now().since(began) < READY_MAX {
+        if platform.is_ready() && root_is_seen(platform).await {
+            return true;
+        }
+        runtime.sleep(READY_POLL).await;
+    }
+    tracing::warn!("not ready yet: see /readyz");
+    false
+}
+
+async fn root_is_seen(platform: &Platform) -> bool {
+    let Some(view) = platform.view("tenants") else { return false };
+    let generation = view.active().number;
+    let store = platform.ports.store.as_ref();
+    let root = tenants_view::get(store, generation, &TenantId::platform()).await;
+    matches!(root, Ok(Some(_)))
+}
+
+async fn close(opened: Opened) {
+    let Opened { platform, journal, store, runtime } = opened;
+    runtime.shut_down();
+    runtime.stopped().await;
+    drop(platform);
+    if let Err(error) = store.sync().await {
+        tracing::warn!(%error, "views were not synced: the next start reads more of the journal");
+    }
+    journal.close();
+    tracing::info!("stopped");
+}

@@ -1,0 +1,72 @@
+//! What a call says of its command: an answer that must hold for ever, or
+//! nothing.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// The answer to a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Accepted; the reply's exact bytes.
+    Reply(Bytes),
+    Rejection(Rejection),
+}
+
+/// A business "no", with all that it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    pub code: Code,
+    pub reason: String,
+    pub message: String,
+    pub facts: BTreeMap<String, String>,
+}
+
+/// Reasons that leave it open whether the command is decided, or that do not take its id.
+const OPEN: &[&str] = &[
+    "COMMAND_EXPIRED",
+    "COMMAND_POISONED",
+    "DISK_FULL",
+    "INTERNAL",
+    "OUTCOME_PENDING",
+    "OVERLOADED",
+    "PARTITION_UNAVAILABLE",
+    "PROVIDER_NOT_ADOPTED",
+    "RESULT_TOO_LARGE",
+    "SHUTTING_DOWN",
+    "TENANT_OVERLOADED",
+    "TENANT_PARKED",
+    "VIEW_BEHIND",
+    "VIEW_UNAVAILABLE",
+];
+
+impl Answer {
+    /// The answer in what a call gave; None when it is none.
+    pub fn of<T: Into<Bytes>>(called: Result<T, &Status>) -> Option<Self> {
+        let status = match called {
+            Ok(reply) => return Some(Self::Reply(reply.into())),
+            Err(status) => status,
+        };
+        let info = status.get_details_error_info()?;
+        if OPEN.contains(&info.reason.as_str()) {
+            return None;
+        }
+        Some(Self::Rejection(Rejection {
+            code: status.code(),
+            reason: info.reason,
+            message: status.message().to_owned(),
+            facts: info.metadata.into_iter().collect(),
+        }))
+    }
+
+    pub fn is_accepted(&self) -> bool {
+        matches!(self, Self::Reply(_))
+    }
+}
+
+/// The stable code that an error carries; empty when it carries none.
+pub fn reason(status: &Status) -> String {
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+}

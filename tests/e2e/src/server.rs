@@ -1,0 +1,250 @@
+//! The server's program: as a process that serves, or run once to its end.
+
+use core::time::Duration;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::{Failure, Res, wait};
+
+/// Names the program; without it, the one that was built beside this one.
+const VARIABLE: &str = "EXCHEQUER_BIN";
+/// The oldest output is dropped above this.
+const OUTPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A server that is ready. Killed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    process: Process,
+    pub address: String,
+    /// From its start until it was ready.
+    pub started_in: Duration,
+}
+
+/// A program that ran to its end.
+#[derive(Debug)]
+pub struct Finished {
+    pub status: ExitStatus,
+    /// Standard output and standard error.
+    pub output: String,
+}
+
+impl Server {
+    /// Starts the server on a folder and waits until it is ready.
+    pub fn start(data: &Path) -> Res<Self> {
+        Self::start_with(data, &mut Command::new(program()?))
+    }
+
+    /// The same, with a command that ends up as the server's program.
+    pub fn start_with(data: &Path, command: &mut Command) -> Res<Self> {
+        let begun = Instant::now();
+        let process = Process::start(run_on(data, command))?;
+        let mut starting = Starting(Some(process));
+        let address = wait::until("the server's address", || {
+            starting.check()?;
+            Ok(starting.output().lines().find_map(address_in))
+        })?;
+        wait::until("the server to be ready", || {
+            starting.check()?;
+            Ok(is_ready(&address).then_some(()))
+        })?;
+        Ok(Self { process: starting.finish()?, address, started_in: begun.elapsed() })
+    }
+
+    /// Starts the server where it is expected to refuse, and waits for its end.
+    pub fn refused(data: &Path) -> Res<Finished> {
+        let mut process = Process::start(run_on(data, &mut Command::new(program()?)))?;
+        let status = process.ended()?;
+        Ok(Finished { status, output: process.output() })
+    }
+
+    /// Starts the server and kills it after so long, whatever it is doing then.
+    pub fn kill_after(data: &Path, life: Duration) -> Res<()> {
+        let process = Process::start(run_on(data, &mut Command::new(program()?)))?;
+        wait::pass(life);
+        drop(process);
+        Ok(())
+    }
+
+    /// SIGKILL: no last word, no flush.
+    pub fn kill(mut self) -> Res<String> {
+        self.process.child.kill()?;
+        self.process.ended()?;
+        Ok(self.process.output())
+    }
+
+    /// SIGTERM, then waits for the process to end by itself.
+    pub fn stop(mut self) -> Res<Finished> {
+        self.terminate()?;
+        let status = self.process.ended()?;
+        Ok(Finished { status, output: self.process.output() })
+    }
+
+    /// SIGTERM alone.
+    pub fn terminate(&self) -> Res<()> {
+        let pid = self.pid().to_string();
+        // The shell's own `kill`, for the program is missing on small systems.
+        let sent = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &pid]).status()?;
+        if sent.success() { Ok(()) } else { Err("the server cannot be asked to end".into()) }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// Everything it has written so far.
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+
+    /// Has the process not ended?
+    pub fn is_alive(&mut self) -> Res<bool> {
+        Ok(self.process.child.try_wait()?.is_none())
+    }
+
+    /// Does it say that it is ready?
+    pub fn is_ready(&self) -> bool {
+        is_ready(&self.address)
+    }
+
+    /// The body that `GET path` gives on the server's port.
+    pub fn get(&self, path: &str) -> Res<String> {
+        let (head, body) = get(&self.address, path)?;
+        if head.starts_with("HTTP/1.1 200") { Ok(body) } else { Err(head.into()) }
+    }
+}
+
+/// Runs the program with these arguments to its end.
+pub fn run<const N: usize>(args: [&std::ffi::OsStr; N]) -> Res<Finished> {
+    let done = Command::new(program()?).args(args).stdin(Stdio::null()).output()?;
+    let mut output = String::from_utf8_lossy(&done.stdout).into_owned();
+    output.push_str(&String::from_utf8_lossy(&done.stderr));
+    Ok(Finished { status: done.status, output })
+}
+
+/// The server's program.
+fn program() -> Res<PathBuf> {
+    if let Some(named) = std::env::var_os(VARIABLE) {
+        return Ok(named.into());
+    }
+    let own = std::env::current_exe()?;
+    let beside = own.ancestors().skip(1).take(2).map(|dir| dir.join("exchequer"));
+    let found = beside.into_iter().find(|path| path.is_file());
+    found.ok_or_else(|| {
+        format!("{VARIABLE} must name the server: cargo build --package exchequer-server").into()
+    })
+}
+
+fn run_on<'a>(data: &Path, command: &'a mut Command) -> &'a mut Command {
+    command.args(["run", "--listen", "127.0.0.1:0", "--data"]).arg(data)
+}
+
+/// A process whose output is read all the time.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    output: Arc<Mutex<String>>,
+    readers: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Process {
+    fn start(command: &mut Command) -> Res<Self> {
+        let pipes = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = pipes.spawn()?;
+        let output = Arc::new(Mutex::new(String::new()));
+        let readers = [
+            child.stdout.take().map(|it| read_all(it, Arc::clone(&output))),
+            child.stderr.take().map(|it| read_all(it, Arc::clone(&output))),
+        ];
+        Ok(Self { child, output, readers: readers.into_iter().flatten().collect() })
+    }
+
+    fn output(&self) -> String {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until it has ended and all its output is there.
+    fn ended(&mut self) -> Res<ExitStatus> {
+        let status = wait::until("the process to end", || Ok(self.child.try_wait()?))?;
+        for reader in self.readers.drain(..) {
+            // A panic there loses output, which the caller's own check will miss.
+            let _ = reader.join();
+        }
+        Ok(status)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read_all(
+    from: impl Read + Send + 'static,
+    to: Arc<Mutex<String>>,
+) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+            let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
+            to.push_str(&String::from_utf8_lossy(&line));
+            to.push('\n');
+            if to.len() > OUTPUT_BYTES_MAX {
+                let half = to.ceil_char_boundary(OUTPUT_BYTES_MAX / 2);
+                to.drain(..half);
+            }
+        }
+    })
+}
+
+/// A process that is not ready yet: its early end is an error that says why.
+struct Starting(Option<Process>);
+
+impl Starting {
+    fn output(&self) -> String {
+        self.0.as_ref().map(Process::output).unwrap_or_default()
+    }
+
+    fn check(&mut self) -> Res<()> {
+        let Some(process) = &mut self.0 else { return Ok(()) };
+        match process.child.try_wait()? {
+            None => Ok(()),
+            Some(_) => {
+                let status = process.ended()?;
+                Err(format!("the server did not start ({status}):\n{}", process.output()).into())
+            }
+        }
+    }
+
+    fn finish(mut self) -> Res<Process> {
+        self.0.take().ok_or_else(|| Failure::from("no process"))
+    }
+}
+
+/// `127.0.0.1:<port>` in a line, with a port that is not 0.
+fn address_in(line: &str) -> Option<String> {
+    const HOST: &str = "127.0.0.1:";
+    let at = line.find(HOST)?;
+    let port: String = line[at + HOST.len()..].chars().take_while(char::is_ascii_digit).collect();
+    (port.parse::<u16>().ok()? != 0).then(|| format!("{HOST}{port}"))
+}
+
+fn is_ready(address: &str) -> bool {
+    get(address, "/readyz").is_ok_and(|(head, _)| head.starts_with("HTTP/1.1 200"))
+}
+
+/// The head and the body of the answer to `GET path`.
+fn get(address: &str, path: &str) -> Res<(String, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(wait::PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    Ok((head.to_owned(), body.to_owned()))
+}

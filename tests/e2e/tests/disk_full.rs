@@ -1,0 +1,100 @@
+//! A disk that is really full, and then is not.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use exchequer_e2e::{
+    Answer, Answered, Client, Ledger, Res, Sent, Server, SmallDisk, check, run, wait,
+};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+const MEBIBYTES: u32 = 24;
+const BALLAST_BYTES: usize = 8 << 20;
+const CONNECTIONS: usize = 4;
+const PAYLOAD_BYTES: usize = 30_000;
+/// Far more than fits.
+const COMMANDS_MAX: usize = 2_000;
+
+/// Writes until nothing more fits.
+fn fill(path: &Path) -> Res<()> {
+    let mut file = std::fs::File::create(path)?;
+    for block in [&[0; 4_096][..], &[0; 64]] {
+        while file.write_all(block).is_ok() {}
+    }
+    Ok(())
+}
+
+/// Sends until it is refused; what is refused says that it may be sent again.
+async fn send_until_refused(client: Client, name: String) -> Res<Ledger> {
+    let mut ledger = Ledger::default();
+    for n in 0..COMMANDS_MAX {
+        let sent = Sent::append("acme", &format!("{name}-{n}"), PAYLOAD_BYTES);
+        let called = client.send(&sent).await;
+        if let Some(answer) = Answer::of(called.as_ref().map(|(bytes, _)| bytes.clone())) {
+            assert!(answer.is_accepted(), "{answer:?}");
+            ledger.answered.push(Answered { sent, answer });
+            continue;
+        }
+        ledger.unanswered.push(sent);
+        if let Err(status) = called {
+            assert_retryable(&status);
+        }
+        return Ok(ledger);
+    }
+    Err("the disk does not get full".into())
+}
+
+fn assert_retryable(status: &tonic::Status) {
+    let code = status.code();
+    assert!(matches!(code, Code::ResourceExhausted | Code::Unavailable), "{status:?}");
+    assert!(status.get_details_retry_info().is_some(), "no RetryInfo: {status:?}");
+}
+
+// REQ: KER-13 OPS-05 AUD-12
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_writes_nothing_half_and_goes_on_when_there_is_space() -> Res<()> {
+    let folder = tempfile::tempdir()?;
+    let disk = SmallDisk::mount(folder.path(), MEBIBYTES)?;
+    let (ballast, filler) = (disk.path().join("ballast"), disk.path().join("filler"));
+    std::fs::write(&ballast, vec![0; BALLAST_BYTES])?;
+    let data = disk.path().join("data");
+    let server = Server::start(&data)?;
+    let client = Client::connect(&server).await?;
+    client.answer(&Sent::create("acme", "c-1")).await?;
+    let mut senders = tokio::task::JoinSet::new();
+    for index in 0..CONNECTIONS {
+        senders.spawn(send_until_refused(Client::connect(&server).await?, format!("f{index}")));
+    }
+    let mut ledger = Ledger::default();
+    while let Some(sender) = senders.join_next().await {
+        ledger.merge(sender??);
+    }
+    assert!(ledger.answered.len() > 20, "{} answers", ledger.answered.len());
+
+    fill(&filler)?;
+    let refused = wait::until_async("a refusal", async || {
+        let sent = Sent::append("acme", "when-full", PAYLOAD_BYTES);
+        Ok(client.send(&sent).await.err())
+    })
+    .await?;
+    assert_retryable(&refused);
+    let verified = run(["verify".as_ref(), "journal".as_ref(), "--data".as_ref(), data.as_ref()])?;
+    assert!(verified.status.success(), "{}", verified.output);
+
+    std::fs::remove_file(&filler)?;
+    std::fs::remove_file(&ballast)?;
+    let found = check::everything(&server, &ledger).await?;
+    assert_eq!(found.wrong, Vec::<String>::new());
+    assert!(found.answered.iter().all(|it| it.answer.is_accepted()), "{:?}", found.answered);
+    ledger.answered.extend(found.answered);
+    ledger.unanswered.clear();
+
+    server.kill()?;
+    let server = Server::start(&data)?;
+    let found = check::everything(&server, &ledger).await?;
+    assert_eq!(found.wrong, Vec::<String>::new());
+    let verified = run(["verify".as_ref(), "journal".as_ref(), "--data".as_ref(), data.as_ref()])?;
+    assert!(verified.status.success(), "{}", verified.output);
+    Ok(())
+}

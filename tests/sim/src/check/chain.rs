@@ -1,0 +1,66 @@
+//! SIM-1: one partition's accepted commits, folded from zero.
+
+use std::sync::Arc;
+
+use exchequer_codec::{Entry, decode_record};
+use exchequer_kernel::{Head, Verdict, fold};
+use exchequer_proto::journal::v1 as pb;
+use exchequer_types::{Identity, Offset, PartitionId};
+use prost::Message as _;
+
+use crate::world::World;
+
+/// What the fold makes of one partition.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    pub(crate) partition: PartitionId,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) breaks: Vec<String>,
+}
+
+pub(crate) fn read(world: &World, partition: PartitionId) -> Chain {
+    let mut head = Head::default();
+    let mut chain = Chain { partition, entries: Vec::new(), breaks: Vec::new() };
+    for bytes in world.journal.records(partition) {
+        let offset = head.offset;
+        let (record, hash, commit) = decode_record(partition, &bytes);
+        match (fold(&mut head, &record, &hash), commit) {
+            (Verdict::Accepted, Some(commit)) => {
+                let commit = Arc::new(commit);
+                chain.entries.push(Entry { partition, offset, hash, commit });
+            }
+            (verdict @ Verdict::Break(_), _) => {
+                chain.breaks.push(format!("SIM-1 partition {partition}, offset {offset}: {verdict}"));
+            }
+            _ => {}
+        }
+    }
+    chain
+}
+
+impl Chain {
+    pub(crate) fn at(&self, offset: Offset) -> Option<&Entry> {
+        let index = self.entries.binary_search_by_key(&offset, |entry| entry.offset).ok()?;
+        self.entries.get(index)
+    }
+}
+
+/// By lane of the cluster's logs: everything below is decided.
+pub(crate) fn decided_below(world: &World, partition: PartitionId) -> [Offset; 2] {
+    let chain = read(world, partition);
+    let last = chain.entries.last();
+    world.inputs.ids.map(|log| {
+        let progress = last.into_iter().flat_map(|entry| &entry.commit.progress);
+        progress.filter(|it| it.log == log.0.as_slice()).map(|it| it.low).max().unwrap_or(0)
+    })
+}
+
+/// The envelope of an input, whoever sealed it.
+pub(crate) fn envelope(input: &pb::Input) -> Option<pb::Envelope> {
+    let sealed = pb::SealedCommand::decode(input.command.clone()).ok()?;
+    pb::Envelope::decode(sealed.envelope).ok()
+}
+
+pub(crate) fn identity(envelope: &pb::Envelope) -> Identity {
+    Identity::of(&envelope.stream, &envelope.issuer, &envelope.id)
+}

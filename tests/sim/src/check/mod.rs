@@ -1,0 +1,52 @@
+//! The checkers. They read the journal from zero with every rule in force, and
+//! share no state with the engine.
+//!
+//! - SIM-1 the chain of every partition verifies: no record breaks it.
+//! - SIM-2 nothing acknowledged is lost: each answer stands in the accepted
+//!   journal, at its place, with the same bytes, for the command that was asked.
+//! - SIM-3 nothing is decided twice: no position of an input log, and no identity
+//!   within its window.
+//! - SIM-4 every outcome, event and entry is what the rules give in that order.
+//! - SIM-5 no command is decided while a timer of its stream is due.
+//! - SIM-6 each accepted write has its audit entry; the entries of a tenant chain.
+//! - SIM-7 state written behind is the fold of the events up to its position.
+//! - SIM-8 each view equals a fold from zero, counts included.
+//! - SIM-9 every partition has adopted every provider's latest profile.
+//! - SIM-10 every input that landed has an outcome; what went astray was sent on.
+//! - SIM-11 no tenant starves: everyone is answered.
+//! - SIM-12 no loop stops or panics.
+//! - SIM-13 no timer is left pending long after it was due.
+//! - SIM-14 a query with a reply's token sees what was written.
+
+mod answers;
+mod audit;
+pub(crate) mod chain;
+mod oracle;
+mod rest;
+mod timers;
+mod views;
+
+use exchequer_types::PartitionId;
+
+use crate::world::World;
+
+/// Everything that does not hold, when all has come to rest.
+pub(crate) fn check(world: &World) -> Vec<String> {
+    let mut violations = Vec::new();
+    let chains: Vec<_> = (0..world.plan.partitions)
+        .map(|partition| chain::read(world, PartitionId(partition)))
+        .collect();
+    for chain in &chains {
+        violations.extend(chain.breaks.iter().cloned());
+    }
+    answers::check(world, &chains, &mut violations);
+    let mut folded = Vec::new();
+    for chain in &chains {
+        audit::check(chain, &mut violations);
+        timers::check(world, chain, &mut violations);
+        folded.push(oracle::check(world, chain, &mut violations));
+    }
+    rest::check(world, &chains, &folded, &mut violations);
+    violations.extend(views::check(world, &chains));
+    violations
+}

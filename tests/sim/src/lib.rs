@@ -1,0 +1,105 @@
+//! Deterministic simulation: the whole platform on in-memory ports, from one
+//! seed, with every fault that the ports' contracts allow, and checkers that
+//! read the result from zero.
+
+mod check;
+mod driver;
+mod exec;
+mod plan;
+mod ports;
+mod procs;
+mod rng;
+mod search;
+mod workload;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use exchequer_kernel::mutation::Mutation;
+use exchequer_kernel::mutation;
+pub use search::{LETTERS, letter, seeds_in_parallel, seeds_kept};
+
+use driver::Driver;
+use exec::{Executor, Sim, Stop, lock};
+use plan::Plan;
+use procs::Procs;
+use workload::People;
+use world::World;
+
+/// A run that takes more polls than this does not come to rest.
+const POLLS_MAX: u64 = 3_000_000;
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub seed: u64,
+    /// What does not hold; empty when all does.
+    pub violations: Vec<String>,
+    /// BLAKE3 of everything that happened, in hexadecimal.
+    pub trace_hash: String,
+    /// What happened, when it was asked for.
+    pub lines: Vec<String>,
+    /// One line of numbers.
+    pub summary: String,
+}
+
+/// Runs the seed, with one rule weakened or none.
+pub fn run(seed: u64, weakened: Option<Mutation>, keep_lines: bool) -> Report {
+    mutation::set(weakened);
+    let sim = Sim::new(seed, keep_lines);
+    let ran = catch_unwind(AssertUnwindSafe(|| run_in(&sim)));
+    mutation::set(None);
+    let (violations, summary) = ran.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|it| (*it).to_owned()));
+        (vec![format!("SIM-12 panicked: {}", text.unwrap_or_default())], String::new())
+    });
+    let trace_hash = sim.trace_hash();
+    Report { seed, violations, trace_hash, lines: sim.take_lines(), summary }
+}
+
+fn run_in(sim: &Sim) -> (Vec<String>, String) {
+    let plan = sim.rng(Plan::draw);
+    sim.note(|| format!("{plan:?}"));
+    let world = World::new(sim.clone(), plan);
+    lock(&world.store).with_steps(&world);
+    let procs = Procs::new(&world);
+    let people = People::new(&world, &procs);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let driver = Driver {
+        world: world.clone(),
+        procs: procs.clone(),
+        people,
+        is_over: Arc::clone(&is_over),
+    };
+    sim.spawn_on(exec::OUTSIDE, procs.clone().supervise());
+    sim.spawn_on(exec::OUTSIDE, driver.direct());
+    let mut executor = Executor::new(sim.clone());
+    let stop = executor.run(POLLS_MAX, || is_over.load(Ordering::Relaxed));
+    if stop != Stop::Done {
+        world.violation(format!("SIM-11 the run does not come to rest: {stop:?}"));
+    }
+    let weakened = weakened();
+    mutation::set(None);
+    let mut violations = core::mem::take(&mut *lock(&world.violations));
+    violations.extend(check::check(&world));
+    mutation::set(weakened);
+    let records: usize = (0..world.plan.partitions)
+        .map(|partition| world.journal.records(exchequer_types::PartitionId(partition)).len())
+        .sum();
+    let summary = format!(
+        "{:?}, {} s, {} polls, {} asked, {records} records",
+        world.plan.shape,
+        sim.micros() / 1_000_000,
+        executor.polls,
+        lock(&world.asked).len(),
+    );
+    (violations, summary)
+}
+
+/// The rule that is weakened on this thread.
+pub(crate) fn weakened() -> Option<Mutation> {
+    Mutation::ALL.into_iter().find(|mutation| mutation::active(*mutation))
+}
