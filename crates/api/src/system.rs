@@ -194,10 +194,10 @@ impl System {
         };
         let answer = self.edge.platform.gateway.submit(submission, call.patience).await;
         let answer = answer.map_err(status::of_submit)?;
+        call.has_seen(answer.partition, answer.place.offset + 1);
         if answer.status() == Some(Decided::Unknown) || answer.outcome.code == COMMAND_UNKNOWN {
             return Ok(pb::GetOutcomeResponse::default());
         }
-        call.has_seen(answer.partition, answer.place.offset + 1);
         let Answer { outcome, partition, place } = answer;
         Ok(pb::GetOutcomeResponse {
             outcome: Some(outcome),

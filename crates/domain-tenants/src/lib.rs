@@ -17,7 +17,9 @@ pub use commands::{
 pub use event::Event;
 pub use providers::{EffectiveSetting, Providers, effective_settings};
 pub use rejection::{DEPTH_MAX, NAME_CHARS_MAX, REASON_CHARS_MAX, Rejection, codes};
-pub use settings::{SETTING_KEY_CHARS_MAX, SETTING_VALUE_BYTES_MAX, SETTINGS_MAX};
+pub use settings::{
+    SETTING_KEY_CHARS_MAX, SETTING_VALUE_BYTES_MAX, SETTINGS_BYTES_MAX, SETTINGS_MAX,
+};
 pub use tenant::{Closing, Tenant};
 
 use exchequer_kernel::{Ctx, Decider};

@@ -27,6 +27,7 @@ pub mod codes {
     pub const SETTING_KEY_INVALID: &str = "SETTING_KEY_INVALID";
     pub const SETTING_VALUE_INVALID: &str = "SETTING_VALUE_INVALID";
     pub const SETTINGS_TOO_MANY: &str = "SETTINGS_TOO_MANY";
+    pub const SETTINGS_TOO_LARGE: &str = "SETTINGS_TOO_LARGE";
     pub const PROFILE_OUTDATED: &str = "PROFILE_OUTDATED";
 }
 
@@ -51,6 +52,7 @@ pub enum Rejection {
     SettingKeyInvalid { key: String },
     SettingValueInvalid { key: String, expected: &'static str },
     SettingsTooMany { settings_max: usize },
+    SettingsTooLarge { bytes_max: usize },
     /// A newer profile is adopted already.
     ProfileOutdated { adopted: u64 },
 }
@@ -75,6 +77,7 @@ impl Reason for Rejection {
             Self::SettingKeyInvalid { .. } => codes::SETTING_KEY_INVALID,
             Self::SettingValueInvalid { .. } => codes::SETTING_VALUE_INVALID,
             Self::SettingsTooMany { .. } => codes::SETTINGS_TOO_MANY,
+            Self::SettingsTooLarge { .. } => codes::SETTINGS_TOO_LARGE,
             Self::ProfileOutdated { .. } => codes::PROFILE_OUTDATED,
         }
     }
@@ -88,7 +91,8 @@ impl Reason for Rejection {
             Self::ReasonInvalid => Some("reason"),
             Self::SettingKeyInvalid { .. }
             | Self::SettingValueInvalid { .. }
-            | Self::SettingsTooMany { .. } => Some("settings"),
+            | Self::SettingsTooMany { .. }
+            | Self::SettingsTooLarge { .. } => Some("settings"),
             _ => None,
         }
     }
@@ -123,6 +127,9 @@ impl Reason for Rejection {
             Self::SettingValueInvalid { key, expected } => format!("{key} must be {expected}"),
             Self::SettingsTooMany { settings_max } => {
                 format!("a tenant has at most {settings_max} settings of its own")
+            }
+            Self::SettingsTooLarge { bytes_max } => {
+                format!("a tenant's own settings have at most {bytes_max} bytes together")
             }
             Self::ProfileOutdated { adopted } => {
                 format!("version {adopted} of the provider is adopted already")

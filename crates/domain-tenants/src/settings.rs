@@ -8,6 +8,9 @@ use crate::Rejection;
 pub const SETTINGS_MAX: usize = 256;
 pub const SETTING_KEY_CHARS_MAX: usize = 63;
 pub const SETTING_VALUE_BYTES_MAX: usize = 4096;
+/// Keys and values of one tenant together: they travel in replies, events and
+/// profiles, which must fit one commit.
+pub const SETTINGS_BYTES_MAX: usize = 64 * 1024;
 
 struct Rule {
     key: &'static str,
@@ -21,6 +24,11 @@ const RULES: &[Rule] = &[
         key: "audit.retention-days",
         expected: "a whole number from 1 to 36500",
         holds: |value| value.parse::<u32>().is_ok_and(|days| (1..=36_500).contains(&days)),
+    },
+    Rule {
+        key: BACKGROUND_PRIORITY,
+        expected: "low, normal or high",
+        holds: |value| ["low", "normal", "high"].contains(&value),
     },
     Rule {
         key: "branding.color",
@@ -44,6 +52,21 @@ const RULES: &[Rule] = &[
         },
     },
 ];
+
+/// How large a share background work for the tenant gets.
+pub(crate) const BACKGROUND_PRIORITY: &str = "background.priority";
+
+/// Checks all settings of a tenant together.
+pub(crate) fn check_all(settings: &BTreeMap<String, String>) -> Result<(), Rejection> {
+    if settings.len() > SETTINGS_MAX {
+        return Err(Rejection::SettingsTooMany { settings_max: SETTINGS_MAX });
+    }
+    let bytes: usize = settings.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if bytes > SETTINGS_BYTES_MAX {
+        return Err(Rejection::SettingsTooLarge { bytes_max: SETTINGS_BYTES_MAX });
+    }
+    Ok(())
+}
 
 /// Checks settings that are to be set.
 pub(crate) fn check(set: &BTreeMap<String, String>) -> Result<(), Rejection> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use exchequer_types::{Json, ProviderProfile, TenantId, TenantStatus, Timestamp};
 
 use crate::rejection::Rejection;
+use crate::settings::BACKGROUND_PRIORITY;
 use crate::{Event, State};
 
 /// One tenant.
@@ -46,6 +47,16 @@ impl Tenant {
             depth: self.depth,
             status: self.status,
             settings: self.settings.clone(),
+        }
+    }
+
+    /// Turns that background work for the tenant gets in each round: 1, 2 or 4, by
+    /// the setting `background.priority`.
+    pub fn background_share(&self) -> u32 {
+        match self.settings.get(BACKGROUND_PRIORITY).map(String::as_str) {
+            Some("low") => 1,
+            Some("high") => 4,
+            _ => 2,
         }
     }
 

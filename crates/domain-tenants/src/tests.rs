@@ -166,6 +166,11 @@ fn settings_are_refused_when_ambiguous_or_idle() {
     let many: BTreeMap<_, _> = (0..257).map(|n| (format!("k{n}"), String::new())).collect();
     let command = Command::UpdateSettings(UpdateSettings { set: many, unset: vec![] });
     assert_eq!(story.refuses(command), codes::SETTINGS_TOO_MANY);
+    let large: BTreeMap<_, _> = (0..17).map(|n| (format!("k{n}"), "x".repeat(4096))).collect();
+    let command = Command::UpdateSettings(UpdateSettings { set: large, unset: vec![] });
+    assert_eq!(story.refuses(command), codes::SETTINGS_TOO_LARGE);
+    let priority = update(&[("background.priority", "urgent")], &[]);
+    assert_eq!(story.refuses(priority), codes::SETTING_VALUE_INVALID);
 }
 
 #[test]

@@ -19,6 +19,8 @@ use crate::view::ViewHandle;
 use crate::{EngineError, Ports};
 
 const CLOCK: &str = "clock";
+/// As failures name this work.
+const TIMER: &str = "timer";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A stream that could not be woken is tried again after this long, doubled each
 /// time: one that is parked may be so for days, and each try is a record.
@@ -135,13 +137,24 @@ impl Clock {
         };
         let answer = match self.gateway.submit(submission, PATIENCE).await {
             Ok(answer) => answer,
-            Err(error) => {
-                warn!(%stream, %error, "not woken");
-                return Some(stream);
-            }
+            Err(error) => return Some(self.failed(stream, error.to_string())),
         };
+        if answer.status() != Some(Status::Accepted) {
+            let message = format!("{}: {}", answer.outcome.code, answer.outcome.message);
+            return Some(self.failed(stream, message));
+        }
         let seen = self.view.at_least(&self.ports, &answer.token(), PATIENCE).await;
-        let woken = answer.status() == Some(Status::Accepted) && seen.is_ok();
-        (!woken).then_some(stream)
+        if let Err(behind) = seen {
+            return Some(self.failed(stream, behind.to_string()));
+        }
+        self.gateway.failures().succeeded(&stream, TIMER);
+        None
+    }
+
+    fn failed(&self, stream: StreamId, message: String) -> StreamId {
+        warn!(%stream, message, "not woken");
+        let now = self.ports.runtime.now();
+        self.gateway.failures().failed(&stream, TIMER, message, now);
+        stream
     }
 }

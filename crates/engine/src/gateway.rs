@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::settings::COMMAND_BYTES_MAX;
 use crate::tail::{InputKey, Tail, TailItem, TailListener};
-use crate::{Ports, Token};
+use crate::{Failures, Ports, Token};
 
 const SHARDS: usize = 64;
 
@@ -88,6 +88,7 @@ pub struct Gateway {
     ports: Ports,
     tail: Arc<Tail>,
     waiting: Arc<Waiting>,
+    failures: Arc<Failures>,
 }
 
 #[derive(Debug)]
@@ -120,7 +121,7 @@ impl Gateway {
             total: std::sync::atomic::AtomicUsize::new(0),
         });
         tail.listen(Arc::<Waiting>::clone(&waiting));
-        Self { ports, tail, waiting }
+        Self { ports, tail, waiting, failures: Arc::default() }
     }
 
     /// Submits a command and waits at most `patience` for its outcome.
@@ -285,6 +286,11 @@ impl Gateway {
     /// What answers come from.
     pub fn tail(&self) -> &Arc<Tail> {
         &self.tail
+    }
+
+    /// Background work of this process that is being tried again.
+    pub fn failures(&self) -> &Failures {
+        &self.failures
     }
 
     /// Undecided commands submitted here.

@@ -3,6 +3,7 @@
 
 mod clock;
 pub mod decider;
+mod failures;
 mod gateway;
 mod platform;
 mod ports;
@@ -14,6 +15,7 @@ mod tail;
 mod token;
 mod view;
 
+pub use failures::{Failure, Failures};
 pub use gateway::{Answer, Gateway, Submission, SubmitError};
 pub use ports::{EngineError, Ports};
 pub use settings::{

@@ -27,6 +27,8 @@ pub struct Settings {
     pub identity_filter_bytes_max: usize,
     /// Inputs that a decider reads ahead, for each lane of each partition.
     pub read_ahead_inputs_max: usize,
+    /// Size of one commit; at most `COMMIT_BYTES_MAX`.
+    pub commit_bytes_max: usize,
     /// Inputs in one commit.
     pub commit_inputs_max: usize,
     /// State is written behind after this long at the latest.
@@ -54,6 +56,7 @@ impl Default for Settings {
             identity_entries_max: 32_768,
             identity_filter_bytes_max: 64 * 1024 * 1024,
             read_ahead_inputs_max: 16_384,
+            commit_bytes_max: COMMIT_BYTES_MAX,
             commit_inputs_max: 4_096,
             flush_interval: Duration::from_secs(1),
             flush_streams_max: 4_096,

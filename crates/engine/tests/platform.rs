@@ -213,6 +213,48 @@ async fn one_tenants_flood_is_capped() {
     stop(runtime).await;
 }
 
+// REQ: KER-14
+#[tokio::test(flavor = "multi_thread")]
+async fn many_more_tenants_than_memory_holds_are_hydrated_on_demand() {
+    let mut world = World::new();
+    world.settings.state_bytes_max = 30_000;
+    world.settings.flush_interval = Duration::from_millis(1);
+    world.settings.flush_streams_max = 4;
+    let (platform, runtime) = world.start().await;
+    for n in 0..120 {
+        created(&platform, &format!("t{n}"), "create").await;
+    }
+    for round in 0..3_u64 {
+        for n in 0..120 {
+            let append = submission(&format!("t{n}"), &format!("a-{round}"), append("x"));
+            let answer = submit(&platform, append).await;
+            assert_eq!(answer.outcome.version, round + 2, "the tenant's own chain goes on");
+        }
+    }
+    stop(runtime).await;
+}
+
+// REQ: KER-13
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_a_commit_is_too_large_and_takes_no_id() {
+    let mut world = World::new();
+    world.settings.commit_bytes_max = 8 * 1024;
+    let (platform, runtime) = world.start().await;
+    created(&platform, "acme", "c-1").await;
+    let entries = |count| match append("x") {
+        Command::Audit(audit::Command::Append(mut it)) => {
+            it.entries = vec![it.entries[0].clone(); count];
+            Command::Audit(audit::Command::Append(it))
+        }
+        other => other,
+    };
+    let large = submit(&platform, submission("acme", "bulk", entries(50))).await;
+    assert_eq!(large.outcome.code, "RESULT_TOO_LARGE");
+    let split = submit(&platform, submission("acme", "bulk", entries(5))).await;
+    assert_eq!((split.status(), split.outcome.version), (Some(Status::Accepted), 6));
+    stop(runtime).await;
+}
+
 // REQ: KER-02
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_on_the_wrong_partition_is_sent_on() {

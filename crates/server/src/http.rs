@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::Router;
 use exchequer_engine::Platform;
 use exchequer_runtime::Metric;
 use exchequer_types::PartitionId;
@@ -51,7 +51,8 @@ async fn ready(State(pages): State<Pages>) -> Response {
     let status =
         if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons });
-    (status, Json(body)).into_response()
+    let kind = (header::CONTENT_TYPE, "application/json");
+    (status, [kind], format!("{body}\n")).into_response()
 }
 
 /// Faults' texts name files: those are for the log.

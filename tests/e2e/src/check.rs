@@ -68,7 +68,7 @@ pub async fn everything(server: &Server, ledger: &Ledger) -> Res<Found> {
 async fn tenant(client: &Client, name: &str, ledger: &Ledger, found: &mut Found) -> Res<()> {
     let seen = Seen::read(client, name).await?;
     seen.check_chain(&mut found.wrong);
-    for Answered { sent, answer } in &ledger.answered {
+    for Answered { sent, answer, .. } in &ledger.answered {
         seen.check_answer(sent, answer, &mut found.wrong);
     }
     for sent in &ledger.unanswered {
@@ -80,7 +80,10 @@ async fn tenant(client: &Client, name: &str, ledger: &Ledger, found: &mut Found)
         found.decided += usize::from(outcome.found);
         seen.check_count(sent, accepted, "unanswered", &mut found.wrong);
     }
-    for Answered { sent, answer } in &ledger.answered {
+    if let Some(last) = ledger.answered.iter().rfind(|it| !it.token.is_empty()) {
+        check_token(client, last, &mut found.wrong).await?;
+    }
+    for Answered { sent, answer, .. } in &ledger.answered {
         let again = client.answer(sent).await?;
         if again != *answer {
             found.wrong.push(format!("{}: answered {answer:?}, and now {again:?}", sent.id));
@@ -88,7 +91,7 @@ async fn tenant(client: &Client, name: &str, ledger: &Ledger, found: &mut Found)
     }
     for sent in &ledger.unanswered {
         let answer = client.answer(sent).await?;
-        found.answered.push(Answered { sent: sent.clone(), answer });
+        found.answered.push(Answered { sent: sent.clone(), answer, token: String::new() });
     }
     if ledger.unanswered.is_empty() {
         return Ok(());
@@ -96,8 +99,19 @@ async fn tenant(client: &Client, name: &str, ledger: &Ledger, found: &mut Found)
     let seen = Seen::read(client, name).await?;
     seen.check_chain(&mut found.wrong);
     let again = found.answered.iter().filter(|it| it.sent.tenant == name);
-    for Answered { sent, answer } in ledger.answered.iter().chain(again) {
+    for Answered { sent, answer, .. } in ledger.answered.iter().chain(again) {
         seen.check_answer(sent, answer, &mut found.wrong);
+    }
+    Ok(())
+}
+
+/// A query that presents the token sees the write, also after a restart.
+async fn check_token(client: &Client, it: &Answered, wrong: &mut Vec<String>) -> Res<()> {
+    let Sent { tenant, id, .. } = &it.sent;
+    let book = client.book(tenant, &it.token).await?;
+    let seen = book.is_some_and(|it| it.entries.iter().any(|entry| entry.command_id == *id));
+    if it.answer.is_accepted() && !seen {
+        wrong.push(format!("{id} of {tenant}: not seen with its own consistency token"));
     }
     Ok(())
 }

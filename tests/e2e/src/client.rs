@@ -177,7 +177,7 @@ impl Sent {
             parent: String::new(),
             name: format!("Tenant {tenant}"),
             settings: vec![tenants::Setting { key: "locale".to_owned(), value: "de".to_owned() }],
-            write: write(id, None),
+            write: Some(write(id, None)),
         };
         Self::new(CREATE, &request, tenant, id)
     }
@@ -186,7 +186,7 @@ impl Sent {
         let request = tenants::RenameTenantRequest {
             id: tenant.to_owned(),
             name: name.to_owned(),
-            write: write(id, expected_version),
+            write: Some(write(id, expected_version)),
         };
         Self::new(RENAME, &request, tenant, id)
     }
@@ -196,7 +196,7 @@ impl Sent {
         let request = audit::AppendEntryRequest {
             tenant: tenant.to_owned(),
             entry: Some(entry(id, payload_bytes)),
-            write: write(id, None),
+            write: Some(write(id, None)),
         };
         Self::new(APPEND, &request, tenant, id)
     }
@@ -205,7 +205,7 @@ impl Sent {
         let request = audit::BatchAppendEntriesRequest {
             tenant: tenant.to_owned(),
             entries: (0..entries).map(|_| entry(id, 0)).collect(),
-            write: write(id, None),
+            write: Some(write(id, None)),
         };
         Self { entries, ..Self::new(APPEND_BATCH, &request, tenant, id) }
     }
@@ -218,20 +218,20 @@ impl Sent {
         let request = tenants::ScheduleClosingRequest {
             id: tenant.to_owned(),
             at: Some(at),
-            write: write(id, None),
+            write: Some(write(id, None)),
         };
         Self::new(SCHEDULE, &request, tenant, id)
     }
 
     pub fn cancel(tenant: &str, id: &str) -> Self {
         let request =
-            tenants::CancelClosingRequest { id: tenant.to_owned(), write: write(id, None) };
+            tenants::CancelClosingRequest { id: tenant.to_owned(), write: Some(write(id, None)) };
         Self::new(CANCEL, &request, tenant, id)
     }
 }
 
-fn write(id: &str, expected_version: Option<u64>) -> Option<WriteOptions> {
-    Some(WriteOptions { command_id: id.to_owned(), expected_version, ..WriteOptions::default() })
+fn write(id: &str, expected_version: Option<u64>) -> WriteOptions {
+    WriteOptions { command_id: id.to_owned(), expected_version, ..WriteOptions::default() }
 }
 
 fn entry(id: &str, payload_bytes: usize) -> audit::NewEntry {

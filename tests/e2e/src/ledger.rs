@@ -7,6 +7,8 @@ use crate::{Answer, Sent};
 pub struct Answered {
     pub sent: Sent,
     pub answer: Answer,
+    /// What a query must present to see it; empty where none came along.
+    pub token: String,
 }
 
 /// Every command that was sent once or more, by what became of it.

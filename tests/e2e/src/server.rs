@@ -194,8 +194,8 @@ fn read_all(
             to.push_str(&String::from_utf8_lossy(&line));
             to.push('\n');
             if to.len() > OUTPUT_BYTES_MAX {
-                let half = to.ceil_char_boundary(OUTPUT_BYTES_MAX / 2);
-                to.drain(..half);
+                let half = (to.len() / 2..to.len()).find(|at| to.is_char_boundary(*at));
+                to.drain(..half.unwrap_or(0));
             }
         }
     })
@@ -211,13 +211,11 @@ impl Starting {
 
     fn check(&mut self) -> Res<()> {
         let Some(process) = &mut self.0 else { return Ok(()) };
-        match process.child.try_wait()? {
-            None => Ok(()),
-            Some(_) => {
-                let status = process.ended()?;
-                Err(format!("the server did not start ({status}):\n{}", process.output()).into())
-            }
+        if process.child.try_wait()?.is_none() {
+            return Ok(());
         }
+        let status = process.ended()?;
+        Err(format!("the server did not start ({status}):\n{}", process.output()).into())
     }
 
     fn finish(mut self) -> Res<Process> {

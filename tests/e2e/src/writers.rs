@@ -160,7 +160,8 @@ impl Writer {
             return open;
         };
         self.learn(&sent, &answer);
-        self.ledger.answered.push(Answered { sent, answer });
+        let token = called.map(|(_, token)| token).unwrap_or_default();
+        self.ledger.answered.push(Answered { sent, answer, token });
         true
     }
 

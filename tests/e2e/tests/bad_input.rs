@@ -76,7 +76,7 @@ fn assert_named(status: &Status, expected: &str, field: &str) {
         (Code::InvalidArgument, expected),
         "{status:?}"
     );
-    let fields = status.get_details_bad_request().unwrap_or_default().field_violations;
+    let fields = status.get_details_bad_request().map(|it| it.field_violations).unwrap_or_default();
     let named = fields.iter().any(|it| it.field == field);
     assert!(field.is_empty() || named, "does not name {field}: {fields:?}");
 }
@@ -115,7 +115,9 @@ async fn messages_that_do_not_decode_are_named_so() -> Res<()> {
         assert_named(&number, "REQUEST_MALFORMED", "");
         for _ in 0..50 {
             let count = 1 + random.below(300) as usize;
-            let status = refused(&client, path, random.bytes(count)).await?;
+            // By chance these are fields that nobody knows.
+            let called = raw::call(&client.channel, path, random.bytes(count).into(), None).await;
+            let Err(status) = called else { continue };
             assert!(!reason(&status).is_empty(), "{path}: {status:?}");
             assert_ne!(status.code(), Code::Internal, "{path}: {status:?}");
         }

@@ -33,7 +33,8 @@ async fn send_until_refused(client: Client, name: String) -> Res<Ledger> {
         let called = client.send(&sent).await;
         if let Some(answer) = Answer::of(called.as_ref().map(|(bytes, _)| bytes.clone())) {
             assert!(answer.is_accepted(), "{answer:?}");
-            ledger.answered.push(Answered { sent, answer });
+            let token = called.map(|(_, token)| token).unwrap_or_default();
+            ledger.answered.push(Answered { sent, answer, token });
             continue;
         }
         ledger.unanswered.push(sent);
@@ -84,6 +85,8 @@ async fn a_full_disk_refuses_writes_nothing_half_and_goes_on_when_there_is_space
 
     std::fs::remove_file(&filler)?;
     std::fs::remove_file(&ballast)?;
+    let again = client.answer(&Sent::append("acme", "when-full", PAYLOAD_BYTES)).await?;
+    assert!(again.is_accepted(), "{again:?}");
     let found = check::everything(&server, &ledger).await?;
     assert_eq!(found.wrong, Vec::<String>::new());
     assert!(found.answered.iter().all(|it| it.answer.is_accepted()), "{:?}", found.answered);

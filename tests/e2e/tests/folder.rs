@@ -113,7 +113,8 @@ async fn what_a_crash_left_behind_the_last_record_is_cut_and_reported() -> Res<(
         last.append(&tail)?;
         let verified = verify(folder.path())?;
         assert!(verified.status.success(), "{}", verified.output);
-        assert!(verified.output.contains("torn"), "{}", verified.output);
+        let said = format!("{} bytes at the end", tail.len());
+        assert!(verified.output.contains(&said), "{}", verified.output);
         let server = Server::start(folder.path())?;
         assert!(server.output().contains("torn"), "{}", server.output());
         let client = Client::connect(&server).await?;

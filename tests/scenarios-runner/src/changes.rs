@@ -2,6 +2,7 @@
 //! chain.
 
 use exchequer_projection_audit::AuditEntry;
+use exchequer_types::Hash;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -44,12 +45,12 @@ pub(crate) fn changes(entry: &AuditEntry) -> String {
 
 /// Does each of a tenant's entries, newest first, name the one before it?
 pub(crate) fn chain(entries: &[AuditEntry]) -> String {
-    let mut prev = "0".repeat(64);
+    let mut prev = Hash::ZERO.to_hex();
     for (entry, seq) in entries.iter().rev().zip(1..) {
         if entry.seq != seq || entry.prev != prev {
             return format!("CHAIN BROKEN at entry {}", entry.seq);
         }
-        prev = Sha256::digest(&entry.json).iter().map(|byte| format!("{byte:02x}")).collect();
+        prev = Hash(Sha256::digest(&entry.json).into()).to_hex();
     }
     match entries.len() {
         1 => "chain of 1 entry, unbroken".to_owned(),

@@ -198,7 +198,9 @@ impl Runtime for Executor {
 
     fn nonce(&self) -> [u8; 16] {
         // Spread, so that back-offs drawn from single bytes differ.
-        u128::from(self.number()).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_le_bytes()
+        u128::from(self.number())
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+            .to_le_bytes()
     }
 }
 

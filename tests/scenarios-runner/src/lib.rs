@@ -12,6 +12,7 @@ mod world;
 pub use runner::run;
 pub use script::ScriptError;
 
+use core::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Where the scripts and their expected outputs lie.
@@ -25,7 +26,10 @@ pub enum Verdict {
     Same,
     /// The expected output was rewritten.
     Updated,
-    Differs { expected: String, printed: String },
+    Differs {
+        expected: String,
+        printed: String,
+    },
     Failed(ScriptError),
     Unreadable(std::io::Error),
 }
@@ -67,7 +71,7 @@ pub fn differences(expected: &str, printed: &str) -> String {
         if old != new {
             let shown = [("-", old), ("+", new)];
             for (sign, line) in shown.iter().filter_map(|(sign, line)| Some((sign, (*line)?))) {
-                out.push_str(&format!("{number:4} {sign} {line}\n"));
+                let _ = writeln!(out, "{number:4} {sign} {line}");
             }
         }
     }

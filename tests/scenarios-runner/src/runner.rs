@@ -15,10 +15,10 @@ use exchequer_types::{Identity, PartitionId, StreamId, partition_of};
 use futures::FutureExt as _;
 use prost::Message as _;
 
+use crate::commands;
 use crate::script::{Columns, Line, ScriptError, instant, parse};
 use crate::show;
 use crate::world::{Asked, Setup, World, key};
-use crate::commands;
 
 /// How long a caller of a script waits for an answer, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,7 +31,8 @@ pub fn run(script: &str) -> Result<String, ScriptError> {
     mutation::poison(None);
     let mut runner = Runner::default();
     let played = lines.iter().try_for_each(|line| runner.top(line));
-    let ended = played.and_then(|()| runner.end());
+    let last = lines.last().map_or(1, |line| line.number);
+    let ended = played.and_then(|()| runner.end(last));
     mutation::poison(None);
     ended?;
     Ok(runner.out)
@@ -63,7 +64,9 @@ impl Runner {
                 self.at(line)?;
                 line.below.iter().try_for_each(|line| self.play(line))
             }
-            verb => Err(line.error(format!("{verb} stands below an instant: at 2026-01-01T00:00Z"))),
+            verb => {
+                Err(line.error(format!("{verb} stands below an instant: at 2026-01-01T00:00Z")))
+            }
         }
     }
 
@@ -109,7 +112,9 @@ impl Runner {
             "pause" | "resume" => {
                 let kind = columns.bare().unwrap_or_default();
                 if !["clock", "decider", "projector", "reactor"].contains(&kind.as_str()) {
-                    return Err(line.error("pause and resume: clock, decider, projector or reactor"));
+                    return Err(
+                        line.error("pause and resume: clock, decider, projector or reactor")
+                    );
                 }
                 columns.end()?;
                 self.world(line)?.executor.pause(&kind, line.verb() == "pause");
@@ -228,7 +233,11 @@ impl Runner {
     }
 
     /// Submits to the partition behind the command's own.
-    fn misroute(&mut self, line: &Line, submission: &exchequer_engine::Submission) -> Result<(), ScriptError> {
+    fn misroute(
+        &mut self,
+        line: &Line,
+        submission: &exchequer_engine::Submission,
+    ) -> Result<(), ScriptError> {
         let own = self.own_partition(line, &submission.stream)?;
         let world = self.world(line)?;
         let platform = world.platform().map_err(|error| line.error(error))?;
@@ -240,7 +249,9 @@ impl Runner {
     fn replay(&mut self, line: &Line, id: &str) -> Result<(), ScriptError> {
         let world = self.world(line)?;
         let platform = world.platform().map_err(|error| line.error(error))?;
-        let id = id.parse().map_err(|error: dead_letters::LetterIdError| line.error(error.to_string()))?;
+        let id = id
+            .parse()
+            .map_err(|error: dead_letters::LetterIdError| line.error(error.to_string()))?;
         let generation = platform.view("dead-letters").map_or(0, |it| it.active().number);
         let found = dead_letters::get(world.store.as_ref(), generation, id).now_or_never();
         let found = found.and_then(Result::ok).flatten();
@@ -270,7 +281,9 @@ impl Runner {
         let world = self.world(line)?;
         let gateway = world.platform().map_err(|error| line.error(error))?.gateway.clone();
         let asked = world.ask(async move {
-            gateway.submit_sealed(Lane::Commands, partition, stream, identity, sealed, PATIENCE).await
+            gateway
+                .submit_sealed(Lane::Commands, partition, stream, identity, sealed, PATIENCE)
+                .await
         });
         self.wait_for(line, asked);
         Ok(())
@@ -291,7 +304,9 @@ impl Runner {
             let error = |message| Err(ScriptError { line: pending.line, message });
             match (pending.expected, code) {
                 (None, Some(code)) => return error(format!("refused with {code}: {message}")),
-                (Some(expected), None) => return error(format!("accepted, not refused with {expected}")),
+                (Some(expected), None) => {
+                    return error(format!("accepted, not refused with {expected}"));
+                }
                 (Some(expected), Some(code)) if code != expected => {
                     return error(format!("refused with {code}, not {expected}: {message}"));
                 }
@@ -341,8 +356,7 @@ impl Runner {
         }
     }
 
-    fn end(&mut self) -> Result<(), ScriptError> {
-        let last = usize::MAX;
+    fn end(&mut self, last: usize) -> Result<(), ScriptError> {
         let Some(world) = &self.world else {
             return Err(ScriptError { line: 1, message: "the script has no instant".to_owned() });
         };

@@ -74,13 +74,16 @@ impl Columns<'_> {
 
     pub(crate) fn number(&mut self, key: &str) -> Result<Option<u64>, ScriptError> {
         let Some(text) = self.named.remove(key) else { return Ok(None) };
-        let number = text.parse().map_err(|_| self.line.error(format!("{key}={text} is no number")));
+        let number =
+            text.parse().map_err(|_| self.line.error(format!("{key}={text} is no number")));
         number.map(Some)
     }
 
     pub(crate) fn instant(&mut self, key: &str) -> Result<Option<Timestamp>, ScriptError> {
         let Some(text) = self.named.remove(key) else { return Ok(None) };
-        instant(&text).map(Some).ok_or_else(|| self.line.error(format!("{key}={text} is no instant")))
+        instant(&text)
+            .map(Some)
+            .ok_or_else(|| self.line.error(format!("{key}={text} is no instant")))
     }
 
     /// Is the word there?

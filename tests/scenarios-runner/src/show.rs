@@ -59,9 +59,9 @@ fn tenant(line: &Line, columns: &mut Columns<'_>) -> Result<TenantId, ScriptErro
 
 fn filter(line: &Line, columns: &mut Columns<'_>) -> Result<audit::Filter, ScriptError> {
     let resource = columns.optional("resource");
-    let resource = resource.as_deref().map(|it| it.split_once('/').ok_or_else(|| {
-        line.error("resource=TYPE/ID")
-    }));
+    let resource = resource
+        .as_deref()
+        .map(|it| it.split_once('/').ok_or_else(|| line.error("resource=TYPE/ID")));
     let resource = resource.transpose()?;
     Ok(audit::Filter {
         actor: columns.optional("actor"),
@@ -108,7 +108,10 @@ impl View<'_> {
         if it.provider {
             let counts = [children.active, children.suspended, children.closed];
             let [active, suspended, closed] = counts;
-            facts.push(("tenants", format!("{active} active, {suspended} suspended, {closed} closed")));
+            facts.push((
+                "tenants",
+                format!("{active} active, {suspended} suspended, {closed} closed"),
+            ));
         }
         Ok(sheet(&facts))
     }
@@ -120,9 +123,15 @@ impl View<'_> {
         let rows = page.tenants.iter().map(|tenants::Listed { tenant: it, .. }| {
             let provider = if it.provider { "yes" } else { "no" };
             let status = status(it.status).to_owned();
-            vec![it.id.to_string(), it.name.clone(), status, provider.to_owned(), it.version.to_string()]
+            vec![
+                it.id.to_string(),
+                it.name.clone(),
+                status,
+                provider.to_owned(),
+                it.version.to_string(),
+            ]
         });
-        Ok(table(&["id", "name", "status", "provider", "version"], rows.collect()))
+        Ok(table(&["id", "name", "status", "provider", "version"], rows))
     }
 
     fn settings(&self, id: &TenantId) -> Shown {
@@ -130,7 +139,7 @@ impl View<'_> {
         let found = now(tenants::effective_settings(store, self.generation("tenants"), id))?;
         let Some(settings) = found else { return Ok("no such tenant\n".to_owned()) };
         let rows = settings.into_iter().map(|(key, it)| vec![key, it.value, it.source.to_string()]);
-        Ok(table(&["setting", "value", "set by"], rows.collect()))
+        Ok(table(&["setting", "value", "set by"], rows))
     }
 
     fn audit(&self, id: &TenantId, filter: &audit::Filter) -> Shown {
@@ -150,7 +159,7 @@ impl View<'_> {
             ]
         });
         let heads = ["no", "recorded", "actor", "action", "on", "command", "what changed"];
-        let mut out = table(&heads, rows.collect());
+        let mut out = table(&heads, rows);
         let all = list(&audit::Filter::default())?.entries;
         let _ = writeln!(out, "{}", crate::changes::chain(&all));
         Ok(out)
@@ -166,7 +175,7 @@ impl View<'_> {
         }
         found.sort();
         let rows = found.into_iter().map(|it| vec![it.due.to_string(), it.stream]);
-        Ok(table(&["due", "tenant"], rows.collect()))
+        Ok(table(&["due", "tenant"], rows))
     }
 
     fn dead_letters(&self) -> Shown {
@@ -175,19 +184,25 @@ impl View<'_> {
         let page = now(dead_letters::list(store, generation, count, None, ROWS_MAX))?;
         let rows = page.letters.into_iter().map(|it| {
             let kind = it.kind.trim_end_matches(".v1").to_owned();
-            vec![it.id.to_string(), it.recorded_at.to_string(), it.stream, kind, it.reason, it.message]
+            vec![
+                it.id.to_string(),
+                it.recorded_at.to_string(),
+                it.stream,
+                kind,
+                it.reason,
+                it.message,
+            ]
         });
-        Ok(table(&["id", "recorded", "claims tenant", "claims command", "reason", "message"], rows.collect()))
+        Ok(table(&["id", "recorded", "claims tenant", "claims command", "reason", "message"], rows))
     }
 
     fn parked(&self) -> Shown {
         let (store, count) = (self.world.store.as_ref(), self.platform.tail.partitions());
         let generation = self.generation("dead-letters");
         let page = now(dead_letters::list_parked(store, generation, count, None, ROWS_MAX))?;
-        let rows = page.streams.into_iter().map(|it| {
-            vec![it.stream, it.parked_at.to_string(), it.reason]
-        });
-        Ok(table(&["tenant", "parked", "reason"], rows.collect()))
+        let rows =
+            page.streams.into_iter().map(|it| vec![it.stream, it.parked_at.to_string(), it.reason]);
+        Ok(table(&["tenant", "parked", "reason"], rows))
     }
 
     fn views(&self) -> String {
@@ -197,7 +212,7 @@ impl View<'_> {
             let behind = lag.events.to_string();
             vec![lag.view.to_owned(), lag.generation.to_string(), building, behind]
         });
-        table(&["view", "generation", "being built", "records behind"], rows.collect())
+        table(&["view", "generation", "being built", "records behind"], rows)
     }
 
     /// One line per input: of one tenant, or of all.
@@ -208,7 +223,9 @@ impl View<'_> {
                 let (_, _, Some(commit)) = decode_record(partition, bytes) else { continue };
                 let rows = (0..commit.inputs.len()).filter_map(|index| row(&commit, index));
                 let place = format!("{partition}-{offset}");
-                inputs.extend(rows.map(|(stream, row)| (commit.now, partition, offset, stream, place.clone(), row)));
+                inputs.extend(rows.map(|(stream, row)| {
+                    (commit.now, partition, offset, stream, place.clone(), row)
+                }));
             }
         }
         inputs.sort_by_key(|(now, partition, offset, ..)| (*now, *partition, *offset));
@@ -222,7 +239,7 @@ impl View<'_> {
             [place, now, stream].into_iter().chain(row).collect()
         });
         let heads = ["commit", "decided", "tenant", "command", "id", "actor", "outcome", "events"];
-        table(&heads, rows.collect())
+        table(&heads, rows)
     }
 
     fn partitions(&self) -> impl Iterator<Item = PartitionId> {
@@ -268,7 +285,8 @@ pub(crate) fn answer(world: &World, answer: &Answer) -> Result<String, String> {
     let commit = commit.take().and_then(Result::ok).flatten();
     let decided = commit.map(|it| Timestamp::saturating_from_micros(it.now).to_string());
     let outcome = &answer.outcome;
-    let reply = pbt::Tenant::decode(outcome.reply.clone()).ok().filter(|it| !it.created_at.is_none());
+    let reply =
+        pbt::Tenant::decode(outcome.reply.clone()).ok().filter(|it| it.created_at.is_some());
     let reply = reply.map(|it| {
         let status = it.status().as_str_name().trim_start_matches("TENANT_STATUS_").to_lowercase();
         format!("tenant {} \"{}\", {status}, version {}", it.id, it.name, it.version)
@@ -287,9 +305,7 @@ pub(crate) fn answer(world: &World, answer: &Answer) -> Result<String, String> {
 }
 
 /// The stores of a script never keep anyone waiting.
-fn now<T>(
-    query: impl Future<Output = Result<T, exchequer_readstore::Fault>>,
-) -> Result<T, String> {
+fn now<T>(query: impl Future<Output = Result<T, exchequer_readstore::Fault>>) -> Result<T, String> {
     let answered = query.now_or_never().ok_or("the store does not answer")?;
     answered.map_err(|fault| fault.message)
 }
@@ -322,7 +338,8 @@ fn sheet(facts: &[(&str, String)]) -> String {
 }
 
 /// Rows below their heads, each column as wide as it must be.
-fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
+fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let rows: Vec<Vec<String>> = rows.collect();
     if rows.is_empty() {
         return "none\n".to_owned();
     }

@@ -64,7 +64,9 @@ fn run_in(sim: &Sim) -> (Vec<String>, String) {
     let plan = sim.rng(Plan::draw);
     sim.note(|| format!("{plan:?}"));
     let world = World::new(sim.clone(), plan);
-    lock(&world.store).with_steps(&world);
+    if !world.is_embedded() {
+        lock(&world.store).with_steps(&world);
+    }
     let procs = Procs::new(&world);
     let people = People::new(&world, &procs);
     let is_over = Arc::new(AtomicBool::new(false));

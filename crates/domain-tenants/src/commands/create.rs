@@ -7,7 +7,7 @@ use exchequer_types::{ProviderProfile, TenantStatus};
 
 use super::check_name;
 use crate::rejection::DEPTH_MAX;
-use crate::settings::{self, SETTINGS_MAX};
+use crate::settings;
 use crate::{Event, Rejection, Tenant};
 
 /// Creates the stream's tenant. `parent` is the provider's profile as this
@@ -35,9 +35,7 @@ impl Create {
             return Err(Rejection::TooDeep);
         }
         check_name(&self.name)?;
-        if self.settings.len() > SETTINGS_MAX {
-            return Err(Rejection::SettingsTooMany { settings_max: SETTINGS_MAX });
-        }
+        settings::check_all(&self.settings)?;
         settings::check(&self.settings)?;
         Ok(vec![Event::Created {
             id: ctx.tenant.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use exchequer_kernel::Ctx;
 
-use crate::settings::{self, SETTINGS_MAX};
+use crate::settings;
 use crate::tenant::with_profile;
 use crate::{Event, Rejection, Tenant};
 
@@ -27,9 +27,7 @@ impl UpdateSettings {
         let mut after = tenant.settings.clone();
         after.retain(|key, _| !self.unset.contains(key));
         after.extend(self.set.iter().map(|(key, value)| (key.clone(), value.clone())));
-        if after.len() > SETTINGS_MAX {
-            return Err(Rejection::SettingsTooMany { settings_max: SETTINGS_MAX });
-        }
+        settings::check_all(&after)?;
         if after == tenant.settings {
             return Err(Rejection::Unchanged);
         }

@@ -19,11 +19,11 @@ use prost::Message;
 use super::identities::{Identities, Known};
 use super::intake::Pending;
 use super::streams::Streams;
-use crate::settings::{COMMAND_BYTES_MAX, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX};
+use crate::settings::{COMMAND_BYTES_MAX, COMMIT_EVENTS_MAX};
 use crate::tail::{InputId, InputKey};
 
-/// Room for the commit's own fields and its progress.
-const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// One part in so many of a commit is kept for its own fields and its progress.
+const HEADER_SHARE: usize = 8;
 /// Framing of one part in the commit.
 const PART_BYTES: usize = 24;
 
@@ -42,6 +42,8 @@ pub(crate) struct Deciding {
     /// Of the last commit that was made.
     pub(crate) seq: u64,
     pub(crate) hash: Hash,
+    /// Size of one commit.
+    pub(crate) commit_bytes_max: usize,
     /// Where that commit is expected to stand, plus one.
     pub(crate) next_offset: Offset,
 }
@@ -102,12 +104,13 @@ impl Batch {
         let now = state.now.max(prepared.pending.appended_at);
         let mut resolved = state.resolve(&prepared, now);
         let mut size = size_of(&prepared.pending, &resolved);
-        if size > COMMIT_BYTES_MAX - HEADER_BYTES_MAX {
+        let room = state.commit_bytes_max - state.commit_bytes_max / HEADER_SHARE;
+        if size > room {
             resolved = Resolved::plain(too_large());
             size = size_of(&prepared.pending, &resolved);
         }
         let events = self.commit.events.len() + resolved.events.len();
-        let fits = self.bytes + size <= COMMIT_BYTES_MAX - HEADER_BYTES_MAX
+        let fits = self.bytes + size <= room
             && events <= COMMIT_EVENTS_MAX
             && self.len() < COMMIT_EVENTS_MAX;
         if !fits && !self.is_empty() {

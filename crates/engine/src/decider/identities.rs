@@ -3,6 +3,11 @@
 //! sorted run; when there are enough, they become a block of sorted pages with a
 //! filter. Memory is bounded: by the entries that no block holds, and by filters,
 //! the oldest of which give way, so that their blocks are asked in the store.
+//!
+//! Two writers may believe that they lead. So each session numbers what it writes
+//! from a start of its own, names in its checkpoints only its own runs, and
+//! deletes runs only when a checkpoint that it wrote under its claim, and that no
+//! earlier session can outdo, names them no more.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -58,9 +63,15 @@ pub(crate) struct Identities {
     newest: Timestamp,
     /// Added since the last run was written.
     fresh: Vec<Identity>,
-    /// Runs that no block holds: from..to.
+    /// Runs that no block holds: from..to. The next number is the second.
     runs: (u64, u64),
     blocks: Vec<Block>,
+    /// Does this session hold the claim?
+    leads: bool,
+    /// Runs that this session's checkpoints name no more: from..to.
+    retired: Vec<(u64, u64)>,
+    /// Those of them that a checkpoint under the claim has left behind.
+    deletable: Vec<(u64, u64)>,
 }
 
 /// Writes of a flush, and what they make of the index once they are done.
@@ -79,7 +90,15 @@ enum FlushOutcome {
 }
 
 impl Identities {
-    pub(crate) fn new(partition: PartitionId, entries_max: usize, filter_bytes_max: usize) -> Self {
+    /// `session` must differ from those of all other writers, past and present.
+    pub(crate) fn new(
+        partition: PartitionId,
+        session: u32,
+        entries_max: usize,
+        filter_bytes_max: usize,
+    ) -> Self {
+        // 31 bits, for stores keep whole numbers with a sign.
+        let first = u64::from(session >> 1) << 32;
         Self {
             partition,
             entries_max,
@@ -87,26 +106,41 @@ impl Identities {
             recent: HashMap::new(),
             newest: Timestamp::MIN,
             fresh: Vec::new(),
-            runs: (0, 0),
+            runs: (first, first),
             blocks: Vec::new(),
+            leads: false,
+            retired: Vec::new(),
+            deletable: Vec::new(),
         }
     }
 
-    /// Reads back what a checkpoint names.
+    /// The session's claim is accepted: no earlier one writes a later checkpoint.
+    pub(crate) fn lead(&mut self) {
+        self.leads = true;
+    }
+
+    /// Reads back what a checkpoint names; the next flush writes it as this
+    /// session's own. A retryable fault when the checkpoint's writer went on and
+    /// deleted its runs meanwhile.
     pub(crate) async fn load(
         &mut self,
         store: &dyn ReadStore,
         checkpoint: &pb::PartitionCheckpoint,
     ) -> Result<(), EngineError> {
         let runs = checkpoint.runs.unwrap_or_default();
-        self.runs = (runs.from, runs.to);
+        self.retired.push((runs.from, runs.to));
         let mut scan =
             Scan::of(&IDENTITY_RUNS, 0, vec![partition_value(self.partition)], usize::MAX);
         scan.from = Some(vec![Value::uint(runs.from)]);
         scan.to = Some(vec![Value::uint(runs.to)]);
-        for row in store.scan(scan).await? {
+        let rows = store.scan(scan).await?;
+        if rows.len() as u64 != runs.to - runs.from {
+            let message = "the checkpoint was replaced while its index was read";
+            return Err(exchequer_readstore::Fault::retryable(message).into());
+        }
+        for row in rows {
             for (identity, known) in read_entries(&column(&row, 0)) {
-                self.recent.insert(identity, known);
+                self.insert(identity, known);
             }
         }
         for it in &checkpoint.blocks {
@@ -203,7 +237,8 @@ impl Identities {
 
     /// The writes that bring the store up to date.
     pub(crate) fn flush(&self, now: Timestamp) -> Flush {
-        let mut writes = Vec::new();
+        let deletable = self.deletable.iter().flat_map(|(from, to)| *from..*to);
+        let mut writes: Vec<Write> = deletable.map(|run| self.run(run, None)).collect();
         let expired = |block: &&Block| now.since(block.newest) > IDENTITY_WINDOW;
         for block in self.blocks.iter().filter(expired) {
             writes.extend((0..block.pages).map(|page| self.page(block.id, page, None)));
@@ -263,7 +298,6 @@ impl Identities {
                 Value::Bytes(Bytes::from(pages)),
             ]),
         ));
-        writes.extend((self.runs.0..self.runs.1).map(|run| self.run(run, None)));
         let pages = firsts.len() as u32;
         (Block { id, pages, newest: self.newest, filter: Some(filter), firsts }, held)
     }
@@ -273,6 +307,13 @@ impl Identities {
     pub(crate) fn flushed(&mut self, flush: Flush, fresh_before: usize, now: Timestamp) {
         self.fresh.drain(..fresh_before.min(self.fresh.len()));
         self.blocks.retain(|block| now.since(block.newest) <= IDENTITY_WINDOW);
+        self.deletable.clear();
+        if flush.runs.0 != self.runs.0 {
+            self.retired.push(self.runs);
+        }
+        if self.leads {
+            self.deletable.append(&mut self.retired);
+        }
         self.runs = flush.runs;
         if let FlushOutcome::Block { block, held } = flush.outcome {
             for identity in held {
@@ -368,6 +409,8 @@ mod tests {
 
     use super::*;
 
+    const SESSION: u32 = 77;
+
     fn identity(n: u64) -> Identity {
         Identity::of("t", "api", &n.to_string())
     }
@@ -404,7 +447,7 @@ mod tests {
     #[tokio::test]
     async fn identities_are_found_for_the_window_with_memory_bounded() {
         let store = MemoryStore::new(true);
-        let mut index = Identities::new(PartitionId(3), 500, 2_000);
+        let mut index = Identities::new(PartitionId(3), SESSION, 500, 2_000);
         let mut checkpoint = pb::PartitionCheckpoint::default();
         for n in 0..5_000 {
             index.insert(identity(n), known(n));
@@ -414,7 +457,7 @@ mod tests {
         }
         assert!(index.recent.len() <= 500);
         assert!(index.blocks.iter().any(|block| block.filter.is_none()), "the bound was met");
-        let mut again = Identities::new(PartitionId(3), 500, 2_000);
+        let mut again = Identities::new(PartitionId(3), SESSION + 2, 500, 2_000);
         again.load(&store, &checkpoint).await.unwrap();
         for n in (0..5_000).step_by(37) {
             assert_eq!(find(&index, &store, n, day(7)).await, Some(known(n)));
@@ -430,7 +473,7 @@ mod tests {
     #[tokio::test]
     async fn an_identity_is_free_when_its_own_window_is_over() {
         let store = MemoryStore::new(true);
-        let mut index = Identities::new(PartitionId(3), 500, 2_000);
+        let mut index = Identities::new(PartitionId(3), SESSION, 500, 2_000);
         index.insert(identity(1), known(1));
         flush(&mut index, &store, day(1)).await;
         index.insert(identity(2), Known { at: day(7), ..known(2) });
@@ -439,7 +482,7 @@ mod tests {
         let again = Known { at: day(9), ..known(9) };
         index.insert(identity(1), again);
         let checkpoint = flush(&mut index, &store, day(9)).await;
-        let mut restarted = Identities::new(PartitionId(3), 500, 2_000);
+        let mut restarted = Identities::new(PartitionId(3), SESSION + 2, 500, 2_000);
         restarted.load(&store, &checkpoint).await.unwrap();
         assert_eq!(find(&restarted, &store, 1, day(15)).await, Some(again), "its new window");
         assert!(find(&restarted, &store, 2, day(15)).await.is_none());

@@ -30,6 +30,8 @@ pub(crate) struct Intake {
     turns: VecDeque<Turn>,
     waiting: BTreeMap<Turn, VecDeque<Pending>>,
     held: usize,
+    /// Inputs taken in the present turn.
+    taken: u32,
 }
 
 /// A stream, or None for what did not open.
@@ -85,15 +87,21 @@ impl Intake {
         self.waiting.insert(turn, VecDeque::from([pending]));
     }
 
-    /// The next input, of the stream whose turn it is.
-    pub(crate) fn take(&mut self) -> Option<Pending> {
+    /// The next input, of the stream whose turn it is. `share` says how many
+    /// inputs a stream's turn has.
+    pub(crate) fn take(&mut self, share: impl Fn(&StreamId) -> u32) -> Option<Pending> {
         let turn = self.turns.pop_front()?;
         let queue = self.waiting.get_mut(&turn)?;
         let pending = queue.pop_front();
+        self.taken += 1;
         if queue.is_empty() {
             self.waiting.remove(&turn);
+            self.taken = 0;
+        } else if self.taken < turn.as_ref().map_or(1, share) {
+            self.turns.push_front(turn);
         } else {
             self.turns.push_back(turn);
+            self.taken = 0;
         }
         self.held -= usize::from(pending.is_some());
         pending
@@ -145,12 +153,26 @@ mod tests {
             let record = record(&key, offset, stream);
             intake.push(Lane::Commands, record, &Progress::default(), &key, 1);
         }
-        let first = intake.take().unwrap();
+        let first = intake.take(|_| 1).unwrap();
         assert_eq!(first.offset, 0);
         intake.give_back(first);
-        let order: Vec<_> = std::iter::from_fn(|| intake.take()).map(|it| it.offset).collect();
+        let order: Vec<_> = std::iter::from_fn(|| intake.take(|_| 1)).map(|it| it.offset).collect();
         assert_eq!(order, [0, 4, 6, 1, 2, 3, 5]);
         assert_eq!(intake.held(), 0);
+    }
+
+    // REQ: KER-18
+    #[test]
+    fn a_share_is_that_many_inputs_a_turn() {
+        let key = SealKey::new(&[1; 32]);
+        let mut intake = Intake::default();
+        for (offset, stream) in (0..).zip(["high", "low", "high", "low", "high", "high", "low"]) {
+            let record = record(&key, offset, stream);
+            intake.push(Lane::Internal, record, &Progress::default(), &key, 1);
+        }
+        let share = |stream: &StreamId| if stream.to_string() == "high" { 3 } else { 1 };
+        let order: Vec<_> = std::iter::from_fn(|| intake.take(share)).map(|it| it.offset).collect();
+        assert_eq!(order, [0, 2, 4, 1, 5, 3, 6]);
     }
 
     #[test]
@@ -161,7 +183,7 @@ mod tests {
         for offset in 0..4 {
             intake.push(Lane::Commands, record(&key, offset, "a"), &decided, &key, 1);
         }
-        let order: Vec<_> = std::iter::from_fn(|| intake.take()).map(|it| it.offset).collect();
+        let order: Vec<_> = std::iter::from_fn(|| intake.take(|_| 1)).map(|it| it.offset).collect();
         assert_eq!(order, [1, 3]);
     }
 }

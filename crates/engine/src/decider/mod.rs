@@ -260,8 +260,9 @@ impl<'a> Leader<'a> {
         let mut taken: Vec<Pending> = Vec::new();
         while taken.len() < room {
             // Turn about, so that neither lane starves the other.
-            let internal = self.intakes[1].take();
-            let command = self.intakes[0].take();
+            let streams = &self.state.streams;
+            let internal = self.intakes[1].take(|stream| streams.background_share(stream));
+            let command = self.intakes[0].take(|_| 1);
             if internal.is_none() && command.is_none() {
                 break;
             }

@@ -12,6 +12,7 @@ use prost::Message;
 use super::batch::Deciding;
 use super::identities::{Flush, Identities, Known};
 use super::streams::Streams;
+use crate::settings::COMMIT_BYTES_MAX;
 use crate::tables::{CELLS, PARTITIONS, partition_value};
 use crate::tail::{Tail, TailItem, fold_record};
 use crate::{EngineError, Ports};
@@ -35,8 +36,10 @@ pub(crate) async fn load(ports: &Ports, tail: &Tail, partition: PartitionId) -> 
     tail.check_remembered("the decider", partition, &head).await?;
     let settings = &ports.settings;
     let share = |bytes: usize| bytes / ports.journal.partitions() as usize;
+    let [a, b, c, d, ..] = ports.runtime.nonce();
     let mut identities = Identities::new(
         partition,
+        u32::from_le_bytes([a, b, c, d]),
         settings.identity_entries_max,
         share(settings.identity_filter_bytes_max),
     );
@@ -51,6 +54,7 @@ pub(crate) async fn load(ports: &Ports, tail: &Tail, partition: PartitionId) -> 
         now: Timestamp::saturating_from_micros(checkpoint.now),
         seq: head.seq,
         hash: head.hash,
+        commit_bytes_max: settings.commit_bytes_max.min(COMMIT_BYTES_MAX),
         next_offset: head.offset,
     };
     state.take_progress(&checkpoint.progress);

@@ -59,6 +59,14 @@ impl Streams {
         Some(&slot.stream)
     }
 
+    /// Turns of background work for the stream in each round; what is not in memory
+    /// has the ordinary share.
+    pub(crate) fn background_share(&self, id: &StreamId) -> u32 {
+        let slot = self.index.get(id).and_then(|at| self.slots[*at].as_ref());
+        let tenant = slot.and_then(|slot| slot.stream.tenants.tenant.as_ref());
+        tenant.map_or(2, exchequer_domain_tenants::Tenant::background_share)
+    }
+
     /// The commit up to which the stream's cell was written when it was loaded.
     pub(crate) fn saved(&self, id: &StreamId) -> u64 {
         let slot = self.index.get(id).and_then(|at| self.slots[*at].as_ref());

@@ -43,6 +43,15 @@ pub enum Effect {
     Forward { partition: PartitionId, stream: StreamId, identity: Identity, sealed: Bytes },
 }
 
+impl Effect {
+    /// Whose work it is.
+    fn stream(&self) -> &StreamId {
+        match self {
+            Self::Submit { stream, .. } | Self::Forward { stream, .. } => stream,
+        }
+    }
+}
+
 /// A process as the runtime holds it.
 pub trait React: Send + Sync + core::fmt::Debug {
     fn name(&self) -> &'static str;
@@ -309,10 +318,14 @@ impl Reactor {
             let mut wait = RETRY_MIN;
             while let Err(failure) = self.perform(reaction).await {
                 warn!(consumer = self.react.name(), destination, id = reaction.id, failure, "trying again");
+                let now = self.ports.runtime.now();
+                let stream = reaction.command.stream();
+                self.gateway.failures().failed(stream, self.react.name(), failure.clone(), now);
                 self.cursors.failed(destination, Some(failure));
                 self.ports.runtime.sleep(wait).await;
                 wait = (wait * 2).min(RETRY_MAX);
             }
+            self.gateway.failures().succeeded(reaction.command.stream(), self.react.name());
             self.cursors.failed(destination, None);
         }
         at

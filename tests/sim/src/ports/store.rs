@@ -91,7 +91,8 @@ impl World {
         let mut state = lock(&self.store);
         let now = futures::FutureExt::now_or_never(state.current().write(batch.clone()));
         state.done.push(Done::Write(batch));
-        now.unwrap_or(Ok(()))
+        // The embedded store has no hook, and waits for nothing.
+        now.unwrap_or_else(|| Err(unavailable()))
     }
 }
 

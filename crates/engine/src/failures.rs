@@ -1,0 +1,55 @@
+//! Background work that fails, by tenant: what an operator asks first.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use exchequer_types::{StreamId, Timestamp};
+
+/// More failures than this are counted in logs and metrics alone.
+const FAILURES_MAX: usize = 10_000;
+
+/// Work that is being tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub message: String,
+    pub attempts: u64,
+    pub since: Timestamp,
+}
+
+/// What fails at the moment, by stream and kind of work.
+#[derive(Debug, Default)]
+pub struct Failures {
+    present: Mutex<BTreeMap<(StreamId, &'static str), Failure>>,
+}
+
+impl Failures {
+    /// What fails at the moment.
+    pub fn present(&self) -> BTreeMap<(StreamId, &'static str), Failure> {
+        self.lock().clone()
+    }
+
+    pub(crate) fn failed(&self, stream: &StreamId, work: &'static str, message: String, now: Timestamp) {
+        let mut present = self.lock();
+        if present.len() >= FAILURES_MAX && !present.contains_key(&(stream.clone(), work)) {
+            return;
+        }
+        let failure = present.entry((stream.clone(), work)).or_insert_with(|| Failure {
+            message: String::new(),
+            attempts: 0,
+            since: now,
+        });
+        failure.message = message;
+        failure.attempts += 1;
+    }
+
+    pub(crate) fn succeeded(&self, stream: &StreamId, work: &'static str) {
+        let mut present = self.lock();
+        if !present.is_empty() {
+            present.remove(&(stream.clone(), work));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(StreamId, &'static str), Failure>> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
