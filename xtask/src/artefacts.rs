@@ -38,13 +38,14 @@ impl Built {
     }
 }
 
-/// The packages that only make sense optimised, or that switch checks off in what they build upon.
-pub(crate) const RELEASE_ONLY: &[&str] = &["exchequer-sim"];
+/// The packages that only make sense optimised, or that can switch rules off in what
+/// they build upon: no feature of theirs may reach the programs that are shipped.
+pub(crate) const APART: &[&str] = &["exchequer-sim", "exchequer-scenarios", "exchequer-bench"];
 
 /// All programs and test programs of the workspace in the development profile.
 pub(crate) fn development() -> Res<Built> {
     let mut args = vec!["--workspace", "--lib", "--bins", "--tests", "--keep-going"];
-    for package in RELEASE_ONLY {
+    for package in APART {
         args.extend(["--exclude", package]);
     }
     build(&args)

@@ -27,11 +27,11 @@ pub(crate) fn kill(args: &Args) -> Res<()> {
 }
 
 pub(crate) fn scenario(args: &Args) -> Res<()> {
-    package("exchequer-scenarios", None, args)
+    package("exchequer-scenarios", "sim", args)
 }
 
 pub(crate) fn sim(args: &Args) -> Res<()> {
-    package("exchequer-sim", Some("sim"), args)
+    package("exchequer-sim", "sim", args)
 }
 
 /// The idle-memory figures are taken from the server itself, so it is built too.
@@ -57,10 +57,7 @@ pub(crate) fn protos(args: &Args) -> Res<()> {
     finish(&mut command)
 }
 
-fn package(name: &str, profile: Option<&str>, args: &Args) -> Res<()> {
-    let mut command = cargo(&["run", "--package", name])?;
-    if let Some(profile) = profile {
-        command.args(["--profile", profile]);
-    }
+fn package(name: &str, profile: &str, args: &Args) -> Res<()> {
+    let mut command = cargo(&["run", "--package", name, "--profile", profile])?;
     exec(command.arg("--").args(args.forwarded()))
 }

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use crate::artefacts::{Artefact, RELEASE_ONLY, development};
+use crate::artefacts::{APART, development};
 use crate::forward::SERVER_VARIABLE;
 use crate::process::{Args, Res, cargo, command, line_of, root, run, say, stream};
 use crate::tally::{Counter, Tally};
@@ -29,7 +29,6 @@ pub(crate) const JOBS: &[Job] = &[
     job("fuzz", "each fuzz target for a few seconds", || fuzz::job(FUZZ_SECONDS)),
 ];
 
-const SCENARIOS: &str = "tests/scenarios-runner";
 const KILL_ROUNDS: &str = "5";
 const FUZZ_SECONDS: u64 = 5;
 
@@ -95,9 +94,9 @@ fn clippy() -> Res<Tally> {
 }
 
 fn unit() -> Res<Tally> {
-    let mut tally = programs(|artefact| artefact.place != SCENARIOS)?;
+    let mut tally = programs()?;
     let mut doctests = cargo(&["test", "--workspace", "--doc"])?;
-    for package in RELEASE_ONLY {
+    for package in APART {
         doctests.args(["--exclude", package]);
     }
     let mut counter = Counter::default();
@@ -110,17 +109,22 @@ fn unit() -> Res<Tally> {
 }
 
 fn simulation() -> Res<Tally> {
+    apart("exchequer-sim")
+}
+
+fn scenarios() -> Res<Tally> {
+    apart("exchequer-scenarios")
+}
+
+/// Tests of a package that is built apart from the others, optimised.
+fn apart(package: &str) -> Res<Tally> {
     let mut counter = Counter::default();
-    let mut command = cargo(&["test", "--profile", "sim", "--package", "exchequer-sim"])?;
+    let mut command = cargo(&["test", "--profile", "sim", "--package", package])?;
     let succeeded = stream(&mut command, |line| {
         say(line);
         counter.libtest(line);
     })?;
     Ok(counter.finish(succeeded))
-}
-
-fn scenarios() -> Res<Tally> {
-    programs(|artefact| artefact.place == SCENARIOS)
 }
 
 fn kill() -> Res<Tally> {
@@ -130,8 +134,9 @@ fn kill() -> Res<Tally> {
     once(run(&mut command))
 }
 
-/// Runs the chosen test programs as `cargo test` would; one package that does not build is one failure and hides no other.
-fn programs(chosen: impl Fn(&Artefact) -> bool) -> Res<Tally> {
+/// Runs the test programs as `cargo test` would; one package that does not build is
+/// one failure and hides no other.
+fn programs() -> Res<Tally> {
     let built = development()?;
     let mut tally = Tally::default();
     if !built.complete {
@@ -139,7 +144,7 @@ fn programs(chosen: impl Fn(&Artefact) -> bool) -> Res<Tally> {
         tally += Tally::FAILED;
     }
     let mut count = 0;
-    for artefact in built.tests().filter(|artefact| chosen(artefact)) {
+    for artefact in built.tests() {
         count += 1;
         say(&format!("\n--- {} {}", artefact.place, artefact.target));
         let folder = root()?.join(&artefact.place);

@@ -9,6 +9,9 @@ use tonic::{Code, Status};
 use crate::REQUEST_BYTES_MAX;
 use crate::status::{METHOD_UNKNOWN, REQUEST_MALFORMED, REQUEST_TOO_LARGE, Refusal};
 
+/// How the library's messages about malformed requests begin.
+const DECODING: &str = "failed to decode Protobuf message: ";
+
 /// What no route is for: a method that there is not, or no gRPC at all.
 pub(crate) async fn unknown(request: Request) -> Response {
     let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
@@ -31,9 +34,7 @@ pub(crate) async fn name(response: Response) -> Response {
     }
     let refusal = match status.code() {
         // Of a message that does not decode, and of invalid UTF-8 in it.
-        Code::Internal => {
-            Refusal::new(REQUEST_MALFORMED, "the request is not a message of this method")
-        }
+        Code::Internal => malformed(status.message()),
         Code::OutOfRange | Code::ResourceExhausted => {
             let message = format!("a request has at most {REQUEST_BYTES_MAX} bytes");
             Refusal::new(REQUEST_TOO_LARGE, message)
@@ -42,4 +43,43 @@ pub(crate) async fn name(response: Response) -> Response {
         _ => return response,
     };
     refusal.status().into_http()
+}
+
+/// The library's message has `Message.field: ` for each field on the way, the
+/// innermost first; the rest of it is not passed on.
+fn malformed(message: &str) -> Refusal {
+    let parts = message.strip_prefix(DECODING).unwrap_or_default().split(": ");
+    let mut path: Vec<&str> = parts.map_while(field).collect();
+    path.reverse();
+    let refusal = Refusal::new(REQUEST_MALFORMED, "the request is not a message of this method");
+    if path.is_empty() { refusal } else { refusal.field(path.join(".")) }
+}
+
+fn field(part: &str) -> Option<&str> {
+    let is_name = |text: &str| {
+        !text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_')
+    };
+    let (message, field) = part.split_once('.')?;
+    (is_name(message) && is_name(field)).then_some(field)
+}
+
+#[cfg(test)]
+mod tests {
+    use exchequer_proto::tenants::v1 as pb;
+    use prost::Message as _;
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+
+    // REQ: KER-13
+    #[test]
+    fn the_field_that_does_not_decode_is_named() {
+        // CreateTenantRequest.settings[0].key is no UTF-8.
+        let bytes: &[u8] = &[0x22, 4, 0x0a, 2, 0xff, 0xfe];
+        let error = pb::CreateTenantRequest::decode(bytes).unwrap_err();
+        let status = malformed(&error.to_string()).status();
+        let named = status.get_details_bad_request().unwrap().field_violations;
+        assert_eq!(named[0].field, "settings.key");
+        assert!(!status.message().contains("UTF-8"), "{}", status.message());
+    }
 }

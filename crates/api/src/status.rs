@@ -159,6 +159,7 @@ fn grpc_code(code: &str) -> Code {
         | tenants::SETTING_KEY_INVALID
         | tenants::SETTING_VALUE_INVALID
         | tenants::SETTINGS_TOO_MANY
+        | tenants::SETTINGS_TOO_LARGE
         | tenants::CLOSING_IN_THE_PAST
         | audit::ENTRIES_COUNT_INVALID
         | audit::ENTRY_INVALID => Code::InvalidArgument,

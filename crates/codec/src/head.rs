@@ -12,14 +12,12 @@ use crate::decode_record;
 /// [`decode_record`] does, except that it does not look into the inputs,
 /// outcomes, events and audit entries of a commit.
 pub fn read_record_head(partition: PartitionId, bytes: &Bytes) -> (RecordHead, Hash) {
-    match commit_head(partition, bytes) {
-        Some(head) => (head, Hash::blake3(bytes)),
-        // A claim, or whatever else it is.
-        None => {
-            let (head, hash, _) = decode_record(partition, bytes);
-            (head, hash)
-        }
+    if let Some(head) = commit_head(partition, bytes) {
+        return (head, Hash::blake3(bytes));
     }
+    // A claim, or whatever else it is.
+    let (head, hash, _) = decode_record(partition, bytes);
+    (head, hash)
 }
 
 /// Of a commit whose fields stand as we write them; None for everything else.

@@ -117,7 +117,7 @@ pub fn head_from_proto(head: &pb::ReaderHead) -> Result<Head, DecodeError> {
         Some(CurrentClaim {
             epoch: head.epoch,
             owner: head.owner.as_ref().try_into().map_err(|_| malformed("owner"))?,
-            hash: Hash::from_slice(&head.claim).ok_or(malformed("claim"))?,
+            hash: Hash::from_slice(&head.claim).ok_or_else(|| malformed("claim"))?,
             fresh: head.fresh,
             broken: head.broken,
         })
@@ -125,7 +125,7 @@ pub fn head_from_proto(head: &pb::ReaderHead) -> Result<Head, DecodeError> {
     Ok(Head {
         offset: head.offset,
         seq: head.seq,
-        hash: Hash::from_slice(&head.hash).ok_or(malformed("hash"))?,
+        hash: Hash::from_slice(&head.hash).ok_or_else(|| malformed("hash"))?,
         commit_offset: head.commit_offset,
         claim,
     })

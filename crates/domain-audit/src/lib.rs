@@ -2,6 +2,8 @@
 //! themselves are written by the tenant root, which owns the chain; this domain
 //! says whether they may be.
 
+#![deny(clippy::as_conversions, clippy::float_arithmetic)]
+
 mod append;
 mod rejection;
 

@@ -11,9 +11,15 @@ pub mod codes {
 /// Why an entry was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    Count { entries_max: usize },
+    Count {
+        entries_max: usize,
+    },
     /// The first entry at fault, and which part of it.
-    Entry { index: usize, field: &'static str, expected: &'static str },
+    Entry {
+        index: usize,
+        field: &'static str,
+        expected: &'static str,
+    },
 }
 
 impl Reason for Rejection {

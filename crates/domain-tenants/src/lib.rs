@@ -1,6 +1,8 @@
 //! Tenants in their tree. Pure: `decide` per command in `commands/`, `evolve` in
 //! `tenant.rs`, what partitions know of providers in `providers.rs`.
 
+#![deny(clippy::as_conversions, clippy::float_arithmetic)]
+
 mod commands;
 mod event;
 mod providers;

@@ -44,17 +44,30 @@ pub enum Rejection {
     /// The command would change nothing.
     Unchanged,
     TooDeep,
-    ProviderNotActive { parent: TenantId },
+    ProviderNotActive {
+        parent: TenantId,
+    },
     ClosingNotScheduled,
     ClosingInThePast,
     NameInvalid,
     ReasonInvalid,
-    SettingKeyInvalid { key: String },
-    SettingValueInvalid { key: String, expected: &'static str },
-    SettingsTooMany { settings_max: usize },
-    SettingsTooLarge { bytes_max: usize },
+    SettingKeyInvalid {
+        key: String,
+    },
+    SettingValueInvalid {
+        key: String,
+        expected: &'static str,
+    },
+    SettingsTooMany {
+        settings_max: usize,
+    },
+    SettingsTooLarge {
+        bytes_max: usize,
+    },
     /// A newer profile is adopted already.
-    ProfileOutdated { adopted: u64 },
+    ProfileOutdated {
+        adopted: u64,
+    },
 }
 
 impl Reason for Rejection {
@@ -116,10 +129,14 @@ impl Reason for Rejection {
                 "must lie in the future: to close the tenant now, call CloseTenant".to_owned()
             }
             Self::NameInvalid => {
-                format!("must have 1 to {NAME_CHARS_MAX} characters, none of them control characters")
+                format!(
+                    "must have 1 to {NAME_CHARS_MAX} characters, none of them control characters"
+                )
             }
             Self::ReasonInvalid => {
-                format!("must have at most {REASON_CHARS_MAX} characters, none of them control characters")
+                format!(
+                    "must have at most {REASON_CHARS_MAX} characters, none of them control characters"
+                )
             }
             Self::SettingKeyInvalid { key } => {
                 format!("key {key:?} must match [a-z0-9][a-z0-9._-]{{0,62}} and stand once")

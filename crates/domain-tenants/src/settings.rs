@@ -97,5 +97,9 @@ pub(crate) fn check_key(key: &str) -> Result<(), Rejection> {
         }
         [] => false,
     };
-    if good { Ok(()) } else { Err(Rejection::SettingKeyInvalid { key: key.chars().take(80).collect() }) }
+    if good {
+        Ok(())
+    } else {
+        Err(Rejection::SettingKeyInvalid { key: key.chars().take(80).collect() })
+    }
 }

@@ -102,9 +102,7 @@ pub(crate) fn with_profile(tenant: &Tenant, mut events: Vec<Event>, at: Timestam
     }
     if let Some(after) = after
         && after.provider
-        && (!tenant.provider
-            || after.status != tenant.status
-            || after.settings != tenant.settings)
+        && (!tenant.provider || after.status != tenant.status || after.settings != tenant.settings)
     {
         events.push(Event::ProviderProfiled(after.profile(after.version)));
     }

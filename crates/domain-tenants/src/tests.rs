@@ -149,7 +149,11 @@ fn settings_are_inherited_and_say_from_where() {
         .collect();
     assert_eq!(
         found,
-        ["audit.retention-days=90 from platform", "locale=vi-VN from reseller", "x.theme=dark from acme"]
+        [
+            "audit.retention-days=90 from platform",
+            "locale=vi-VN from reseller",
+            "x.theme=dark from acme"
+        ]
     );
 }
 
@@ -218,10 +222,7 @@ fn a_closing_can_be_set_moved_cancelled_and_fires_once() {
     };
     assert_eq!(gone, first);
     assert_ne!(timer, first, "each setting is a timer of its own");
-    assert_eq!(
-        facts(&moved[0]),
-        [Fact::TimerCleared { id: first.clone(), fired: false }]
-    );
+    assert_eq!(facts(&moved[0]), [Fact::TimerCleared { id: first.clone(), fired: false }]);
     let fire = |timer: &str| Command::FireClosing(FireClosing { timer: timer.to_owned() });
     assert_eq!(story.refuses(fire(first)), codes::CLOSING_NOT_SCHEDULED);
     assert_eq!(story.refuses(schedule(200)), codes::CLOSING_IN_THE_PAST);
@@ -241,10 +242,7 @@ fn life_cycle_refusals() {
     assert_eq!(Story::default().refuses(close()), codes::TENANT_NOT_FOUND);
     let mut story = Story::created();
     assert_eq!(story.refuses(reinstate()), codes::TENANT_NOT_SUSPENDED);
-    assert_eq!(
-        story.refuses(Command::CancelClosing(CancelClosing)),
-        codes::CLOSING_NOT_SCHEDULED
-    );
+    assert_eq!(story.refuses(Command::CancelClosing(CancelClosing)), codes::CLOSING_NOT_SCHEDULED);
     assert_eq!(
         story.refuses(Command::Rename(Rename { name: "Acme".to_owned() })),
         codes::TENANT_UNCHANGED

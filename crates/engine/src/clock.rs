@@ -34,7 +34,11 @@ const STREAMS_MAX: usize = 1_024;
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// Wakes due streams until the process ends. `view` is the view of timers.
-pub(crate) async fn run(ports: Ports, gateway: Gateway, view: Arc<ViewHandle>) -> Result<(), TaskError> {
+pub(crate) async fn run(
+    ports: Ports,
+    gateway: Gateway,
+    view: Arc<ViewHandle>,
+) -> Result<(), TaskError> {
     let mut clock = Clock { ports, gateway, view, not_before: BTreeMap::new() };
     loop {
         if let Err(error) = clock.tick().await {
@@ -75,14 +79,25 @@ impl Clock {
     }
 
     /// Streams due at `now`, and when the next one is.
-    async fn due(&self, generation: u64, now: Timestamp) -> Result<(BTreeSet<StreamId>, Timestamp), EngineError> {
+    async fn due(
+        &self,
+        generation: u64,
+        now: Timestamp,
+    ) -> Result<(BTreeSet<StreamId>, Timestamp), EngineError> {
         let mut streams = BTreeSet::new();
         let mut next = now.saturating_add(IDLE);
         let store = self.ports.store.as_ref();
         for partition in (0..self.gateway.tail().partitions()).map(PartitionId) {
             let mut after = None;
             'partition: while streams.len() < STREAMS_MAX {
-                let page = timers::due(store, generation, partition, Timestamp::MAX, after.as_ref(), TIMERS_MAX);
+                let page = timers::due(
+                    store,
+                    generation,
+                    partition,
+                    Timestamp::MAX,
+                    after.as_ref(),
+                    TIMERS_MAX,
+                );
                 let page = page.await?;
                 for timer in &page {
                     if timer.due > now {

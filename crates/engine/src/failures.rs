@@ -28,7 +28,13 @@ impl Failures {
         self.lock().clone()
     }
 
-    pub(crate) fn failed(&self, stream: &StreamId, work: &'static str, message: String, now: Timestamp) {
+    pub(crate) fn failed(
+        &self,
+        stream: &StreamId,
+        work: &'static str,
+        message: String,
+        now: Timestamp,
+    ) {
         let mut present = self.lock();
         if present.len() >= FAILURES_MAX && !present.contains_key(&(stream.clone(), work)) {
             return;

@@ -71,8 +71,8 @@ pub enum SubmitError {
     /// Not submitted.
     #[error("a command has at most {bytes_max} bytes, this one {bytes}")]
     TooLarge { bytes: usize, bytes_max: usize },
-    /// Not submitted: no disk space.
-    #[error("no space left to write commands: retry when there is")]
+    /// What was submitted before the disk was full is decided when there is space.
+    #[error("no space left to write commands: retry with the same command id when there is")]
     Full,
     #[error("no outcome within the deadline: ask again with the same command id")]
     Deadline,
@@ -125,14 +125,19 @@ impl Gateway {
     }
 
     /// Submits a command and waits at most `patience` for its outcome.
-    pub async fn submit(&self, submission: Submission, patience: Duration) -> Result<Answer, SubmitError> {
+    pub async fn submit(
+        &self,
+        submission: Submission,
+        patience: Duration,
+    ) -> Result<Answer, SubmitError> {
         let partition = match &submission.stream {
             StreamId::Partition(own) => *own,
             stream @ StreamId::Tenant(_) => {
                 partition_of(stream.to_string().as_bytes(), self.tail.partitions())
             }
         };
-        let lane = if submission.issuer.as_str() == "api" { Lane::Commands } else { Lane::Internal };
+        let lane =
+            if submission.issuer.as_str() == "api" { Lane::Commands } else { Lane::Internal };
         let stream = submission.stream.clone();
         let (envelope, identity) = self.envelope(submission);
         let (sealed, body_digest) = seal_with_digest(&self.ports.key, envelope);
@@ -207,7 +212,9 @@ impl Gateway {
         let deadline = self.ports.runtime.sleep(patience);
         let (outcome, partition, place) = match select(decided, deadline).await {
             Either::Left((Ok(decided), _)) => decided.map_err(refused)?,
-            Either::Left((Err(_), _)) => return Err(SubmitError::Unavailable("shutting down".to_owned())),
+            Either::Left((Err(_), _)) => {
+                return Err(SubmitError::Unavailable("shutting down".to_owned()));
+            }
             Either::Right(_) => return Err(SubmitError::Deadline),
         };
         self.first_answer(outcome, partition, place).await
@@ -259,7 +266,8 @@ impl Gateway {
         partition: PartitionId,
         place: Place,
     ) -> Result<Answer, SubmitError> {
-        let Some(first) = outcome.first.filter(|_| status_of(&outcome) == Some(Status::Repeated)) else {
+        let Some(first) = outcome.first.filter(|_| status_of(&outcome) == Some(Status::Repeated))
+        else {
             return Ok(Answer { outcome, partition, place });
         };
         let place = Place { offset: first.offset, index: first.index };
@@ -268,7 +276,9 @@ impl Gateway {
         let found = records.first().and_then(|record| {
             let record = pb::Record::decode(record.bytes.clone()).ok()?;
             match record.body? {
-                pb::record::Body::Commit(mut commit) if (place.index as usize) < commit.outcomes.len() => {
+                pb::record::Body::Commit(mut commit)
+                    if (place.index as usize) < commit.outcomes.len() =>
+                {
                     Some(commit.outcomes.swap_remove(place.index as usize))
                 }
                 _ => None,
@@ -299,7 +309,11 @@ impl Gateway {
     }
 
     /// One accepted commit, read again. None when there is none at `offset`.
-    pub async fn commit_at(&self, partition: PartitionId, offset: u64) -> Result<Option<pb::Commit>, Fault> {
+    pub async fn commit_at(
+        &self,
+        partition: PartitionId,
+        offset: u64,
+    ) -> Result<Option<pb::Commit>, Fault> {
         if offset >= self.tail.state(partition).head.offset {
             return Ok(None);
         }
@@ -317,9 +331,10 @@ impl Waiting {
 
     fn counts(&self, stream: &StreamId) -> &Mutex<HashMap<StreamId, usize>> {
         let sum = match stream {
-            StreamId::Tenant(id) => {
-                id.as_str().bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31) + usize::from(byte))
-            }
+            StreamId::Tenant(id) => id
+                .as_str()
+                .bytes()
+                .fold(0_usize, |sum, byte| sum.wrapping_mul(31) + usize::from(byte)),
             StreamId::Partition(id) => id.index(),
         };
         &self.by_stream[sum % SHARDS]

@@ -17,12 +17,12 @@ mod view;
 
 pub use failures::{Failure, Failures};
 pub use gateway::{Answer, Gateway, Submission, SubmitError};
+pub use platform::{Platform, Roles};
 pub use ports::{EngineError, Ports};
+pub use reactor::{Commanding, CursorState, Cursors, Effect, Forwarder, React};
 pub use settings::{
     COMMAND_BYTES_MAX, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, IDENTITY_WINDOW, SKEW_MAX, Settings,
 };
 pub use tail::{InputId, InputKey, PartitionState, Tail, TailItem, TailListener};
 pub use token::{Token, TokenError};
-pub use platform::{Platform, Roles};
-pub use reactor::{Commanding, CursorState, Cursors, Effect, Forwarder, React};
 pub use view::{Behind, Generation, Progressed, View, ViewHandle, ViewLag, ViewOf, Views};

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use exchequer_domain_tenants as tenants;
+use exchequer_kernel::Status;
 use exchequer_runtime::{Metric, OnEnd, TaskError, TaskKind};
 use exchequer_tenant::Command;
 use exchequer_types::{ActorId, CommandId, Issuer, PartitionId, StreamId, TenantId};
-use exchequer_kernel::Status;
 use tracing::warn;
 
 use crate::gateway::{Gateway, Submission};

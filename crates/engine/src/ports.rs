@@ -30,7 +30,9 @@ pub enum EngineError {
     #[error(transparent)]
     Decode(#[from] exchequer_codec::DecodeError),
     /// A remembered place is not found again: the journal is not the one that was read.
-    #[error("partition {partition}: commit {seq} is not at offset {offset} any more: this journal is not the one that {reader} read; if the journal is right, remove the views")]
+    #[error(
+        "partition {partition}: commit {seq} is not at offset {offset} any more: this journal is not the one that {reader} read; if the journal is right, remove the views"
+    )]
     Forgotten { reader: String, partition: u32, offset: u64, seq: u64 },
     #[error("{0}")]
     Stopped(String),

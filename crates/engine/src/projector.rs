@@ -31,9 +31,8 @@ pub(crate) async fn start(
 ) -> Result<Arc<ViewHandle>, EngineError> {
     let partitions = tail.partitions();
     let row = ports.store.get(&VIEWS, 0, view_key(view.as_ref())).await?;
-    let stored = row.map(|row| {
-        (row.values[0].as_uint(), row.values[1].as_uint(), row.values[2].as_uint())
-    });
+    let stored =
+        row.map(|row| (row.values[0].as_uint(), row.values[1].as_uint(), row.values[2].as_uint()));
     let version = u64::from(view.version());
     let (active, latest, fold_version) = stored.unwrap_or((1, 1, version));
     if stored.is_none() {
@@ -69,7 +68,8 @@ pub(crate) async fn rebuild(
     let number = generation.number;
     let row = ports.store.get(&VIEWS, 0, view_key(handle.view.as_ref())).await?;
     let fold_version = row.map_or(0, |row| row.values[2].as_uint());
-    write_view_of(ports, handle.view.as_ref(), handle.active().number, number, fold_version).await?;
+    write_view_of(ports, handle.view.as_ref(), handle.active().number, number, fold_version)
+        .await?;
     spawn(ports, tail, handle, generation);
     Ok(number)
 }
@@ -132,9 +132,9 @@ impl Projector {
                 self.take_over().await?;
                 continue;
             }
-            let changed = core::pin::pin!(changes.changed());
+            let news = core::pin::pin!(changes.changed());
             let swapped = core::pin::pin!(swaps.changed());
-            futures::future::select(changed, swapped).await;
+            futures::future::select(news, swapped).await;
         }
     }
 
@@ -157,7 +157,11 @@ impl Projector {
     }
 
     /// Folds what there is, up to a bound, and writes it. Was there anything?
-    async fn fold_some(&self, heads: &mut [Head], progress: &mut Progressed) -> Result<bool, EngineError> {
+    async fn fold_some(
+        &self,
+        heads: &mut [Head],
+        progress: &mut Progressed,
+    ) -> Result<bool, EngineError> {
         let number = self.generation.number;
         let mut rows = RowSet::default();
         let mut ends = heads.to_vec();
@@ -184,9 +188,12 @@ impl Projector {
         }
         if folded > 0 {
             let reader = self.reader();
-            let checkpoints = ends.iter().zip(&touched).enumerate().filter(|(_, (_, touched))| **touched);
+            let checkpoints =
+                ends.iter().zip(&touched).enumerate().filter(|(_, (_, touched))| **touched);
             let last: Vec<Write> = checkpoints
-                .map(|(index, (head, _))| reader_write(&reader, number, PartitionId(index as u32), head))
+                .map(|(index, (head, _))| {
+                    reader_write(&reader, number, PartitionId(index as u32), head)
+                })
                 .collect();
             let rows = rows.into_writes(number);
             let written = Metric::ViewRowsWritten.counter(&[self.handle.view.name()]);
@@ -198,7 +205,11 @@ impl Projector {
         Ok(folded > 0)
     }
 
-    async fn fold_entry(&self, entry: &exchequer_codec::Entry, rows: &mut RowSet) -> Result<(), EngineError> {
+    async fn fold_entry(
+        &self,
+        entry: &exchequer_codec::Entry,
+        rows: &mut RowSet,
+    ) -> Result<(), EngineError> {
         let view = &self.handle.view;
         let store = self.ports.store.as_ref();
         loop {
@@ -259,7 +270,12 @@ fn view_key(view: &dyn View) -> Key {
     Key { partition: vec![Value::text(view.name())], clustering: Vec::new() }
 }
 
-async fn write_view(ports: &Ports, view: &dyn View, active: u64, latest: u64) -> Result<(), EngineError> {
+async fn write_view(
+    ports: &Ports,
+    view: &dyn View,
+    active: u64,
+    latest: u64,
+) -> Result<(), EngineError> {
     write_view_of(ports, view, active, latest, u64::from(view.version())).await
 }
 

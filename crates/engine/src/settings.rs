@@ -45,7 +45,7 @@ pub struct Settings {
     pub view_rows_max: usize,
     /// Bytes of journal read at once by a reader that is behind.
     pub read_bytes_max: usize,
-    /// Waiting after a lost claim, doubled up to 30 times as much.
+    /// Waiting after a lost claim; each further one adds as much, up to 30 times.
     pub claim_retry: Duration,
 }
 

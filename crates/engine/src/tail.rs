@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use exchequer_codec::{Entry, WAKE, decode_record};
+use exchequer_codec::{Entry, UnopenedReason, WAKE, decode_record};
 use exchequer_journal::{Fault, FaultKind};
 use exchequer_kernel::{Head, Verdict, fold};
 use exchequer_proto::journal::v1 as pb;
@@ -140,7 +140,13 @@ impl Tail {
 
     /// Takes over a record that was just folded. `head` is the place behind it.
     /// What is not news is passed over.
-    pub fn advance(&self, partition: PartitionId, verdict: Verdict, head: &Head, item: Option<TailItem>) {
+    pub fn advance(
+        &self,
+        partition: PartitionId,
+        verdict: Verdict,
+        head: &Head,
+        item: Option<TailItem>,
+    ) {
         {
             let mut it = lock(&self.partitions[partition.index()]);
             if head.offset <= it.state.head.offset {
@@ -179,11 +185,15 @@ impl Tail {
 
     /// Accepted commits behind `head`, which moves with them: as many as there are,
     /// up to a bound; none when it has reached the end.
-    pub async fn next(&self, partition: PartitionId, head: &mut Head) -> Result<Vec<TailItem>, EngineError> {
+    pub async fn next(
+        &self,
+        partition: PartitionId,
+        head: &mut Head,
+    ) -> Result<Vec<TailItem>, EngineError> {
         if head.offset >= self.offset(partition) {
             return Ok(Vec::new());
         }
-        if let Some(items) = self.from_ring(partition, head) {
+        if let Some(items) = self.ring_behind(partition, head) {
             return Ok(items);
         }
         let read = self.ports.settings.read_bytes_max;
@@ -201,7 +211,7 @@ impl Tail {
         Ok(items)
     }
 
-    fn from_ring(&self, partition: PartitionId, head: &mut Head) -> Option<Vec<TailItem>> {
+    fn ring_behind(&self, partition: PartitionId, head: &mut Head) -> Option<Vec<TailItem>> {
         let it = lock(&self.partitions[partition.index()]);
         if head.offset >= it.state.head.offset {
             return Some(Vec::new());
@@ -296,7 +306,9 @@ pub(crate) fn fold_record(
     let verdict = fold(head, &record, &hash);
     let item = match (verdict, commit) {
         (Verdict::Accepted, Some(commit)) => {
-            let keys = commit.inputs.iter().map(input_id).collect();
+            let inputs = commit.inputs.iter().zip(&commit.outcomes);
+            let keys =
+                inputs.map(|(input, outcome)| authentic_id(&input.command, outcome)).collect();
             let entry = Entry { partition, offset, hash, commit: Arc::new(commit) };
             Some(TailItem { entry, head: head.clone(), keys, bytes: bytes.len() })
         }
@@ -305,10 +317,14 @@ pub(crate) fn fold_record(
     (verdict, item)
 }
 
-/// The id of an input, read from its bytes. The MAC was checked by its decider.
-fn input_id(input: &pb::Input) -> Option<InputId> {
+/// The id of an input, unless its decider found that no gateway wrote it.
+pub(crate) fn authentic_id(command: &bytes::Bytes, outcome: &pb::Outcome) -> Option<InputId> {
     use prost::Message as _;
-    let sealed = pb::SealedCommand::decode(input.command.clone()).ok()?;
+    let foreign = [UnopenedReason::Mac, UnopenedReason::Malformed];
+    if foreign.iter().any(|reason| reason.code() == outcome.code) {
+        return None;
+    }
+    let sealed = pb::SealedCommand::decode(command.clone()).ok()?;
     let envelope = pb::Envelope::decode(sealed.envelope).ok()?;
     let key = InputKey {
         identity: Identity::of(&envelope.stream, &envelope.issuer, &envelope.id),

@@ -193,7 +193,12 @@ impl ViewHandle {
     }
 
     /// Waits until everything that `token` names is folded; gives the generation to read.
-    pub async fn at_least(&self, ports: &Ports, token: &Token, patience: Duration) -> Result<u64, Behind> {
+    pub async fn at_least(
+        &self,
+        ports: &Ports,
+        token: &Token,
+        patience: Duration,
+    ) -> Result<u64, Behind> {
         let seen = |progress: &Progressed| {
             token.0.iter().all(|(partition, offset)| {
                 progress.offsets.get(partition.index()).is_some_and(|folded| folded >= offset)

@@ -205,7 +205,8 @@ async fn one_tenants_flood_is_capped() {
         platform.gateway.submit(submission("acme", &format!("f-{n}"), append("x")), PATIENCE)
     });
     let results = futures::future::join_all(flood).await;
-    let refused = results.iter().filter(|it| matches!(it, Err(SubmitError::TenantOverloaded { .. })));
+    let refused =
+        results.iter().filter(|it| matches!(it, Err(SubmitError::TenantOverloaded { .. })));
     let accepted = results.iter().filter(|it| it.is_ok()).count();
     assert_eq!(refused.count() + accepted, 200);
     assert!(accepted >= 8, "{accepted}");

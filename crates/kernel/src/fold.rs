@@ -19,8 +19,17 @@ pub type Owner = [u8; 16];
 /// What the fold needs of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordHead {
-    Claim { epoch: u64, owner: Owner },
-    Commit { epoch: u64, owner: Owner, seq: u64, prev: Hash, claim: Option<Hash> },
+    Claim {
+        epoch: u64,
+        owner: Owner,
+    },
+    Commit {
+        epoch: u64,
+        owner: Owner,
+        seq: u64,
+        prev: Hash,
+        claim: Option<Hash>,
+    },
     /// Bytes that are no record, or one of another partition.
     Unreadable,
 }
@@ -309,8 +318,7 @@ mod tests {
 
     #[test]
     fn the_first_commit_must_name_its_claim() {
-        let (_, verdicts) =
-            run(&[(claim(1, A), h(1)), (commit(1, A, 1, Hash::ZERO, None), h(2))]);
+        let (_, verdicts) = run(&[(claim(1, A), h(1)), (commit(1, A, 1, Hash::ZERO, None), h(2))]);
         assert_eq!(verdicts[1], Verdict::Break(Break::ClaimHash));
     }
 

@@ -2,6 +2,8 @@
 //! async, no clock, no randomness. `fold` is the one function by which writers,
 //! readers and the offline verifier judge a record.
 
+#![deny(clippy::as_conversions, clippy::float_arithmetic)]
+
 mod decider;
 pub mod fold;
 pub mod invariant;

@@ -25,10 +25,7 @@ impl Status {
     /// Does a command with this outcome keep its identity for the window, so
     /// that the same identity is answered with this outcome again?
     pub fn takes_identity(self) -> bool {
-        matches!(
-            self,
-            Self::Accepted | Self::Rejected | Self::VersionConflict
-        )
+        matches!(self, Self::Accepted | Self::Rejected | Self::VersionConflict)
     }
 }
 

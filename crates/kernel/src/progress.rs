@@ -82,7 +82,8 @@ mod tests {
     #[test]
     fn any_order_ends_the_same() {
         // Every permutation of six offsets, by repeated rotation of a fixed shuffle.
-        let orders = [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [3, 0, 5, 1, 4, 2], [2, 4, 0, 5, 3, 1]];
+        let orders =
+            [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [3, 0, 5, 1, 4, 2], [2, 4, 0, 5, 3, 1]];
         for order in orders {
             let mut progress = Progress::default();
             let mut model = BTreeSet::new();
@@ -90,7 +91,11 @@ mod tests {
                 progress.insert(offset);
                 model.insert(offset);
                 for probe in 0..8 {
-                    assert_eq!(progress.contains(probe), model.contains(&probe), "{order:?} {probe}");
+                    assert_eq!(
+                        progress.contains(probe),
+                        model.contains(&probe),
+                        "{order:?} {probe}"
+                    );
                 }
                 let ranges: Vec<_> = progress.ranges().collect();
                 assert!(ranges.windows(2).all(|pair| pair[0].1 < pair[1].0), "{ranges:?}");

@@ -7,12 +7,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use exchequer_cli::default_data_dir;
-use exchequer_engine::Settings;
+use exchequer_engine::{COMMIT_BYTES_MAX, Settings};
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 
 const ENV_PREFIX: &str = "EXCHEQUER__";
+/// A commit must hold what one small command comes to.
+const COMMIT_BYTES_MIN: usize = 64 * 1024;
 
 /// What `run` takes on the command line.
 #[derive(Debug, Default, Args)]
@@ -54,6 +56,8 @@ pub struct Engine {
     pub identity_filter_bytes_max: usize,
     /// Commands that a decider reads ahead, for each lane of each partition.
     pub read_ahead_inputs_max: usize,
+    /// Size of one commit, at most 900 KiB.
+    pub commit_bytes_max: usize,
     /// Commands in one commit.
     pub commit_inputs_max: usize,
     /// State is written behind after this long at the latest.
@@ -139,6 +143,7 @@ impl Default for Engine {
             identity_entries_max: it.identity_entries_max,
             identity_filter_bytes_max: it.identity_filter_bytes_max,
             read_ahead_inputs_max: it.read_ahead_inputs_max,
+            commit_bytes_max: it.commit_bytes_max,
             commit_inputs_max: it.commit_inputs_max,
             flush_interval_ms: it.flush_interval.as_millis() as u64,
             flush_streams_max: it.flush_streams_max,
@@ -211,6 +216,10 @@ impl Config {
                 return Err(ConfigError::OutOfRange { field, expected: "at least 1" });
             }
         }
+        if !(COMMIT_BYTES_MIN..=COMMIT_BYTES_MAX).contains(&engine.commit_bytes_max) {
+            let field = "engine.commit_bytes_max";
+            return Err(ConfigError::OutOfRange { field, expected: "64 KiB to 900 KiB" });
+        }
         if !(1..=65_535).contains(&engine.commit_inputs_max) {
             let field = "engine.commit_inputs_max";
             return Err(ConfigError::OutOfRange { field, expected: "1 to 65535" });
@@ -227,6 +236,8 @@ impl Engine {
             identity_entries_max: self.identity_entries_max,
             identity_filter_bytes_max: self.identity_filter_bytes_max,
             read_ahead_inputs_max: self.read_ahead_inputs_max,
+            commit_bytes_max: COMMIT_BYTES_MAX,
+            commit_bytes_max: self.commit_bytes_max,
             commit_inputs_max: self.commit_inputs_max,
             flush_interval: Duration::from_millis(self.flush_interval_ms),
             flush_streams_max: self.flush_streams_max,

@@ -7,7 +7,7 @@ use exchequer_runtime::metrics::FAMILIES;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-const FILTER_DEFAULT: &str = "info";
+const FILTER_DEFAULT: &str = "info,fjall=warn,lsm_tree=warn";
 const SECONDS: &[f64] = &[
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
     1.0, 5.0,

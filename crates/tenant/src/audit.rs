@@ -41,7 +41,13 @@ pub(crate) struct Facts<'a> {
 
 impl AuditHead {
     /// Appends an entry to the chain.
-    pub(crate) fn append(&mut self, tenant: &TenantId, issuer: &str, ctx: &Ctx, facts: Facts<'_>) -> Leaf {
+    pub(crate) fn append(
+        &mut self,
+        tenant: &TenantId,
+        issuer: &str,
+        ctx: &Ctx,
+        facts: Facts<'_>,
+    ) -> Leaf {
         let seq = self.seq + 1;
         let mut facts = facts;
         let mut json = write(self, seq, tenant, issuer, ctx, &facts);

@@ -11,11 +11,20 @@ pub enum Command {
     /// Decide what is due, and nothing else.
     Wake,
     /// Tell the outcome of another command.
-    Lookup { issuer: String, id: String },
+    Lookup {
+        issuer: String,
+        id: String,
+    },
     /// Let a parked stream go on.
-    Release { reason: String },
+    Release {
+        reason: String,
+    },
     /// Create the tenant below `parent`, which must be adopted here.
-    Create { parent: TenantId, name: String, settings: BTreeMap<String, String> },
+    Create {
+        parent: TenantId,
+        name: String,
+        settings: BTreeMap<String, String>,
+    },
     Tenants(tenants::Command),
     Audit(audit::Command),
 }
@@ -46,11 +55,22 @@ impl Command {
 pub enum Event {
     Tenants(tenants::Event),
     Audit(audit::Event),
-    TimerSet { id: String, due: Timestamp },
-    TimerCleared { id: String, due: Timestamp, fired: bool },
+    TimerSet {
+        id: String,
+        due: Timestamp,
+    },
+    TimerCleared {
+        id: String,
+        due: Timestamp,
+        fired: bool,
+    },
     /// No command is decided until the stream is released.
-    Parked { reason: String },
-    Released { reason: String },
+    Parked {
+        reason: String,
+    },
+    Released {
+        reason: String,
+    },
 }
 
 /// What an accepted command is answered with.

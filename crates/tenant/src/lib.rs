@@ -2,6 +2,8 @@
 //! deciding: due timers first, then the command, then what the other domains
 //! follow it with, and the audit entries, all as one pure function.
 
+#![deny(clippy::as_conversions, clippy::float_arithmetic)]
+
 mod audit;
 mod command;
 mod route;
@@ -12,5 +14,5 @@ mod tests;
 
 pub use audit::{AuditHead, LEAF_BYTES_MAX, Leaf};
 pub use command::{Command, Event, Reply};
-pub use step::{Decided, Decision, Poison, Request, step};
+pub use step::{Decided, Decision, Poison, Request, park, step};
 pub use stream::{Reference, Stream};

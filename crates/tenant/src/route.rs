@@ -12,7 +12,9 @@ use crate::{Command, Event, Reference, Stream};
 pub(crate) enum Refusal {
     Rejected(Rejection),
     /// What it needs from elsewhere has not come to this partition yet.
-    NotAdopted { what: String },
+    NotAdopted {
+        what: String,
+    },
 }
 
 /// Asks the command's domain.

@@ -30,6 +30,13 @@ pub struct Request {
     pub command: Command,
 }
 
+impl Request {
+    /// The command's identity.
+    pub fn identity(&self) -> Identity {
+        Identity::of(&self.stream.to_string(), &self.issuer, self.id.as_str())
+    }
+}
+
 /// What a command came to.
 #[derive(Debug)]
 pub struct Decision {
@@ -88,6 +95,33 @@ fn panic_text(panic: &(dyn core::any::Any + Send)) -> String {
     format!("panicked: {}", text.unwrap_or_default())
 }
 
+/// What follows from a poisoned command: the stream is parked, and its audit log
+/// says so. Decides nothing, and so cannot fail itself.
+pub fn park(stream: &Stream, request: &Request, poison: &Poison, now: Timestamp) -> Decision {
+    let reference = Reference::default();
+    let mut step = Step::new(stream, request, &reference);
+    let event = Event::Parked { reason: poison.reason.clone() };
+    step.stream.evolve(&event, now);
+    let version = step.stream.version;
+    step.events.push(Decided { event, version, at: now, timer: None });
+    if let Some(tenant) = request.stream.tenant() {
+        let identity = request.identity();
+        let ctx = step.ctx(now, &request.id, identity, &request.actor);
+        let facts = Facts {
+            action: "tenant.parked",
+            actor: request.actor.as_str(),
+            resource_type: "tenant",
+            resource_id: tenant.as_str(),
+            before: Json::Null,
+            after: Json::Null,
+            context: Json::object([("reason", Json::text(poison.reason.as_str()))]),
+            claimed: request.claimed_at,
+        };
+        step.leaves.push(step.stream.audit.append(tenant, &request.issuer, &ctx, facts));
+    }
+    step.refused(Status::Poisoned, poisoned())
+}
+
 struct Step<'a> {
     request: &'a Request,
     reference: &'a Reference,
@@ -98,13 +132,7 @@ struct Step<'a> {
 
 impl<'a> Step<'a> {
     fn new(stream: &Stream, request: &'a Request, reference: &'a Reference) -> Self {
-        Self {
-            request,
-            reference,
-            stream: stream.clone(),
-            events: Vec::new(),
-            leaves: Vec::new(),
-        }
+        Self { request, reference, stream: stream.clone(), events: Vec::new(), leaves: Vec::new() }
     }
 
     fn run(mut self, now: Timestamp) -> Result<Decision, Poison> {
@@ -121,11 +149,16 @@ impl<'a> Step<'a> {
         {
             return Ok(self.refused(Status::VersionConflict, version_conflict(expected, current)));
         }
-        let ctx = self.ctx(now, &self.request.id, Identity::of(
-            &self.request.stream.to_string(),
-            &self.request.issuer,
-            self.request.id.as_str(),
-        ), &self.request.actor);
+        let ctx = self.ctx(
+            now,
+            &self.request.id,
+            Identity::of(
+                &self.request.stream.to_string(),
+                &self.request.issuer,
+                self.request.id.as_str(),
+            ),
+            &self.request.actor,
+        );
         let before = self.stream.clone();
         assert!(!mutation::is_poisoned(self.request.id.as_str()), "a bug that was put there");
         match route(&self.stream, &self.request.command, self.reference, &ctx) {
@@ -147,9 +180,8 @@ impl<'a> Step<'a> {
     fn decide_due(&mut self, now: Timestamp) -> Result<(), Poison> {
         while let Some((due, timer)) = self.stream.timers.first_due(now) {
             let timer = timer.to_owned();
-            let id = CommandId::parse(timer.as_str()).map_err(|_| Poison {
-                reason: format!("timer id {timer:?} is malformed"),
-            })?;
+            let id = CommandId::parse(timer.as_str())
+                .map_err(|_| Poison { reason: format!("timer id {timer:?} is malformed") })?;
             let actor = ActorId::parse(TIMER).map_err(|_| Poison { reason: String::new() })?;
             let identity = Identity::of(&self.request.stream.to_string(), TIMER, &timer);
             // Nobody else's word for when it happened: it is due when it is due.
@@ -157,18 +189,27 @@ impl<'a> Step<'a> {
             let command = timer_command(&timer);
             let before = self.stream.clone();
             let decided = route(&self.stream, &command, self.reference, &ctx);
+            let is_wanted = decided.is_ok();
             // A timer that its domain does not want any more is cleared all the same.
-            let events = decided
-                .unwrap_or_else(|_| vec![Event::TimerCleared { id: timer.clone(), due, fired: false }]);
+            let events = decided.unwrap_or_else(|_| {
+                vec![Event::TimerCleared { id: timer.clone(), due, fired: false }]
+            });
             self.apply(events, due, Some(&timer))?;
-            self.audit(&before, &command, TIMER, &ctx);
+            if is_wanted {
+                self.audit(&before, &command, TIMER, &ctx);
+            }
             let pending = self.stream.timers.first_due(now).map(|(_, id)| id);
             invariant::timer_is_gone(pending, &timer)?;
         }
         Ok(())
     }
 
-    fn apply(&mut self, events: Vec<Event>, at: Timestamp, timer: Option<&str>) -> Result<(), Poison> {
+    fn apply(
+        &mut self,
+        events: Vec<Event>,
+        at: Timestamp,
+        timer: Option<&str>,
+    ) -> Result<(), Poison> {
         invariant::events_fit(self.events.len() + events.len(), EVENTS_MAX)?;
         for event in events {
             self.stream.evolve(&event, at);
@@ -192,12 +233,14 @@ impl<'a> Step<'a> {
             return;
         }
         let shown = |stream: &Stream| {
-            stream.tenants.tenant.as_ref().map_or(Json::Null, exchequer_domain_tenants::Tenant::to_json)
+            stream
+                .tenants
+                .tenant
+                .as_ref()
+                .map_or(Json::Null, exchequer_domain_tenants::Tenant::to_json)
         };
         let context = match command {
-            Command::Release { reason } => {
-                Json::object([("reason", Json::text(reason.as_str()))])
-            }
+            Command::Release { reason } => Json::object([("reason", Json::text(reason.as_str()))]),
             _ => Json::Null,
         };
         let facts = Facts {
@@ -235,7 +278,13 @@ impl<'a> Step<'a> {
         self.ended(status, Some(rejection), version, Reply::Nothing)
     }
 
-    fn ended(self, status: Status, rejection: Option<Rejection>, version: u64, reply: Reply) -> Decision {
+    fn ended(
+        self,
+        status: Status,
+        rejection: Option<Rejection>,
+        version: u64,
+        reply: Reply,
+    ) -> Decision {
         Decision {
             status,
             rejection,
@@ -271,12 +320,19 @@ fn rejection(code: &str, field: Option<&str>, message: String) -> Rejection {
     Rejection { code: code.to_owned(), field: field.map(str::to_owned), message }
 }
 
+fn poisoned() -> Rejection {
+    let message = "an internal error: the tenant is parked until an operator releases it";
+    rejection("COMMAND_POISONED", None, message.to_owned())
+}
+
 fn parked() -> Rejection {
     let message = "the tenant is parked after an internal error: an operator must release it";
     rejection("TENANT_PARKED", None, message.to_owned())
 }
 
 fn version_conflict(expected: u64, current: u64) -> Rejection {
-    let message = format!("expected version {expected}, the current one is {current}: read it and decide again");
+    let message = format!(
+        "expected version {expected}, the current one is {current}: read it and decide again"
+    );
     rejection("VERSION_CONFLICT", Some("write.expected_version"), message)
 }

@@ -60,7 +60,9 @@ fn decide(stream: &Stream, id: &str, command: Command, now: i64) -> Decision {
 }
 
 fn schedule(seconds: i64) -> Command {
-    Command::Tenants(tenants::Command::ScheduleClosing(tenants::ScheduleClosing { at: at(seconds) }))
+    Command::Tenants(tenants::Command::ScheduleClosing(tenants::ScheduleClosing {
+        at: at(seconds),
+    }))
 }
 
 fn rename(name: &str) -> Command {

@@ -11,9 +11,13 @@ pub const COMMAND_ID_CHARS_MAX: usize = 128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdError {
     Empty,
-    TooLong { chars_max: usize },
+    TooLong {
+        chars_max: usize,
+    },
     /// What the id may consist of.
-    Characters { allowed: &'static str },
+    Characters {
+        allowed: &'static str,
+    },
 }
 
 impl fmt::Display for IdError {

@@ -2,6 +2,8 @@
 //! canonical JSON, and the facts by which domains tell each other what
 //! happened. No I/O, no clock.
 
+#![deny(clippy::as_conversions, clippy::float_arithmetic)]
+
 mod fact;
 mod hash;
 mod id;

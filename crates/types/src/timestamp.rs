@@ -97,7 +97,9 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes() {
-        for text in ["1970-01-01T00:00:00Z", "2026-11-21T08:30:00.250Z", "9999-12-31T23:59:59.999999Z"] {
+        for text in
+            ["1970-01-01T00:00:00Z", "2026-11-21T08:30:00.250Z", "9999-12-31T23:59:59.999999Z"]
+        {
             assert_eq!(Timestamp::parse(text).map(|at| at.to_string()), Ok(text.to_owned()));
         }
     }

@@ -61,8 +61,9 @@ pub(crate) async fn run_callers(world: &World, commands: usize) -> Result<Durati
                 if n >= commands {
                     return Ok::<(), String>(());
                 }
-                let submission = submission(&format!("t{}", n % TENANTS), format!("{run}-{n}"), append())
-                    .map_err(|error| error.to_string())?;
+                let submission =
+                    submission(&format!("t{}", n % TENANTS), format!("{run}-{n}"), append())
+                        .map_err(|error| error.to_string())?;
                 gateway.submit(submission, PATIENCE).await.map_err(|error| error.to_string())?;
             }
         })

@@ -11,7 +11,12 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    pub(crate) fn new(bench: &str, what: &str, value: f64, goal: Option<(&'static str, f64)>) -> Self {
+    pub(crate) fn new(
+        bench: &str,
+        what: &str,
+        value: f64,
+        goal: Option<(&'static str, f64)>,
+    ) -> Self {
         Self { bench: bench.to_owned(), what: what.to_owned(), value, goal }
     }
 

@@ -36,7 +36,8 @@ async fn fill(folder: &Path, tenants: usize, commands: usize) -> Result<Vec<Figu
     while n < commands {
         let end = (n + AT_ONCE).min(commands);
         let calls = (n..end).map(|n| {
-            let submission = submission(&format!("t{}", n * 7_919 % tenants), format!("c-{n}"), append());
+            let submission =
+                submission(&format!("t{}", n * 7_919 % tenants), format!("c-{n}"), append());
             let gateway = &world.platform.gateway;
             async move { Ok::<_, Failure>(gateway.submit(submission?, PATIENCE).await?) }
         });
@@ -79,7 +80,8 @@ fn replay(folder: &Path) -> Result<Vec<Figure>, Failure> {
         let (head, hash, commit) = decode_record(partition, &record.bytes);
         fold(&mut heads[partition.index()], &head, &hash);
         for event in commit.iter().flat_map(|commit| &commit.events) {
-            let decoded = exchequer_codec::decode_event(&event.stream, &event.r#type, &event.payload)?;
+            let decoded =
+                exchequer_codec::decode_event(&event.stream, &event.r#type, &event.payload)?;
             let own = &mut streams[partition.index()];
             let at = exchequer_types::Timestamp::saturating_from_micros(event.at);
             match own.get_mut(&event.stream) {

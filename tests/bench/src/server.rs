@@ -45,7 +45,8 @@ fn start() -> Result<Server, Failure> {
         .stderr(Stdio::null())
         .spawn()?;
     let output = child.stdout.take().ok_or("no standard output")?;
-    let ready = BufReader::new(output).lines().map_while(Result::ok).any(|line| line.contains(&address));
+    let ready =
+        BufReader::new(output).lines().map_while(Result::ok).any(|line| line.contains(&address));
     if !ready {
         return Err("the server ended before it was ready".into());
     }

@@ -37,11 +37,18 @@ pub(crate) struct World {
 
 impl World {
     /// Starts in `folder`, as the server does, and waits until all partitions decide.
-    pub(crate) async fn start(folder: &Path, partitions: u32, views: ViewsRun) -> Result<Self, Failure> {
+    pub(crate) async fn start(
+        folder: &Path,
+        partitions: u32,
+        views: ViewsRun,
+    ) -> Result<Self, Failure> {
         let runtime = TokioRuntime::default();
         let options = Options { partitions, ..Options::default() };
         let (journal, _) = LocalJournal::open(folder, options)?;
-        let store = LocalReadStore::open(&folder.join("views"), &exchequer_readstore_local::Settings::default())?;
+        let store = LocalReadStore::open(
+            &folder.join("views"),
+            &exchequer_readstore_local::Settings::default(),
+        )?;
         let clock = runtime.clone();
         let inputs = MemoryInput::new(
             partitions,
@@ -112,11 +119,18 @@ fn all_views(views: ViewsRun) -> Vec<Arc<dyn View>> {
         Arc::new(ViewOf { projection: tenants::TenantsView, tables: tenants::TABLES }),
         Arc::new(ViewOf { projection: audit::AuditView, tables: audit::TABLES }),
         Arc::new(ViewOf { projection: timers::TimersView, tables: timers::TABLES }),
-        Arc::new(ViewOf { projection: dead_letters::DeadLettersView, tables: dead_letters::TABLES }),
+        Arc::new(ViewOf {
+            projection: dead_letters::DeadLettersView,
+            tables: dead_letters::TABLES,
+        }),
     ]
 }
 
-pub(crate) fn submission(stream: &str, id: String, command: Command) -> Result<Submission, Failure> {
+pub(crate) fn submission(
+    stream: &str,
+    id: String,
+    command: Command,
+) -> Result<Submission, Failure> {
     Ok(Submission {
         stream: StreamId::parse(stream)?,
         issuer: Issuer::parse("api")?,

@@ -67,7 +67,8 @@ impl Client {
             if let Some(answer) = Answer::of(called.as_ref().map(|(bytes, _)| bytes.clone())) {
                 return Ok(answer);
             }
-            deadline.step().await?;
+            let step = deadline.step().await;
+            step.map_err(|error| format!("{error} to {}; the last was {called:?}", sent.id))?;
         }
     }
 

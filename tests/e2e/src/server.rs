@@ -14,6 +14,8 @@ use crate::{Failure, Res, wait};
 const VARIABLE: &str = "EXCHEQUER_BIN";
 /// The oldest output is dropped above this.
 const OUTPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Lines of output that an error carries.
+const EXPLAIN_LINES_MAX: usize = 40;
 
 /// A server that is ready. Killed when dropped.
 #[derive(Debug)]
@@ -98,6 +100,16 @@ impl Server {
     /// Everything it has written so far.
     pub fn output(&self) -> String {
         self.process.output()
+    }
+
+    /// An error with the end of what the server has written.
+    pub fn explain<T>(&self, result: Res<T>) -> Res<T> {
+        result.map_err(|error| {
+            let output = self.output();
+            let lines: Vec<&str> = output.lines().collect();
+            let last = lines[lines.len().saturating_sub(EXPLAIN_LINES_MAX)..].join("\n");
+            format!("{error}; the server says:\n{last}").into()
+        })
     }
 
     /// Has the process not ended?

@@ -85,9 +85,10 @@ async fn a_full_disk_refuses_writes_nothing_half_and_goes_on_when_there_is_space
 
     std::fs::remove_file(&filler)?;
     std::fs::remove_file(&ballast)?;
-    let again = client.answer(&Sent::append("acme", "when-full", PAYLOAD_BYTES)).await?;
+    let again = client.answer(&Sent::append("acme", "when-full", PAYLOAD_BYTES)).await;
+    let again = server.explain(again)?;
     assert!(again.is_accepted(), "{again:?}");
-    let found = check::everything(&server, &ledger).await?;
+    let found = server.explain(check::everything(&server, &ledger).await)?;
     assert_eq!(found.wrong, Vec::<String>::new());
     assert!(found.answered.iter().all(|it| it.answer.is_accepted()), "{:?}", found.answered);
     ledger.answered.extend(found.answered);

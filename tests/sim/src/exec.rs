@@ -151,6 +151,13 @@ impl Sim {
         }
     }
 
+    /// Adds lines for people, when they are kept; they are no part of the trace.
+    pub(crate) fn append_lines(&self, lines: impl FnOnce() -> Vec<String>) {
+        if let Some(kept) = &mut lock(&self.inner).lines {
+            kept.extend(lines());
+        }
+    }
+
     pub(crate) fn trace_hash(&self) -> String {
         lock(&self.inner).trace.finalize().to_hex().to_string()
     }

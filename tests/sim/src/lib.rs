@@ -88,6 +88,7 @@ fn run_in(sim: &Sim) -> (Vec<String>, String) {
     let mut violations = core::mem::take(&mut *lock(&world.violations));
     violations.extend(check::check(&world));
     mutation::set(weakened);
+    sim.append_lines(|| check::describe(&world));
     let records: usize = (0..world.plan.partitions)
         .map(|partition| world.journal.records(exchequer_types::PartitionId(partition)).len())
         .sum();

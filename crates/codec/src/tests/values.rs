@@ -179,9 +179,13 @@ pub(super) fn stream() -> impl Strategy<Value = Stream> {
     (any::<u64>(), audit, timers, parts).prop_map(
         |(version, audit, due, (tenant, profiles, parked))| {
             let mut timers = Timers::default();
-            due.iter().for_each(|(id, due)| timers.set(id, *due));
+            for (id, due) in &due {
+                timers.set(id, *due);
+            }
             let mut state = tenants::State { tenant, ..tenants::State::default() };
-            profiles.into_iter().for_each(|profile| state.adopted.adopt(profile));
+            for profile in profiles {
+                state.adopted.adopt(profile);
+            }
             Stream {
                 version,
                 audit,

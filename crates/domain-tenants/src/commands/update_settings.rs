@@ -31,8 +31,7 @@ impl UpdateSettings {
         if after == tenant.settings {
             return Err(Rejection::Unchanged);
         }
-        let changed =
-            Event::SettingsChanged { set: self.set.clone(), unset: self.unset.clone() };
+        let changed = Event::SettingsChanged { set: self.set.clone(), unset: self.unset.clone() };
         Ok(with_profile(tenant, vec![changed], ctx.now))
     }
 }

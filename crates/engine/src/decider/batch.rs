@@ -12,7 +12,7 @@ use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_kernel::{Progress, RecordHead, Rejection, Status};
 use exchequer_proto::journal::v1 as pb;
 use exchequer_runtime::Metric;
-use exchequer_tenant::{Command, Decided, Decision, Event, Leaf, Poison, Stream, step};
+use exchequer_tenant::{Command, Decided, Decision, Leaf, Poison, Stream, park, step};
 use exchequer_types::{Hash, LogId, Offset, PartitionId, Place, StreamId, Timestamp};
 use prost::Message;
 
@@ -20,7 +20,7 @@ use super::identities::{Identities, Known};
 use super::intake::Pending;
 use super::streams::Streams;
 use crate::settings::{COMMAND_BYTES_MAX, COMMIT_EVENTS_MAX};
-use crate::tail::{InputId, InputKey};
+use crate::tail::{InputId, InputKey, authentic_id};
 
 /// One part in so many of a commit is kept for its own fields and its progress.
 const HEADER_SHARE: usize = 8;
@@ -86,7 +86,13 @@ struct Resolved {
 
 impl Resolved {
     fn plain(outcome: pb::Outcome) -> Self {
-        Self { outcome, events: Vec::new(), leaves: Vec::new(), stream: None, takes_identity: false }
+        Self {
+            outcome,
+            events: Vec::new(),
+            leaves: Vec::new(),
+            stream: None,
+            takes_identity: false,
+        }
     }
 }
 
@@ -100,9 +106,14 @@ impl Batch {
     }
 
     /// Decides `prepared` and adds it, or gives it back when the batch is full.
-    pub(crate) fn add(&mut self, state: &mut Deciding, prepared: Prepared) -> Result<(), Pending> {
+    pub(crate) fn add(&mut self, state: &mut Deciding, prepared: Prepared) -> Option<Pending> {
         let now = state.now.max(prepared.pending.appended_at);
         let mut resolved = state.resolve(&prepared, now);
+        if !self.is_empty() && names(&resolved.outcome, state.next_offset) {
+            // Where this commit will stand is not certain before it is acknowledged, and
+            // its bytes cannot wait for that: the repetition goes into the next one.
+            return Some(prepared.pending);
+        }
         let mut size = size_of(&prepared.pending, &resolved);
         let room = state.commit_bytes_max - state.commit_bytes_max / HEADER_SHARE;
         if size > room {
@@ -114,12 +125,12 @@ impl Batch {
             && events <= COMMIT_EVENTS_MAX
             && self.len() < COMMIT_EVENTS_MAX;
         if !fits && !self.is_empty() {
-            return Err(prepared.pending);
+            return Some(prepared.pending);
         }
         self.bytes += size;
         state.now = now;
         self.push(state, prepared.pending, resolved);
-        Ok(())
+        None
     }
 
     fn push(&mut self, state: &mut Deciding, pending: Pending, resolved: Resolved) {
@@ -130,10 +141,13 @@ impl Batch {
         if let Some((id, stream)) = resolved.stream {
             state.streams.change(&id, stream, seq);
         }
-        let key = pending.opened.as_ref().ok().map(|opened| InputId {
-            key: InputKey { identity: opened.identity, body_digest: opened.body_digest },
-            is_kept: keeps_identity(opened),
-        });
+        let key = match &pending.opened {
+            Ok(opened) => Some(InputId {
+                key: InputKey { identity: opened.identity, body_digest: opened.body_digest },
+                is_kept: keeps_identity(opened),
+            }),
+            Err(_) => authentic_id(&pending.bytes, &resolved.outcome),
+        };
         if let Some(id) = key.filter(|_| resolved.takes_identity) {
             let place = Place { offset: state.next_offset, index };
             let known = Known { place, body_digest: id.key.body_digest, at: state.now };
@@ -158,7 +172,13 @@ impl Batch {
     }
 
     /// Closes the batch under the writer's claim.
-    pub(crate) fn seal(self, state: &mut Deciding, epoch: u64, owner: Owner, fresh: Option<&CurrentClaim>) -> Sealed {
+    pub(crate) fn seal(
+        self,
+        state: &mut Deciding,
+        epoch: u64,
+        owner: Owner,
+        fresh: Option<&CurrentClaim>,
+    ) -> Sealed {
         let mut commit = self.commit;
         commit.epoch = epoch;
         commit.owner = Bytes::copy_from_slice(&owner);
@@ -197,15 +217,20 @@ impl Deciding {
 
     fn resolve(&mut self, prepared: &Prepared, now: Timestamp) -> Resolved {
         match &prepared.pending.opened {
-            Err(unopened) => Resolved::plain(dead_letter(unopened.reason.code(), &unopened.message)),
-            Ok(opened) if opened.partition != self.partition => {
-                Resolved::plain(astray(opened))
+            Err(unopened) => {
+                Resolved::plain(dead_letter(unopened.reason.code(), &unopened.message))
             }
+            Ok(opened) if opened.partition != self.partition => Resolved::plain(astray(opened)),
             Ok(opened) => self.resolve_opened(opened, prepared.known, now),
         }
     }
 
-    fn resolve_opened(&mut self, opened: &Opened, known: Option<Known>, now: Timestamp) -> Resolved {
+    fn resolve_opened(
+        &mut self,
+        opened: &Opened,
+        known: Option<Known>,
+        now: Timestamp,
+    ) -> Resolved {
         if opened.not_after.is_some_and(|not_after| now > not_after) {
             return Resolved::plain(expired());
         }
@@ -239,7 +264,8 @@ impl Deciding {
                 Rejection {
                     code: "COMMAND_UNKNOWN".to_owned(),
                     field: Some("command_id".to_owned()),
-                    message: "no command of this identity was decided in the last 7 days".to_owned(),
+                    message: "no command of this identity was decided in the last 7 days"
+                        .to_owned(),
                 },
                 0,
             ),
@@ -258,7 +284,7 @@ impl Deciding {
         match step(stream, request, &reference.adopted, now) {
             Ok(decision) if request.validate_only => Resolved::plain(validated(request, &decision)),
             Ok(decision) => decided(opened, decision),
-            Err(poison) => poisoned(&request.stream, stream, &poison, now),
+            Err(poison) => poisoned(opened, stream, &poison, now),
         }
     }
 }
@@ -290,32 +316,17 @@ fn decided(opened: &Opened, decision: Decision) -> Resolved {
     Resolved {
         outcome,
         takes_identity: decision.status.takes_identity() && keeps_identity(opened),
-        stream: (!decision.events.is_empty())
-            .then(|| (request.stream.clone(), decision.stream)),
+        stream: (!decision.events.is_empty()).then(|| (request.stream.clone(), decision.stream)),
         events: decision.events.iter().map(|event| event_message(&stream, event)).collect(),
         leaves: decision.leaves,
     }
 }
 
-fn poisoned(id: &StreamId, stream: &Stream, poison: &Poison, now: Timestamp) -> Resolved {
+fn poisoned(opened: &Opened, stream: &Stream, poison: &Poison, now: Timestamp) -> Resolved {
+    let id = &opened.request.stream;
     tracing::error!(stream = %id, reason = %poison.reason, "stream parked: a bug, page someone");
     Metric::StreamsParked.counter(&[]).increment(1);
-    let event = Event::Parked { reason: poison.reason.clone() };
-    let mut after = stream.clone();
-    after.evolve(&event, now);
-    let parked = Decided { event, version: after.version, at: now, timer: None };
-    let rejection = Rejection {
-        code: "COMMAND_POISONED".to_owned(),
-        field: None,
-        message: "an internal error: the tenant is parked until an operator releases it".to_owned(),
-    };
-    Resolved {
-        outcome: rejected(Status::Poisoned, rejection, 0),
-        events: vec![event_message(&id.to_string(), &parked)],
-        leaves: Vec::new(),
-        stream: Some((id.clone(), after)),
-        takes_identity: false,
-    }
+    decided(opened, park(stream, &opened.request, poison, now))
 }
 
 fn validated(request: &exchequer_tenant::Request, decision: &Decision) -> pb::Outcome {
@@ -362,10 +373,8 @@ fn input(pending: Pending) -> pb::Input {
 }
 
 fn size_of(pending: &Pending, resolved: &Resolved) -> usize {
-    let events: usize =
-        resolved.events.iter().map(|event| event.encoded_len() + PART_BYTES).sum();
-    let leaves: usize =
-        resolved.leaves.iter().map(|leaf| leaf.json.len() + PART_BYTES + 64).sum();
+    let events: usize = resolved.events.iter().map(|event| event.encoded_len() + PART_BYTES).sum();
+    let leaves: usize = resolved.leaves.iter().map(|leaf| leaf.json.len() + PART_BYTES + 64).sum();
     let command = pending.bytes.len().min(COMMAND_BYTES_MAX);
     command + events + leaves + resolved.outcome.encoded_len() + 4 * PART_BYTES
 }
@@ -377,9 +386,16 @@ fn repeated(opened: &Opened, known: Known) -> pb::Outcome {
     let rejection = Rejection {
         code: "COMMAND_ID_REUSED".to_owned(),
         field: Some("write.command_id".to_owned()),
-        message: "this command id was used for another command in the last 7 days: choose a new one".to_owned(),
+        message:
+            "this command id was used for another command in the last 7 days: choose a new one"
+                .to_owned(),
     };
     rejected(Status::IdentityConflict, rejection, 0)
+}
+
+/// Is the first outcome, that this one refers to, in the commit at `offset`?
+fn names(outcome: &pb::Outcome, offset: Offset) -> bool {
+    outcome.first.is_some_and(|first| first.offset == offset)
 }
 
 fn repeated_at(place: Place) -> pb::Outcome {

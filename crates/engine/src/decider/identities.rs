@@ -424,7 +424,11 @@ mod tests {
         Timestamp::saturating_from_micros(n * 86_400_000_000)
     }
 
-    async fn flush(index: &mut Identities, store: &MemoryStore, now: Timestamp) -> pb::PartitionCheckpoint {
+    async fn flush(
+        index: &mut Identities,
+        store: &MemoryStore,
+        now: Timestamp,
+    ) -> pb::PartitionCheckpoint {
         let fresh = index.fresh();
         let flush = index.flush(now);
         let (blocks, runs) = (flush.blocks.clone(), flush.runs);
@@ -435,9 +439,16 @@ mod tests {
         pb::PartitionCheckpoint { blocks, runs, ..pb::PartitionCheckpoint::default() }
     }
 
-    async fn find(index: &Identities, store: &MemoryStore, n: u64, now: Timestamp) -> Option<Known> {
+    async fn find(
+        index: &Identities,
+        store: &MemoryStore,
+        n: u64,
+        now: Timestamp,
+    ) -> Option<Known> {
         let known = match index.recent(&identity(n)) {
-            None if index.must_ask(&identity(n), now) => index.ask(store, &identity(n), now).await.unwrap(),
+            None if index.must_ask(&identity(n), now) => {
+                index.ask(store, &identity(n), now).await.unwrap()
+            }
             recent => recent,
         };
         known.filter(|known| known.is_kept(now))

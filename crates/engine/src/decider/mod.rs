@@ -96,6 +96,7 @@ async fn lead(
         return Ok("another writer's claim came first");
     }
     *failures = 0;
+    state.identities.lead();
     tail.set_leading(partition, Ok(true));
     Metric::DeciderLeading.gauge(&[&partition.to_string()]).set(1.0);
     let intakes = [0, 1].map(|lane: usize| Intake::starting_at(state.progress[lane].low()));
@@ -141,16 +142,17 @@ impl<'a> Leader<'a> {
             if !hold && !self.is_pinned_full(flushing.is_some()) {
                 self.gather(&mut gathering).await?;
             }
-            if mutation::active(Mutation::WriteBehind) && flushing.is_none() && !gathering.is_empty() {
+            if mutation::active(Mutation::WriteBehind)
+                && flushing.is_none()
+                && !gathering.is_empty()
+            {
                 flushing = Some(self.flush());
             }
             if in_flight.is_none() && !gathering.is_empty() {
                 in_flight = Some(self.append(core::mem::take(&mut gathering)));
             }
-            let acknowledged = match self.wait(&mut in_flight, &mut flushing, hold).await? {
-                Some(acknowledged) => acknowledged,
-                None => continue,
-            };
+            let woken = self.wait(&mut in_flight, &mut flushing, hold).await?;
+            let Some(acknowledged) = woken else { continue };
             if let Some(sent) = in_flight.take()
                 && let Some(lost) = self.settle(sent, acknowledged).await?
             {
@@ -272,7 +274,7 @@ impl<'a> Leader<'a> {
         let prepared = self.prepare(taken).await?;
         let mut rest = prepared.into_iter();
         while let Some(next) = rest.next() {
-            if let Err(pending) = batch.add(&mut self.state, next) {
+            if let Some(pending) = batch.add(&mut self.state, next) {
                 let back: Vec<Pending> = rest.map(|it| it.pending).collect();
                 for pending in back.into_iter().rev().chain([pending]) {
                     self.intakes[pending.lane.index()].give_back(pending);
@@ -351,7 +353,11 @@ impl<'a> Leader<'a> {
     }
 
     /// The answer rule. Says why the claim is lost, if it is.
-    async fn settle(&mut self, sent: InFlight<'a>, acknowledged: Ack) -> Result<Option<&'static str>, EngineError> {
+    async fn settle(
+        &mut self,
+        sent: InFlight<'a>,
+        acknowledged: Ack,
+    ) -> Result<Option<&'static str>, EngineError> {
         let offset = acknowledged?;
         let elapsed = self.ports.runtime.now().since(sent.sent_at);
         Metric::AppendSeconds.histogram(&[]).record(elapsed.as_secs_f64());
@@ -366,7 +372,11 @@ impl<'a> Leader<'a> {
         }
         let accepted = self.read_back(&sent.sealed.hash).await?;
         // Places that later decisions named are off, so all of it is read anew.
-        Ok(Some(if accepted { "records of others came between" } else { "another writer took over" }))
+        Ok(Some(if accepted {
+            "records of others came between"
+        } else {
+            "another writer took over"
+        }))
     }
 
     /// Reads to an end fetched now, and folds; is our record among the accepted?

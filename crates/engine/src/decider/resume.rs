@@ -1,6 +1,8 @@
 //! Where a decider begins: its checkpoint, and the journal's tail folded onto it.
 
-use exchequer_codec::{decode_event, decode_stream, encode_stream, head_from_proto, head_to_proto, status_of};
+use exchequer_codec::{
+    decode_event, decode_stream, encode_stream, head_from_proto, head_to_proto, status_of,
+};
 use exchequer_journal::Lane;
 use exchequer_kernel::{Head, Progress};
 use exchequer_proto::journal::v1 as pb;
@@ -22,7 +24,11 @@ use crate::{EngineError, Ports};
 pub(crate) const FOLD_VERSION: i64 = 1;
 
 /// Reads the checkpoint; everything later is for `catch_up`.
-pub(crate) async fn load(ports: &Ports, tail: &Tail, partition: PartitionId) -> Result<(Deciding, Head), EngineError> {
+pub(crate) async fn load(
+    ports: &Ports,
+    tail: &Tail,
+    partition: PartitionId,
+) -> Result<(Deciding, Head), EngineError> {
     let row = ports.store.get(&PARTITIONS, 0, checkpoint_key(partition)).await?;
     let checkpoint = match row {
         Some(row) => pb::PartitionCheckpoint::decode(row.values[0].as_bytes())
@@ -79,7 +85,8 @@ pub(crate) async fn catch_up(
             }
             tail.advance(state.partition, verdict, head, item);
         }
-        if state.streams.dirty_len() >= ports.settings.flush_streams_max || state.streams.is_full() {
+        if state.streams.dirty_len() >= ports.settings.flush_streams_max || state.streams.is_full()
+        {
             write_behind(ports, state, head).await?;
         }
     }
@@ -139,7 +146,11 @@ fn remember(state: &mut Deciding, item: &TailItem, now: Timestamp) {
 }
 
 /// Loads the streams that are not in memory; an unknown one is an empty one.
-pub(crate) async fn hydrate(ports: &Ports, streams: &mut Streams, ids: &[StreamId]) -> Result<(), EngineError> {
+pub(crate) async fn hydrate(
+    ports: &Ports,
+    streams: &mut Streams,
+    ids: &[StreamId],
+) -> Result<(), EngineError> {
     for id in ids {
         if streams.contains(id) {
             continue;

@@ -164,9 +164,10 @@ fn weigh(stream: &Stream) -> usize {
     let texts = |settings: &BTreeMap<String, String>| {
         settings.iter().map(|(key, value)| key.len() + value.len() + 100).sum::<usize>()
     };
-    let own = state.tenant.as_ref().map_or(0, |tenant| {
-        tenant.name.len() + tenant.reason.len() + texts(&tenant.settings)
-    });
+    let own = state
+        .tenant
+        .as_ref()
+        .map_or(0, |tenant| tenant.name.len() + tenant.reason.len() + texts(&tenant.settings));
     let adopted: usize = state.adopted.iter().map(|it| 300 + texts(&it.settings)).sum();
     STREAM_BYTES + own + adopted + stream.timers.len() * 200
 }

@@ -100,7 +100,12 @@ impl Dispatch {
 
     /// Hands out the reactions to a commit that the scan for all has met, and
     /// moves the scan behind it.
-    pub(super) fn dispatch(&mut self, source: usize, item: TailItem, mut reactions: Vec<Reaction<Effect>>) {
+    pub(super) fn dispatch(
+        &mut self,
+        source: usize,
+        item: TailItem,
+        mut reactions: Vec<Reaction<Effect>>,
+    ) {
         let shared = &self.shared;
         for (at, destination) in self.destinations.iter_mut().enumerate() {
             if destination.behind.is_some() {
@@ -122,14 +127,13 @@ impl Dispatch {
         if destination.queue.len() >= QUEUE_COMMITS_MAX {
             return None;
         }
-        let lagging = behind.iter().zip(&self.shared).position(|(own, all)| own.offset < all.offset);
-        match lagging {
-            Some(source) => Some((source, behind[source].clone())),
-            None => {
-                destination.behind = None;
-                None
-            }
+        let lagging =
+            behind.iter().zip(&self.shared).position(|(own, all)| own.offset < all.offset);
+        if let Some(source) = lagging {
+            return Some((source, behind[source].clone()));
         }
+        destination.behind = None;
+        None
     }
 
     /// As `dispatch`, for one destination. False when its queue is full.
@@ -223,7 +227,11 @@ mod tests {
 
     fn reaction(destination: u32, id: u64) -> Reaction<Effect> {
         let stream = StreamId::Partition(PartitionId(destination));
-        Reaction { destination, id: id.to_string(), command: Effect::Submit { stream, command: Command::Wake } }
+        Reaction {
+            destination,
+            id: id.to_string(),
+            command: Effect::Submit { stream, command: Command::Wake },
+        }
     }
 
     fn cursors(dispatch: &Dispatch) -> Vec<u64> {
@@ -279,7 +287,10 @@ mod tests {
         for offset in 0..3 {
             dispatch.dispatch(0, item(offset), vec![reaction(0, offset), reaction(1, offset)]);
         }
-        assert_eq!(dispatch.destinations.iter().map(|it| it.queue.len()).collect::<Vec<_>>(), [3, 1]);
+        assert_eq!(
+            dispatch.destinations.iter().map(|it| it.queue.len()).collect::<Vec<_>>(),
+            [3, 1]
+        );
         assert_eq!(cursors(&dispatch), [0, 2]);
     }
 }

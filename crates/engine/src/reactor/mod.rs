@@ -24,9 +24,9 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use tracing::warn;
 
 use crate::gateway::Submission;
-use dispatch::Dispatch;
 use crate::tables::{READERS, reader_head, reader_key, reader_write};
 use crate::{EngineError, Gateway, Ports, Tail};
+use dispatch::Dispatch;
 
 /// One submission of a process's command waits this long for its outcome.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,9 +38,17 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 /// What a process asks for, as the runtime does it.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    Submit { stream: StreamId, command: Command },
+    Submit {
+        stream: StreamId,
+        command: Command,
+    },
     /// Send a sealed command on to where it belongs.
-    Forward { partition: PartitionId, stream: StreamId, identity: Identity, sealed: Bytes },
+    Forward {
+        partition: PartitionId,
+        stream: StreamId,
+        identity: Identity,
+        sealed: Bytes,
+    },
 }
 
 impl Effect {
@@ -227,8 +235,8 @@ impl Reactor {
                     None => core::future::pending().await,
                 }
             };
-            let changed = core::pin::pin!(changes.changed());
-            if let Either::Left((at, _)) = select(core::pin::pin!(finished), changed).await {
+            let news = core::pin::pin!(changes.changed());
+            if let Either::Left((at, _)) = select(core::pin::pin!(finished), news).await {
                 dispatch.destinations[at].finish();
                 self.save(&mut dispatch).await?;
             }
@@ -317,7 +325,13 @@ impl Reactor {
         for reaction in &reactions {
             let mut wait = RETRY_MIN;
             while let Err(failure) = self.perform(reaction).await {
-                warn!(consumer = self.react.name(), destination, id = reaction.id, failure, "trying again");
+                warn!(
+                    consumer = self.react.name(),
+                    destination,
+                    id = reaction.id,
+                    failure,
+                    "trying again"
+                );
                 let now = self.ports.runtime.now();
                 let stream = reaction.command.stream();
                 self.gateway.failures().failed(stream, self.react.name(), failure.clone(), now);

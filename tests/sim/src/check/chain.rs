@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use exchequer_codec::{Entry, decode_record};
+use exchequer_codec::{Entry, decode_record, status_of};
 use exchequer_kernel::{Head, Verdict, fold};
 use exchequer_proto::journal::v1 as pb;
 use exchequer_types::{Identity, Offset, PartitionId};
@@ -43,6 +43,31 @@ impl Chain {
         let index = self.entries.binary_search_by_key(&offset, |entry| entry.offset).ok()?;
         self.entries.get(index)
     }
+}
+
+/// One line for each input.
+pub(crate) fn describe(entry: &Entry) -> Vec<String> {
+    let inputs = entry.commit.inputs.iter().zip(&entry.commit.outcomes).enumerate();
+    inputs
+        .map(|(index, (input, outcome))| {
+            let (partition, offset) = (entry.partition, entry.offset);
+            let envelope = envelope(input).unwrap_or_default();
+            let events = entry.commit.events.iter().filter(|event| event.input as usize == index);
+            let events: Vec<&str> = events.map(|event| event.r#type.as_str()).collect();
+            format!(
+                "{partition}/{offset}.{index} input {}:{} {} {} {} {}: {:?} v{} {:?} {events:?}",
+                input.log,
+                input.offset,
+                envelope.stream,
+                envelope.issuer,
+                envelope.id,
+                envelope.r#type,
+                status_of(outcome),
+                outcome.version,
+                outcome.first,
+            )
+        })
+        .collect()
 }
 
 /// By lane of the cluster's logs: everything below is decided.

@@ -30,6 +30,12 @@ use exchequer_types::PartitionId;
 
 use crate::world::World;
 
+/// The accepted journal, one line an input.
+pub(crate) fn describe(world: &World) -> Vec<String> {
+    let chains = (0..world.plan.partitions).map(|partition| chain::read(world, PartitionId(partition)));
+    chains.flat_map(|chain| chain.entries.into_iter().flat_map(|entry| chain::describe(&entry))).collect()
+}
+
 /// Everything that does not hold, when all has come to rest.
 pub(crate) fn check(world: &World) -> Vec<String> {
     let mut violations = Vec::new();

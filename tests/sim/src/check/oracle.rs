@@ -165,6 +165,9 @@ impl Folded {
                 return plain(if is_same { repeated(known.place) } else { found.clone() });
             }
         }
+        if status == Some(Status::TooLarge) {
+            return plain(found.clone());
+        }
         self.decide(opened, partition, keeps)
     }
 

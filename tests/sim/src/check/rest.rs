@@ -117,16 +117,17 @@ fn forwarding(chains: &[Chain], violations: &mut Vec<String>) {
         for (input, outcome) in entry.commit.inputs.iter().zip(&entry.commit.outcomes) {
             let Some(envelope) = envelope(input) else { continue };
             if status_of(outcome) == Some(Status::Misrouted) {
-                astray.push((entry.partition, entry.offset, identity(&envelope)));
+                let name = format!("{} {} {}", envelope.stream, envelope.issuer, envelope.id);
+                astray.push((entry.partition, entry.offset, identity(&envelope), name));
             } else {
                 decided.insert(identity(&envelope));
             }
         }
     }
-    for (partition, offset, identity) in astray {
+    for (partition, offset, identity, name) in astray {
         if !decided.contains(&identity) {
             violations.push(format!(
-                "SIM-10 partition {partition}, offset {offset}: a misrouted command was not sent on"
+                "SIM-10 partition {partition}, offset {offset}: {name} was misrouted and not sent on"
             ));
         }
     }

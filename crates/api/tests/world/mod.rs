@@ -1,0 +1,205 @@
+//! The whole platform on in-memory ports behind a real port, and its clients.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use exchequer_consumer_adoption::Adoption;
+use exchequer_engine::{Commanding, Forwarder, Platform, Ports, React, Settings, View, ViewOf};
+use exchequer_journal::{MemoryInput, MemoryInputLimits, MemoryJournal};
+use exchequer_kernel::SealKey;
+use exchequer_projection_audit as audit_view;
+use exchequer_projection_dead_letters as letters_view;
+use exchequer_projection_tenants as tenants_view;
+use exchequer_projection_timers as timers_view;
+use exchequer_proto::audit::v1 as pba;
+use exchequer_proto::audit::v1::audit_service_client::AuditServiceClient;
+use exchequer_proto::common::v1::WriteOptions;
+use exchequer_proto::system::v1::system_service_client::SystemServiceClient;
+use exchequer_proto::tenants::v1 as pb;
+use exchequer_proto::tenants::v1::tenant_service_client::TenantServiceClient;
+use exchequer_readstore::MemoryStore;
+use exchequer_runtime::{OnEnd, Runtime as _, TaskError, TaskKind, TokioRuntime};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::metadata::MetadataMap;
+use tonic::service::Routes;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Server};
+use tonic::{Request, Status};
+use tonic_types::StatusExt as _;
+
+const PARTITIONS: u32 = 3;
+
+/// A running server.
+pub struct World {
+    pub platform: Platform,
+    pub journal: Arc<MemoryJournal>,
+    pub runtime: TokioRuntime,
+    pub stopping: watch::Sender<bool>,
+    pub address: SocketAddr,
+    pub tenants: TenantServiceClient<Channel>,
+    pub audit: AuditServiceClient<Channel>,
+    pub system: SystemServiceClient<Channel>,
+    pub channel: Channel,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Self::start_with(Settings::default()).await
+    }
+
+    pub async fn start_with(settings: Settings) -> Self {
+        let journal = Arc::new(MemoryJournal::new(PARTITIONS));
+        let runtime = TokioRuntime::default();
+        let platform = platform(&journal, &runtime, settings).await;
+        let stopping = watch::Sender::new(false);
+        let router = exchequer_api::routes(platform.clone(), stopping.subscribe()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let served = Server::builder()
+            .accept_http1(true)
+            .add_routes(Routes::from(router))
+            .serve_with_incoming(TcpIncoming::from(listener));
+        let kind = TaskKind { name: "serve", on_end: OnEnd::Fine };
+        let task = async move { served.await.map_err(|error| TaskError(error.to_string())) };
+        runtime.spawn(kind, Box::pin(task));
+        let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
+        let channel = endpoint.connect().await.unwrap();
+        Self {
+            platform,
+            journal,
+            runtime,
+            stopping,
+            address,
+            tenants: TenantServiceClient::new(channel.clone()),
+            audit: AuditServiceClient::new(channel.clone()),
+            system: SystemServiceClient::new(channel.clone()),
+            channel,
+        }
+    }
+
+    /// Creates a tenant below the root.
+    pub async fn tenant(&mut self, id: &str) -> Reply<pb::Tenant> {
+        let request = pb::CreateTenantRequest {
+            id: id.to_owned(),
+            name: "Acme".to_owned(),
+            write: write(&format!("create-{id}")),
+            ..pb::CreateTenantRequest::default()
+        };
+        Reply::of(self.tenants.create_tenant(request).await.unwrap())
+    }
+
+    /// Appends an entry of `action`.
+    pub async fn append(&mut self, tenant: &str, action: &str) -> Reply<pba::AppendEntryResponse> {
+        let request = pba::AppendEntryRequest {
+            tenant: tenant.to_owned(),
+            entry: Some(entry(action)),
+            write: None,
+        };
+        Reply::of(self.audit.append_entry(request).await.unwrap())
+    }
+
+    /// Records of all partitions.
+    pub fn records(&self) -> usize {
+        (0..PARTITIONS).map(|it| self.journal.records(exchequer_types::PartitionId(it)).len()).sum()
+    }
+}
+
+/// A reply with what its metadata says.
+#[derive(Debug)]
+pub struct Reply<T> {
+    pub message: T,
+    pub command_id: String,
+    pub token: String,
+}
+
+impl<T> Reply<T> {
+    pub fn of(response: tonic::Response<T>) -> Self {
+        let (metadata, message, _) = response.into_parts();
+        Self {
+            message,
+            command_id: text(&metadata, "x-exchequer-command-id"),
+            token: text(&metadata, "x-exchequer-consistency"),
+        }
+    }
+}
+
+/// A metadata value, empty when absent.
+pub fn text(metadata: &MetadataMap, name: &str) -> String {
+    metadata.get(name).map(|it| it.to_str().unwrap().to_owned()).unwrap_or_default()
+}
+
+pub fn write(id: &str) -> Option<WriteOptions> {
+    Some(WriteOptions { command_id: id.to_owned(), ..WriteOptions::default() })
+}
+
+pub fn entry(action: &str) -> pba::NewEntry {
+    pba::NewEntry {
+        action: action.to_owned(),
+        actor: "u-1".to_owned(),
+        resource: Some(pba::Resource { r#type: "invoice".to_owned(), id: "1".to_owned() }),
+        ..pba::NewEntry::default()
+    }
+}
+
+/// A request that must see what `token` names.
+pub fn seeing<T>(message: T, token: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("x-exchequer-consistency", token.parse().unwrap());
+    request
+}
+
+/// The stable code and the fields that an error names. Each error has a page.
+pub fn named(status: &Status) -> (String, Vec<String>) {
+    let info = status.get_details_error_info().unwrap_or_else(|| panic!("no details: {status:?}"));
+    assert_eq!(info.domain, "exchequer");
+    let page = format!("{}/../../docs/errors/{}.md", env!("CARGO_MANIFEST_DIR"), info.reason);
+    assert!(std::path::Path::new(&page).is_file(), "{page}");
+    let request = status.get_details_bad_request().unwrap_or_default();
+    let mut fields: Vec<_> = request.field_violations.into_iter().map(|it| it.field).collect();
+    if fields.is_empty() {
+        fields.extend(info.metadata.get("field").cloned());
+    }
+    (info.reason, fields)
+}
+
+/// Fails unless the call was refused with this code.
+pub fn refused<T: std::fmt::Debug>(result: Result<tonic::Response<T>, Status>, code: &str) -> Status {
+    let status = result.unwrap_err();
+    assert_eq!(named(&status).0, code, "{status:?}");
+    status
+}
+
+async fn platform(
+    journal: &Arc<MemoryJournal>,
+    runtime: &TokioRuntime,
+    settings: Settings,
+) -> Platform {
+    let clock = runtime.clone();
+    let now = Arc::new(move || clock.now());
+    let inputs = MemoryInput::new(PARTITIONS, [1; 16], MemoryInputLimits::default(), now);
+    let ports = Ports {
+        journal: Arc::<MemoryJournal>::clone(journal),
+        inputs: Arc::new(inputs),
+        store: Arc::new(MemoryStore::new(true)),
+        runtime: Arc::new(runtime.clone()),
+        key: SealKey::new(&[3; 32]),
+        settings: Arc::new(settings),
+    };
+    let views: Vec<Arc<dyn View>> = vec![
+        Arc::new(ViewOf { projection: tenants_view::TenantsView, tables: tenants_view::TABLES }),
+        Arc::new(ViewOf { projection: audit_view::AuditView, tables: audit_view::TABLES }),
+        Arc::new(ViewOf { projection: timers_view::TimersView, tables: timers_view::TABLES }),
+        Arc::new(ViewOf { projection: letters_view::DeadLettersView, tables: letters_view::TABLES }),
+    ];
+    let consumers: Vec<Arc<dyn React>> = vec![
+        Arc::new(Commanding(Adoption { partitions: PARTITIONS })),
+        Arc::new(Forwarder { ports: ports.clone() }),
+    ];
+    let platform = Platform::start(ports, views, consumers).await.unwrap();
+    while !platform.is_ready() {
+        platform.ports.runtime.sleep(Duration::from_millis(1)).await;
+    }
+    platform
+}
