@@ -1,6 +1,8 @@
 //! The whole platform on in-memory ports: commands in, outcomes, views and
 //! adoption out, across restarts.
 
+#![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +21,9 @@ use exchequer_projection_timers as timers_view;
 use exchequer_readstore::MemoryStore;
 use exchequer_runtime::{Runtime as _, TokioRuntime};
 use exchequer_tenant::Command;
-use exchequer_types::{ActorId, CommandId, Issuer, StreamId, TenantId, partition_of};
+use exchequer_types::{
+    ActorId, CommandId, Issuer, StreamId, TenantId, TenantStatus, partition_of,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -182,9 +186,11 @@ async fn a_timer_fires_by_itself() {
     let closed = async {
         loop {
             let progress = view.active().progress();
-            let found = tenants_view::get(world.store.as_ref(), 1, &id).await.unwrap().unwrap();
-            if found.tenant.status == exchequer_types::TenantStatus::Closed {
-                return found.tenant.updated_at;
+            let found = tenants_view::get(world.store.as_ref(), 1, &id).await.unwrap();
+            let tenant = found.map(|found| found.tenant);
+            let closed = |it: &tenants::Tenant| it.status == TenantStatus::Closed;
+            if let Some(tenant) = tenant.filter(closed) {
+                return tenant.updated_at;
             }
             view.progressed(&progress).await;
         }

@@ -236,7 +236,6 @@ impl Engine {
             identity_entries_max: self.identity_entries_max,
             identity_filter_bytes_max: self.identity_filter_bytes_max,
             read_ahead_inputs_max: self.read_ahead_inputs_max,
-            commit_bytes_max: COMMIT_BYTES_MAX,
             commit_bytes_max: self.commit_bytes_max,
             commit_inputs_max: self.commit_inputs_max,
             flush_interval: Duration::from_millis(self.flush_interval_ms),

@@ -10,6 +10,7 @@ pub mod raw;
 pub mod segment;
 mod server;
 mod small_disk;
+mod space;
 pub mod wait;
 mod writers;
 
@@ -19,6 +20,7 @@ pub use ledger::{Answered, Ledger};
 pub use random::Random;
 pub use server::{Finished, Server, run};
 pub use small_disk::SmallDisk;
+pub use space::Space;
 pub use writers::{Load, write_until};
 
 /// What went wrong, in words.

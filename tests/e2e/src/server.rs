@@ -138,7 +138,7 @@ pub fn run<const N: usize>(args: [&std::ffi::OsStr; N]) -> Res<Finished> {
 }
 
 /// The server's program.
-fn program() -> Res<PathBuf> {
+pub(crate) fn program() -> Res<PathBuf> {
     if let Some(named) = std::env::var_os(VARIABLE) {
         return Ok(named.into());
     }

@@ -1,29 +1,13 @@
-//! A disk that is really full, and then is not.
+//! A disk that is full, and then is not.
 
-use std::io::Write as _;
-use std::path::Path;
-
-use exchequer_e2e::{
-    Answer, Answered, Client, Ledger, Res, Sent, Server, SmallDisk, check, run, wait,
-};
+use exchequer_e2e::{Answer, Answered, Client, Ledger, Res, Sent, Server, Space, check, run, wait};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-const MEBIBYTES: u32 = 24;
-const BALLAST_BYTES: usize = 8 << 20;
 const CONNECTIONS: usize = 4;
 const PAYLOAD_BYTES: usize = 30_000;
 /// Far more than fits.
 const COMMANDS_MAX: usize = 2_000;
-
-/// Writes until nothing more fits.
-fn fill(path: &Path) -> Res<()> {
-    let mut file = std::fs::File::create(path)?;
-    for block in [&[0; 4_096][..], &[0; 64]] {
-        while file.write_all(block).is_ok() {}
-    }
-    Ok(())
-}
 
 /// Sends until it is refused; what is refused says that it may be sent again.
 async fn send_until_refused(client: Client, name: String) -> Res<Ledger> {
@@ -52,15 +36,15 @@ fn assert_retryable(status: &tonic::Status) {
     assert!(status.get_details_retry_info().is_some(), "no RetryInfo: {status:?}");
 }
 
-// REQ: KER-13 OPS-05 AUD-12
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_refuses_writes_nothing_half_and_goes_on_when_there_is_space() -> Res<()> {
-    let folder = tempfile::tempdir()?;
-    let disk = SmallDisk::mount(folder.path(), MEBIBYTES)?;
-    let (ballast, filler) = (disk.path().join("ballast"), disk.path().join("filler"));
-    std::fs::write(&ballast, vec![0; BALLAST_BYTES])?;
-    let data = disk.path().join("data");
-    let server = Server::start(&data)?;
+fn assert_verifies(data: &std::path::Path) -> Res<()> {
+    let done = run(["verify".as_ref(), "journal".as_ref(), "--data".as_ref(), data.as_ref()])?;
+    assert!(done.status.success(), "{}", done.output);
+    Ok(())
+}
+
+async fn refuses_then_goes_on(space: &Space) -> Res<()> {
+    let data = space.data();
+    let mut server = space.start()?;
     let client = Client::connect(&server).await?;
     client.answer(&Sent::create("acme", "c-1")).await?;
     let mut senders = tokio::task::JoinSet::new();
@@ -73,32 +57,40 @@ async fn a_full_disk_refuses_writes_nothing_half_and_goes_on_when_there_is_space
     }
     assert!(ledger.answered.len() > 20, "{} answers", ledger.answered.len());
 
-    fill(&filler)?;
-    let refused = wait::until_async("a refusal", async || {
-        let sent = Sent::append("acme", "when-full", PAYLOAD_BYTES);
-        Ok(client.send(&sent).await.err())
-    })
-    .await?;
+    space.fill()?;
+    let last = Sent::append("acme", "when-full", PAYLOAD_BYTES);
+    let refused = async || Ok(client.send(&last).await.err());
+    let refused = wait::until_async("a refusal", refused).await?;
     assert_retryable(&refused);
-    let verified = run(["verify".as_ref(), "journal".as_ref(), "--data".as_ref(), data.as_ref()])?;
-    assert!(verified.status.success(), "{}", verified.output);
+    assert_verifies(&data)?;
 
-    std::fs::remove_file(&filler)?;
-    std::fs::remove_file(&ballast)?;
-    let again = client.answer(&Sent::append("acme", "when-full", PAYLOAD_BYTES)).await;
-    let again = server.explain(again)?;
+    space.free(&server)?;
+    let again = server.explain(client.answer(&last).await)?;
     assert!(again.is_accepted(), "{again:?}");
     let found = server.explain(check::everything(&server, &ledger).await)?;
     assert_eq!(found.wrong, Vec::<String>::new());
     assert!(found.answered.iter().all(|it| it.answer.is_accepted()), "{:?}", found.answered);
     ledger.answered.extend(found.answered);
     ledger.unanswered.clear();
+    assert!(server.is_alive()? && server.is_ready(), "{}", server.output());
 
     server.kill()?;
     let server = Server::start(&data)?;
     let found = check::everything(&server, &ledger).await?;
     assert_eq!(found.wrong, Vec::<String>::new());
-    let verified = run(["verify".as_ref(), "journal".as_ref(), "--data".as_ref(), data.as_ref()])?;
-    assert!(verified.status.success(), "{}", verified.output);
-    Ok(())
+    assert_verifies(&data)
+}
+
+// REQ: KER-13 OPS-05 AUD-12
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_writes_nothing_half_and_goes_on_when_there_is_space() -> Res<()> {
+    let folder = tempfile::tempdir()?;
+    refuses_then_goes_on(&Space::disk(folder.path())?).await
+}
+
+// REQ: KER-13 OPS-05 AUD-12
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_on_the_size_of_files_is_met_like_a_full_disk() -> Res<()> {
+    let folder = tempfile::tempdir()?;
+    refuses_then_goes_on(&Space::limit(folder.path())).await
 }

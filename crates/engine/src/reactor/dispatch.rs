@@ -61,9 +61,11 @@ impl Destination {
         self.queue.pop_front();
     }
 
-    /// False when the queue is full.
-    fn push(&mut self, source: usize, before: &Head, reactions: Vec<Reaction<Effect>>) -> bool {
-        let is_new = before.offset >= self.start[source].offset;
+    /// Takes over the reactions to the commit at `offset`, of which `before` is the
+    /// last place that was scanned: other records may lie between. False when the
+    /// queue is full.
+    fn push(&mut self, source: usize, before: &Head, offset: u64, reactions: Vec<Reaction<Effect>>) -> bool {
+        let is_new = offset >= self.start[source].offset;
         if reactions.is_empty() || !is_new {
             return true;
         }
@@ -112,7 +114,7 @@ impl Dispatch {
                 continue;
             }
             let own = reactions.extract_if(.., |it| it.destination as usize == at).collect();
-            if !destination.push(source, &shared[source], own) {
+            if !destination.push(source, &shared[source], item.entry.offset, own) {
                 destination.behind = Some(shared.clone());
             }
         }
@@ -149,7 +151,8 @@ impl Dispatch {
         // The scan for all may have passed what this one met; it never leads it.
         let within = item.head.offset <= self.shared[source].offset;
         reactions.retain(|it| it.destination as usize == at);
-        let pushed = within && destination.push(source, &behind[source], reactions);
+        let offset = item.entry.offset;
+        let pushed = within && destination.push(source, &behind[source], offset, reactions);
         if pushed {
             behind[source] = item.head;
         }
@@ -252,6 +255,16 @@ mod tests {
         assert_eq!(cursors(&dispatch), [3, 1]);
         dispatch.destinations[1].finish();
         assert_eq!(cursors(&dispatch), [3, 3]);
+    }
+
+    // REQ: KER-06
+    #[test]
+    fn what_follows_a_claim_is_done_though_another_cursor_is_further_behind() {
+        let mut dispatch = Dispatch::new(vec![vec![head(0); 2], vec![head(2), head(0)]]);
+        dispatch.dispatch(0, item(0), vec![reaction(1, 0)]);
+        // At offset 1 stands a claim, which is no commit.
+        dispatch.dispatch(0, item(2), vec![reaction(1, 2)]);
+        assert_eq!(dispatch.destinations[1].begin().map(|it| it[0].id.clone()), Some("2".to_owned()));
     }
 
     // REQ: KER-17

@@ -197,7 +197,9 @@ impl InputLog for OwnInputPort {
         Box::pin(async move {
             self.world.step("submit").await;
             let partition = self.world.destination(partition);
-            self.queue.submit(lane, partition, record).await
+            let result = self.queue.submit(lane, partition, record).await;
+            self.world.sim.note(|| format!("{lane:?} {partition}: {result:?}"));
+            result
         })
     }
 

@@ -1,13 +1,11 @@
 //! The audit log's calls over a real port.
 
-mod world;
-
 use exchequer_engine::Settings;
 use exchequer_proto::audit::v1 as pb;
 use prost_types::value::Kind;
 use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
-use world::{Reply, World, entry, named, refused, seeing, write};
+use crate::world::{Reply, World, entry, named, refused, seeing, write};
 
 fn list(tenant: &str) -> pb::ListEntriesRequest {
     pb::ListEntriesRequest { tenant: tenant.to_owned(), ..pb::ListEntriesRequest::default() }

@@ -1,7 +1,6 @@
 //! What no well-behaved client sends, over a real port: each is refused with a
 //! stable code that names the field, nothing is written, and the server goes on.
 
-mod world;
 
 use exchequer_proto::audit::v1 as pba;
 use exchequer_proto::common::v1::WriteOptions;
@@ -10,7 +9,7 @@ use prost::Message as _;
 use prost_types::value::Kind;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Request, Status};
-use world::{World, entry, named, refused};
+use crate::world::{World, entry, named, refused};
 
 /// Sends bytes as they are.
 #[derive(Debug, Default)]
@@ -183,7 +182,7 @@ async fn large_commands_and_bad_metadata_are_refused() {
 async fn a_token_that_no_view_reaches_ends_at_the_deadline() {
     let mut world = World::start().await;
     let token = exchequer_engine::Token::behind(exchequer_types::PartitionId(0), 1 << 40).encode();
-    let mut request = world::seeing(pb::GetTenantRequest { id: "platform".to_owned() }, &token);
+    let mut request = crate::world::seeing(pb::GetTenantRequest { id: "platform".to_owned() }, &token);
     request.set_timeout(std::time::Duration::from_millis(400));
     let status = refused(world.tenants.get_tenant(request).await, "VIEW_BEHIND");
     assert_eq!(status.code(), Code::Unavailable);

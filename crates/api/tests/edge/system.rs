@@ -1,7 +1,5 @@
 //! The operator's calls, health and reflection over a real port.
 
-mod world;
-
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,7 +16,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
-use world::{World, named, refused};
+use crate::world::{World, named, refused};
 
 // REQ: KER-08
 #[tokio::test(flavor = "multi_thread")]

@@ -32,24 +32,23 @@ use tonic_types::StatusExt as _;
 const PARTITIONS: u32 = 3;
 
 /// A running server.
-pub struct World {
-    pub platform: Platform,
-    pub journal: Arc<MemoryJournal>,
-    pub runtime: TokioRuntime,
-    pub stopping: watch::Sender<bool>,
-    pub address: SocketAddr,
-    pub tenants: TenantServiceClient<Channel>,
-    pub audit: AuditServiceClient<Channel>,
-    pub system: SystemServiceClient<Channel>,
-    pub channel: Channel,
+pub(crate) struct World {
+    pub(crate) platform: Platform,
+    pub(crate) journal: Arc<MemoryJournal>,
+    pub(crate) stopping: watch::Sender<bool>,
+    pub(crate) address: SocketAddr,
+    pub(crate) tenants: TenantServiceClient<Channel>,
+    pub(crate) audit: AuditServiceClient<Channel>,
+    pub(crate) system: SystemServiceClient<Channel>,
+    pub(crate) channel: Channel,
 }
 
 impl World {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(Settings::default()).await
     }
 
-    pub async fn start_with(settings: Settings) -> Self {
+    pub(crate) async fn start_with(settings: Settings) -> Self {
         let journal = Arc::new(MemoryJournal::new(PARTITIONS));
         let runtime = TokioRuntime::default();
         let platform = platform(&journal, &runtime, settings).await;
@@ -66,21 +65,30 @@ impl World {
         runtime.spawn(kind, Box::pin(task));
         let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
         let channel = endpoint.connect().await.unwrap();
-        Self {
+        let world = Self {
             platform,
             journal,
-            runtime,
             stopping,
             address,
             tenants: TenantServiceClient::new(channel.clone()),
             audit: AuditServiceClient::new(channel.clone()),
             system: SystemServiceClient::new(channel.clone()),
             channel,
+        };
+        world.rest().await;
+        world
+    }
+
+    /// Waits until nothing is written by itself any more: each partition has its
+    /// claim and has adopted the root, which was created in one of them.
+    async fn rest(&self) {
+        while self.records() < 2 * PARTITIONS as usize + 1 {
+            self.platform.ports.runtime.sleep(Duration::from_millis(1)).await;
         }
     }
 
     /// Creates a tenant below the root.
-    pub async fn tenant(&mut self, id: &str) -> Reply<pb::Tenant> {
+    pub(crate) async fn tenant(&mut self, id: &str) -> Reply<pb::Tenant> {
         let request = pb::CreateTenantRequest {
             id: id.to_owned(),
             name: "Acme".to_owned(),
@@ -91,7 +99,7 @@ impl World {
     }
 
     /// Appends an entry of `action`.
-    pub async fn append(&mut self, tenant: &str, action: &str) -> Reply<pba::AppendEntryResponse> {
+    pub(crate) async fn append(&mut self, tenant: &str, action: &str) -> Reply<pba::AppendEntryResponse> {
         let request = pba::AppendEntryRequest {
             tenant: tenant.to_owned(),
             entry: Some(entry(action)),
@@ -101,21 +109,21 @@ impl World {
     }
 
     /// Records of all partitions.
-    pub fn records(&self) -> usize {
+    pub(crate) fn records(&self) -> usize {
         (0..PARTITIONS).map(|it| self.journal.records(exchequer_types::PartitionId(it)).len()).sum()
     }
 }
 
 /// A reply with what its metadata says.
 #[derive(Debug)]
-pub struct Reply<T> {
-    pub message: T,
+pub(crate) struct Reply<T> {
+    pub(crate) message: T,
     pub command_id: String,
-    pub token: String,
+    pub(crate) token: String,
 }
 
 impl<T> Reply<T> {
-    pub fn of(response: tonic::Response<T>) -> Self {
+    pub(crate) fn of(response: tonic::Response<T>) -> Self {
         let (metadata, message, _) = response.into_parts();
         Self {
             message,
@@ -126,15 +134,15 @@ impl<T> Reply<T> {
 }
 
 /// A metadata value, empty when absent.
-pub fn text(metadata: &MetadataMap, name: &str) -> String {
+pub(crate) fn text(metadata: &MetadataMap, name: &str) -> String {
     metadata.get(name).map(|it| it.to_str().unwrap().to_owned()).unwrap_or_default()
 }
 
-pub fn write(id: &str) -> Option<WriteOptions> {
+pub(crate) fn write(id: &str) -> Option<WriteOptions> {
     Some(WriteOptions { command_id: id.to_owned(), ..WriteOptions::default() })
 }
 
-pub fn entry(action: &str) -> pba::NewEntry {
+pub(crate) fn entry(action: &str) -> pba::NewEntry {
     pba::NewEntry {
         action: action.to_owned(),
         actor: "u-1".to_owned(),
@@ -144,20 +152,20 @@ pub fn entry(action: &str) -> pba::NewEntry {
 }
 
 /// A request that must see what `token` names.
-pub fn seeing<T>(message: T, token: &str) -> Request<T> {
+pub(crate) fn seeing<T>(message: T, token: &str) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("x-exchequer-consistency", token.parse().unwrap());
     request
 }
 
 /// The stable code and the fields that an error names. Each error has a page.
-pub fn named(status: &Status) -> (String, Vec<String>) {
+pub(crate) fn named(status: &Status) -> (String, Vec<String>) {
     let info = status.get_details_error_info().unwrap_or_else(|| panic!("no details: {status:?}"));
     assert_eq!(info.domain, "exchequer");
     let page = format!("{}/../../docs/errors/{}.md", env!("CARGO_MANIFEST_DIR"), info.reason);
     assert!(std::path::Path::new(&page).is_file(), "{page}");
-    let request = status.get_details_bad_request().unwrap_or_default();
-    let mut fields: Vec<_> = request.field_violations.into_iter().map(|it| it.field).collect();
+    let violations = status.get_details_bad_request().map(|it| it.field_violations);
+    let mut fields: Vec<_> = violations.unwrap_or_default().into_iter().map(|it| it.field).collect();
     if fields.is_empty() {
         fields.extend(info.metadata.get("field").cloned());
     }
@@ -165,7 +173,7 @@ pub fn named(status: &Status) -> (String, Vec<String>) {
 }
 
 /// Fails unless the call was refused with this code.
-pub fn refused<T: std::fmt::Debug>(result: Result<tonic::Response<T>, Status>, code: &str) -> Status {
+pub(crate) fn refused<T: std::fmt::Debug>(result: Result<tonic::Response<T>, Status>, code: &str) -> Status {
     let status = result.unwrap_err();
     assert_eq!(named(&status).0, code, "{status:?}");
     status

@@ -1,13 +1,11 @@
 //! The tenants' calls over a real port.
 
-mod world;
-
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::tenants::v1 as pb;
 use prost::Message as _;
 use tonic::Code;
 use tonic_types::StatusExt as _;
-use world::{Reply, World, named, refused, seeing, write};
+use crate::world::{Reply, World, named, refused, seeing, write};
 
 fn get(id: &str, token: &str) -> tonic::Request<pb::GetTenantRequest> {
     seeing(pb::GetTenantRequest { id: id.to_owned() }, token)

@@ -1,0 +1,8 @@
+//! The edge as clients meet it: services over a loopback port, on top of the
+//! whole platform on in-memory ports.
+
+mod audit;
+mod bad_input;
+mod system;
+mod tenants;
+mod world;
