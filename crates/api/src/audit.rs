@@ -33,13 +33,10 @@ impl AuditService for Audit {
     ) -> Reply<pb::AppendEntryResponse> {
         let (mut call, it) = self.edge.receive(request)?;
         let mut check = Check::default();
-        let entries = match it.entry {
-            Some(entry) => vec![draft(&mut check, "entry", entry)],
-            None => {
-                check.refuse(FIELD_MISSING, "entry", "must be given");
-                Vec::new()
-            }
-        };
+        if it.entry.is_none() {
+            check.refuse(FIELD_MISSING, "entry", "must be given");
+        }
+        let entries = it.entry.into_iter().map(|entry| draft(&mut check, "entry", entry)).collect();
         let asked = asked(check, it.tenant, it.write, entries, of_entry);
         let result = match asked {
             Ok(asked) => self.edge.submit(&mut call, asked).await,

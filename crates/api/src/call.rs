@@ -42,8 +42,8 @@ impl Call {
         request_id: String,
     ) -> Result<Self, Status> {
         let actor = text(metadata, ACTOR)?.unwrap_or(ACTOR_DEFAULT);
-        let actor = ActorId::parse(actor)
-            .map_err(|error| invalid(ACTOR, &error.to_string()).status())?;
+        let actor =
+            ActorId::parse(actor).map_err(|error| invalid(ACTOR, &error.to_string()).status())?;
         let token = match text(metadata, CONSISTENCY)? {
             None => Token::default(),
             Some(token) => Token::decode(token, partitions)

@@ -56,7 +56,13 @@ mod tests {
     fn writes_the_canonical_form() {
         let number = |it| value(Kind::NumberValue(it));
         let list = prost_types::ListValue {
-            values: vec![number(1.0), number(1e21), number(-0.0), number(0.1), value(Kind::NullValue(0))],
+            values: vec![
+                number(1.0),
+                number(1e21),
+                number(-0.0),
+                number(0.1),
+                value(Kind::NullValue(0)),
+            ],
         };
         let found = canonical(object(&[
             // U+FB33 sorts before U+1F600 by code point, and behind it by UTF-16 unit.
@@ -74,7 +80,8 @@ mod tests {
             assert!(canonical(value(Kind::NumberValue(number))).is_err());
         }
         assert!(canonical(prost_types::Value { kind: None }).is_err());
-        let nest = |depth| (0..depth).fold(value(Kind::BoolValue(true)), |it, _| object(&[("a", it)]));
+        let nest =
+            |depth| (0..depth).fold(value(Kind::BoolValue(true)), |it, _| object(&[("a", it)]));
         assert!(canonical(nest(DEPTH_MAX)).is_ok());
         assert!(canonical(nest(DEPTH_MAX + 1)).is_err());
     }

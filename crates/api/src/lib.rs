@@ -19,10 +19,10 @@ mod tenants;
 
 use axum::middleware::map_response;
 use exchequer_engine::Platform;
+use exchequer_proto::DESCRIPTORS;
 use exchequer_proto::audit::v1::audit_service_server::AuditServiceServer;
 use exchequer_proto::system::v1::system_service_server::SystemServiceServer;
 use exchequer_proto::tenants::v1::tenant_service_server::TenantServiceServer;
-use exchequer_proto::DESCRIPTORS;
 use tokio::sync::watch;
 use tonic::service::Routes;
 
@@ -54,14 +54,17 @@ pub fn routes(
     let tenants = tenants::Tenants { edge: edge.clone() };
     let audit = audit::Audit { edge: edge.clone() };
     let system = system::System { edge };
-    let routes = Routes::new(
-        TenantServiceServer::new(tenants).max_decoding_message_size(REQUEST_BYTES_MAX),
-    )
-    .add_service(AuditServiceServer::new(audit).max_decoding_message_size(REQUEST_BYTES_MAX))
-    .add_service(SystemServiceServer::new(system).max_decoding_message_size(REQUEST_BYTES_MAX))
-    .add_service(health)
-    .add_service(reflection().build_v1().map_err(error)?)
-    .add_service(reflection().build_v1alpha().map_err(error)?);
-    let router = routes.into_axum_router().fallback(malformed::unknown);
-    Ok(router.layer(map_response(malformed::name)))
+    let routes =
+        Routes::new(TenantServiceServer::new(tenants).max_decoding_message_size(REQUEST_BYTES_MAX))
+            .add_service(
+                AuditServiceServer::new(audit).max_decoding_message_size(REQUEST_BYTES_MAX),
+            )
+            .add_service(
+                SystemServiceServer::new(system).max_decoding_message_size(REQUEST_BYTES_MAX),
+            )
+            .add_service(health)
+            .add_service(reflection().build_v1().map_err(error)?)
+            .add_service(reflection().build_v1alpha().map_err(error)?);
+    let served = routes.into_axum_router().fallback(malformed::unknown);
+    Ok(served.layer(map_response(malformed::name)))
 }

@@ -8,6 +8,7 @@ use exchequer_journal::Lane;
 use exchequer_projection_dead_letters::DeadLetter;
 use exchequer_proto::journal::v1 as pb;
 use prost::Message as _;
+use tonic::Status;
 
 use crate::status::{RECORD_MALFORMED, RECORD_TOO_LARGE, Refusal};
 
@@ -20,18 +21,20 @@ pub(crate) struct Mended {
 }
 
 /// Seals the letter's command anew, if it is one.
-pub(crate) fn mend(ports: &Ports, letter: &DeadLetter) -> Result<Mended, Refusal> {
+pub(crate) fn mend(ports: &Ports, letter: &DeadLetter) -> Result<Mended, Status> {
     if letter.record.is_empty() {
         let message = "the record was too large to be kept: submit its command in parts";
-        return Err(Refusal::new(RECORD_TOO_LARGE, message).field("id"));
+        return Err(Refusal::new(RECORD_TOO_LARGE, message).field("id").status());
     }
     let envelope = pb::SealedCommand::decode(letter.record.clone())
         .and_then(|sealed| pb::Envelope::decode(sealed.envelope))
-        .map_err(|_| Refusal::new(RECORD_MALFORMED, "the record is no command").field("id"))?;
+        .map_err(|_| {
+            Refusal::new(RECORD_MALFORMED, "the record is no command").field("id").status()
+        })?;
     let lane = if envelope.issuer == "api" { Lane::Commands } else { Lane::Internal };
     let sealed = seal(&ports.key, envelope);
     let opened = open(&ports.key, &sealed, ports.journal.partitions());
     let opened =
-        opened.map_err(|why| Refusal::new(why.reason.code(), why.message).field("id"))?;
+        opened.map_err(|why| Refusal::new(why.reason.code(), why.message).field("id").status())?;
     Ok(Mended { opened, sealed, lane })
 }

@@ -106,10 +106,10 @@ impl Refusal {
 
     /// Of several fields; the first one's code is the refusal's.
     pub(crate) fn of_fields(violations: Vec<(&'static str, String, String)>) -> Self {
-        let (code, field, message) = violations
-            .first()
-            .map(|(code, field, text)| (*code, field.clone(), format!("{field} {text}")))
-            .unwrap_or((INTERNAL, String::new(), String::new()));
+        let Some((code, field, text)) = violations.first() else {
+            return Self::new(INTERNAL, "refused without a reason");
+        };
+        let (code, field, message) = (*code, field.clone(), format!("{field} {text}"));
         Self { field: Some(field), violations, ..Self::new(code, message) }
     }
 
@@ -124,15 +124,14 @@ impl Refusal {
         if let Some(field) = &self.field {
             metadata.insert("field".to_owned(), field.clone());
         }
-        if grpc == Code::InvalidArgument || !self.violations.is_empty() {
-            if self.violations.is_empty() {
-                if let Some(field) = &self.field {
-                    details.add_bad_request_violation(field.clone(), self.message.clone());
-                }
-            }
-            for (_, field, text) in self.violations {
-                details.add_bad_request_violation(field, text);
-            }
+        if self.violations.is_empty()
+            && grpc == Code::InvalidArgument
+            && let Some(field) = &self.field
+        {
+            details.add_bad_request_violation(field.clone(), self.message.clone());
+        }
+        for (_, field, text) in self.violations {
+            details.add_bad_request_violation(field, text);
         }
         if self.code == TENANT_NOT_FOUND || self.code == TENANT_EXISTS {
             details.set_resource_info("tenant", "", "", self.message.clone());
@@ -150,11 +149,21 @@ fn grpc_code(code: &str) -> Code {
     use exchequer_domain_audit::codes as audit;
     use exchequer_domain_tenants::codes as tenants;
     match code {
-        REQUEST_MALFORMED | REQUEST_TOO_LARGE | METADATA_INVALID | FIELD_MISSING | ID_INVALID
-        | TIMESTAMP_INVALID | ENUM_UNKNOWN | VALUE_INVALID | SETTING_REPEATED
-        | PAGE_SIZE_INVALID | PAGE_TOKEN_INVALID | CURSOR_INVALID | COMMAND_TOO_LARGE
-        | RESULT_TOO_LARGE => Code::InvalidArgument,
-        tenants::NAME_INVALID
+        REQUEST_MALFORMED
+        | REQUEST_TOO_LARGE
+        | METADATA_INVALID
+        | FIELD_MISSING
+        | ID_INVALID
+        | TIMESTAMP_INVALID
+        | ENUM_UNKNOWN
+        | VALUE_INVALID
+        | SETTING_REPEATED
+        | PAGE_SIZE_INVALID
+        | PAGE_TOKEN_INVALID
+        | CURSOR_INVALID
+        | COMMAND_TOO_LARGE
+        | RESULT_TOO_LARGE
+        | tenants::NAME_INVALID
         | tenants::REASON_INVALID
         | tenants::SETTING_KEY_INVALID
         | tenants::SETTING_VALUE_INVALID
@@ -168,8 +177,12 @@ fn grpc_code(code: &str) -> Code {
         TENANT_EXISTS | COMMAND_ID_REUSED => Code::AlreadyExists,
         VERSION_CONFLICT => Code::Aborted,
         TENANT_OVERLOADED | OVERLOADED => Code::ResourceExhausted,
-        DISK_FULL | PARTITION_UNAVAILABLE | PROVIDER_NOT_ADOPTED | VIEW_BEHIND
-        | VIEW_UNAVAILABLE | SHUTTING_DOWN => Code::Unavailable,
+        DISK_FULL
+        | PARTITION_UNAVAILABLE
+        | PROVIDER_NOT_ADOPTED
+        | VIEW_BEHIND
+        | VIEW_UNAVAILABLE
+        | SHUTTING_DOWN => Code::Unavailable,
         OUTCOME_PENDING => Code::DeadlineExceeded,
         COMMAND_POISONED | INTERNAL => Code::Internal,
         _ => Code::FailedPrecondition,

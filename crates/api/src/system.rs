@@ -1,6 +1,6 @@
 //! `exchequer.system.v1.SystemService`, for operators.
 
-use exchequer_engine::{Answer, Submission};
+use exchequer_engine::{Answer, Failure, Submission};
 use exchequer_kernel::Status as Decided;
 use exchequer_projection_dead_letters as letters_view;
 use exchequer_proto::journal::v1 as pbj;
@@ -144,8 +144,22 @@ impl System {
             partitions: partitions.collect(),
             views: views.collect(),
             cursors: self.cursors(),
+            failures: self.failures(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
+    }
+
+    fn failures(&self) -> Vec<pb::BackgroundFailure> {
+        let failures = self.edge.platform.gateway.failures().present().into_iter();
+        let message =
+            |((stream, work), failure): ((StreamId, &str), Failure)| pb::BackgroundFailure {
+                stream: stream.to_string(),
+                work: work.to_owned(),
+                message: failure.message,
+                attempts: failure.attempts,
+                since: Some(instant(failure.since)),
+            };
+        failures.map(message).collect()
     }
 
     fn cursors(&self) -> Vec<pb::CursorStatus> {
@@ -265,7 +279,7 @@ impl System {
         let ports = &self.edge.platform.ports;
         let letter = letters_view::get(ports.store.as_ref(), seen.generation, id).await;
         let letter = letter.map_err(|fault| status::of_fault(&fault))?.ok_or_else(missing)?;
-        let mended = replay::mend(ports, &letter).map_err(Refusal::status)?;
+        let mended = replay::mend(ports, &letter)?;
         tracing::info!(letter = %id, actor = %call.actor, "dead letter replayed");
         call.submits(mended.opened.request.id.as_str());
         let answer = self

@@ -44,13 +44,10 @@ pub(crate) async fn start(
     let tenant = check.tenant("tenant", it.tenant);
     let mut seq = 0;
     if !it.cursor.is_empty() {
-        match read_cursor(&tenant, &it.cursor) {
-            Some(found) => seq = found,
-            None => {
-                let text = "must be one that this tenant's tail gave";
-                check.refuse(CURSOR_INVALID, "cursor", text);
-            }
-        }
+        seq = read_cursor(&tenant, &it.cursor).unwrap_or_else(|| {
+            check.refuse(CURSOR_INVALID, "cursor", "must be one that this tenant's tail gave");
+            0
+        });
     }
     check.done()?;
     edge.check_tenant(call, &tenant, "tenant").await?;

@@ -116,8 +116,18 @@ async fn status(client: &mut Client, json: bool) -> Done {
             })
         })
         .collect();
+    let failures: Vec<Value> = it
+        .failures
+        .iter()
+        .map(|it| {
+            json!({
+                "stream": it.stream, "work": it.work, "attempts": it.attempts, "message": it.message,
+            })
+        })
+        .collect();
     let value = json!({
         "version": it.version, "partitions": partitions, "views": views, "cursors": cursors,
+        "failures": failures,
     });
     tell(json, &value, || show_status(&it))
 }
@@ -152,13 +162,21 @@ fn show_status(it: &pb::Status) {
             it.consumer, it.destination, it.lag_events, it.failure
         ));
     }
+    if !it.failures.is_empty() {
+        say("\nstream                          work        attempts  message");
+    }
+    for it in &it.failures {
+        say(&format!("{:<31} {:<11} {:>8}  {}", it.stream, it.work, it.attempts, it.message));
+    }
 }
 
 async fn rebuild(client: &mut Client, json: bool, view: String) -> Done {
     let request = pb::RebuildViewRequest { view: view.clone() };
     let generation = client.rebuild_view(request).await.map_err(refused)?.into_inner().generation;
     tell(json, &json!({ "view": view, "generation": generation }), || {
-        say(&format!("generation {generation} of {view} is being built: see `exchequer admin status`"));
+        say(&format!(
+            "generation {generation} of {view} is being built: see `exchequer admin status`"
+        ));
     })
 }
 

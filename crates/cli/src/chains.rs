@@ -66,7 +66,10 @@ pub struct Bad {
 pub fn verify(data: &Path, audit: bool) -> Result<Report, VerifyError> {
     let reader = JournalReader::open(data)?;
     let mut walk = Walk {
-        partitions: vec![(Head::default(), PartitionReport::default()); reader.partitions() as usize],
+        partitions: vec![
+            (Head::default(), PartitionReport::default());
+            reader.partitions() as usize
+        ],
         audit: audit.then(Chains::default),
         bad: None,
     };
@@ -81,13 +84,14 @@ pub fn verify(data: &Path, audit: bool) -> Result<Report, VerifyError> {
             Err(error) => return Err(error.into()),
         }
     }
-    let partitions = (0..).zip(walk.partitions).map(|(partition, (head, report))| PartitionReport {
-        partition,
-        seq: head.seq,
-        head: head.hash.to_hex(),
-        epoch: head.epoch(),
-        ..report
-    });
+    let partitions =
+        (0..).zip(walk.partitions).map(|(partition, (head, report))| PartitionReport {
+            partition,
+            seq: head.seq,
+            head: head.hash.to_hex(),
+            epoch: head.epoch(),
+            ..report
+        });
     Ok(Report {
         bytes: reader.bytes(),
         partitions: partitions.collect(),
@@ -117,12 +121,11 @@ struct Walk {
 
 impl Walk {
     fn record(&mut self, reader: &JournalReader, record: &PhysicalRecord) {
-        let (read, hash, commit) = match &self.audit {
-            Some(_) => decode_record(record.partition, &record.bytes),
-            None => {
-                let (head, hash) = read_record_head(record.partition, &record.bytes);
-                (head, hash, None)
-            }
+        let (read, hash, commit) = if self.audit.is_some() {
+            decode_record(record.partition, &record.bytes)
+        } else {
+            let (head, hash) = read_record_head(record.partition, &record.bytes);
+            (head, hash, None)
         };
         let (head, report) = &mut self.partitions[record.partition.index()];
         let verdict = fold(head, &read, &hash);
@@ -187,8 +190,9 @@ struct Leaf<'a> {
 impl Chains {
     fn follow(&mut self, partition: PartitionId, commit: &pb::Commit) -> Result<(), String> {
         for entry in &commit.audit {
-            let leaf: Leaf<'_> = serde_json::from_slice(&entry.leaf)
-                .map_err(|_| format!("audit entry {} of {} is no entry", entry.seq, entry.tenant))?;
+            let leaf: Leaf<'_> = serde_json::from_slice(&entry.leaf).map_err(|_| {
+                format!("audit entry {} of {} is no entry", entry.seq, entry.tenant)
+            })?;
             let end = self.by_tenant.get(&entry.tenant);
             let (seq, prev) = end.map_or((0, Hash::ZERO), |end| (end.seq, end.hash));
             let at = format!("audit entry {} of {}", entry.seq, entry.tenant);

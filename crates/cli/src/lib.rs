@@ -40,7 +40,7 @@ pub async fn run(tool: Tool) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            output::complain(&error);
+            output::complain(error.as_ref());
             ExitCode::FAILURE
         }
     }
@@ -51,6 +51,7 @@ pub async fn run(tool: Tool) -> ExitCode {
 pub fn default_data_dir() -> PathBuf {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let base = variable("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = base.or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".local/share")));
+    let base =
+        base.or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".local/share")));
     base.unwrap_or_default().join("exchequer")
 }

@@ -18,7 +18,7 @@ pub(crate) fn say_json(value: &impl Serialize) -> Result<(), Box<dyn Error>> {
 }
 
 /// Writes an error with its sources to stderr.
-pub(crate) fn complain(error: &Box<dyn Error>) {
+pub(crate) fn complain(error: &dyn Error) {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

@@ -131,7 +131,9 @@ fn show(report: &Report) {
     }
     if report.torn_bytes > 0 {
         let bytes = report.torn_bytes;
-        say(&format!("{bytes} bytes at the end were being written, and nobody was answered for them"));
+        say(&format!(
+            "{bytes} bytes at the end were being written, and nobody was answered for them"
+        ));
     }
     match &report.bad {
         None => say("nothing is wrong"),

@@ -61,17 +61,28 @@ pub(crate) async fn rebuild(
     tail: &Arc<Tail>,
     handle: &Arc<ViewHandle>,
 ) -> Result<u64, EngineError> {
+    let active = handle.active().number;
     let generation = match handle.begin(tail.partitions()) {
         Ok(generation) => generation,
         Err(number) => return Ok(number),
     };
     let number = generation.number;
-    let row = ports.store.get(&VIEWS, 0, view_key(handle.view.as_ref())).await?;
-    let fold_version = row.map_or(0, |row| row.values[2].as_uint());
-    write_view_of(ports, handle.view.as_ref(), handle.active().number, number, fold_version)
-        .await?;
+    // From here on it is being built, whatever becomes of this call.
     spawn(ports, tail, handle, generation);
+    announce(ports, handle.view.as_ref(), active, number).await?;
     Ok(number)
+}
+
+/// Says that generation `latest` is being built, so that a restart goes on with it.
+async fn announce(
+    ports: &Ports,
+    view: &dyn View,
+    active: u64,
+    latest: u64,
+) -> Result<(), EngineError> {
+    let row = ports.store.get(&VIEWS, 0, view_key(view)).await?;
+    let fold_version = row.map_or(0, |row| row.values[2].as_uint());
+    write_view_of(ports, view, active, latest, fold_version).await
 }
 
 fn spawn(ports: &Ports, tail: &Arc<Tail>, handle: &Arc<ViewHandle>, generation: Arc<Generation>) {
@@ -111,6 +122,10 @@ impl Projector {
 
     /// Folds for as long as this generation is wanted.
     async fn follow(&self) -> Result<(), EngineError> {
+        let active = self.handle.active().number;
+        if active < self.generation.number {
+            announce(&self.ports, self.handle.view.as_ref(), active, self.generation.number).await?;
+        }
         let mut heads = self.load_heads().await?;
         let mut progress = self.generation.progress();
         note(&mut progress, &heads);

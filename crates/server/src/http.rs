@@ -1,11 +1,11 @@
 //! What the port answers besides gRPC: metrics, and whether the process lives
 //! and is ready.
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::Router;
 use exchequer_engine::Platform;
 use exchequer_runtime::Metric;
 use exchequer_types::PartitionId;
@@ -48,8 +48,7 @@ async fn ready(State(pages): State<Pages>) -> Response {
             None => {}
         }
     }
-    let status =
-        if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons });
     let kind = (header::CONTENT_TYPE, "application/json");
     (status, [kind], format!("{body}\n")).into_response()

@@ -56,7 +56,8 @@ fn make(path: &Path) -> io::Result<()> {
     let unfinished = dir.join(format!("deployment.key.{}.tmp", std::process::id()));
     let written = (|| {
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        let mut file =
+            options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
         file.write_all(&key)?;
         file.sync_all()?;
         match std::fs::hard_link(&unfinished, path) {

@@ -88,18 +88,18 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let address = listener.local_addr().unwrap_or(config.listen);
     let opened = open(&config).await?;
     let upkeep = (metrics.clone(), opened.runtime.clone());
-    opened.runtime.spawn(UPKEEP, Box::pin(async move {
-        loop {
-            upkeep.1.sleep(UPKEEP_INTERVAL).await;
-            upkeep.0.run_upkeep();
-        }
-    }));
+    opened.runtime.spawn(
+        UPKEEP,
+        Box::pin(async move {
+            loop {
+                upkeep.1.sleep(UPKEEP_INTERVAL).await;
+                upkeep.0.run_upkeep();
+            }
+        }),
+    );
     let stopping = watch::Sender::new(false);
-    let pages = http::Pages {
-        platform: opened.platform.clone(),
-        metrics,
-        stopping: stopping.subscribe(),
-    };
+    let pages =
+        http::Pages { platform: opened.platform.clone(), metrics, stopping: stopping.subscribe() };
     let router = exchequer_api::routes(opened.platform.clone(), stopping.subscribe())?;
     let router = router.merge(http::router(pages));
     let mut stop = stopping.subscribe();
@@ -210,7 +210,10 @@ fn views() -> Vec<Arc<dyn View>> {
         Arc::new(ViewOf { projection: tenants_view::TenantsView, tables: tenants_view::TABLES }),
         Arc::new(ViewOf { projection: audit_view::AuditView, tables: audit_view::TABLES }),
         Arc::new(ViewOf { projection: timers_view::TimersView, tables: timers_view::TABLES }),
-        Arc::new(ViewOf { projection: letters_view::DeadLettersView, tables: letters_view::TABLES }),
+        Arc::new(ViewOf {
+            projection: letters_view::DeadLettersView,
+            tables: letters_view::TABLES,
+        }),
     ]
 }
 

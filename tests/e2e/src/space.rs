@@ -11,10 +11,9 @@ use crate::{Res, Server, SmallDisk, ensure, server};
 const DISK_MEBIBYTES: u32 = 64;
 /// What is sent again is written again, so this is freed for it.
 const BALLAST_BYTES: usize = 48 << 20;
-/// In blocks of 512 bytes: 8 MiB.
-const FILE_BLOCKS_MAX: &str = "16384";
+const FILE_BYTES_MAX: &str = "8388608";
 /// The signal that such a limit sends is ignored; the write that meets it fails.
-const LIMIT: &str = "trap '' XFSZ && ulimit -S -f \"$1\" && shift && exec \"$@\"";
+const IGNORING: &str = "trap '' XFSZ && exec \"$@\"";
 
 /// A place for a data folder, with little space.
 #[derive(Debug)]
@@ -50,8 +49,10 @@ impl Space {
     pub fn start(&self) -> Res<Server> {
         let Self::Limit(_) = self else { return Server::start(&self.data()) };
         let mut command = Command::new("sh");
-        command.args(["-c", LIMIT, "sh", FILE_BLOCKS_MAX]).arg(server::program()?);
-        Server::start_with(&self.data(), &mut command)
+        command.args(["-c", IGNORING, "sh"]).arg(server::program()?);
+        let server = Server::start_with(&self.data(), &mut command)?;
+        limit_files(&server, FILE_BYTES_MAX)?;
+        Ok(server)
     }
 
     /// Takes what is left.
@@ -73,12 +74,14 @@ impl Space {
                 }
                 Ok(())
             }
-            Self::Limit(_) => {
-                let pid = server.pid().to_string();
-                let mut command = Command::new("prlimit");
-                let done = command.args(["--fsize=unlimited:", "--pid", &pid]).status()?;
-                ensure(done.success(), || "the limit cannot be lifted".to_owned())
-            }
+            Self::Limit(_) => limit_files(server, "unlimited"),
         }
     }
+}
+
+/// Sets the soft limit of a running process.
+fn limit_files(server: &Server, bytes_max: &str) -> Res<()> {
+    let (limit, pid) = (format!("--fsize={bytes_max}:"), server.pid().to_string());
+    let done = Command::new("prlimit").args([&limit, "--pid", &pid]).status()?;
+    ensure(done.success(), || "the limit on the size of files cannot be set".to_owned())
 }

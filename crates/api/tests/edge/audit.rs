@@ -1,11 +1,11 @@
 //! The audit log's calls over a real port.
 
+use crate::world::{Reply, World, entry, named, refused, seeing, write};
 use exchequer_engine::Settings;
 use exchequer_proto::audit::v1 as pb;
 use prost_types::value::Kind;
 use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
-use crate::world::{Reply, World, entry, named, refused, seeing, write};
 
 fn list(tenant: &str) -> pb::ListEntriesRequest {
     pb::ListEntriesRequest { tenant: tenant.to_owned(), ..pb::ListEntriesRequest::default() }
@@ -29,7 +29,7 @@ async fn entries_are_appended_listed_and_filtered() {
             occurred_at: Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
             ..entry("invoice.paid")
         }),
-        write: write("a-1"),
+        write: Some(write("a-1")),
     };
     let mut request = Request::new(request);
     request.metadata_mut().insert("x-exchequer-actor", "svc-billing".parse().unwrap());
@@ -55,11 +55,8 @@ async fn entries_are_appended_listed_and_filtered() {
     assert_eq!(all.iter().map(|it| it.seq).collect::<Vec<_>>(), [6, 5, 4, 3, 2, 1]);
     assert!(all[4].json.contains("\"after\":null,\"before\":1.5"), "{}", all[4].json);
     assert_eq!(all[4].occurred_at.as_ref().unwrap().seconds, 1_700_000_000);
-    let mut paid = pb::ListEntriesRequest {
-        action: "invoice.paid".to_owned(),
-        page_size: 1,
-        ..list("acme")
-    };
+    let mut paid =
+        pb::ListEntriesRequest { action: "invoice.paid".to_owned(), page_size: 1, ..list("acme") };
     let mut seqs = Vec::new();
     loop {
         let page = world.audit.list_entries(paid.clone()).await.unwrap().into_inner();
@@ -78,7 +75,10 @@ async fn a_bad_entry_keeps_all_of_them_out() {
     world.tenant("acme").await;
     let batch = pb::BatchAppendEntriesRequest {
         tenant: "acme".to_owned(),
-        entries: vec![entry("fine"), pb::NewEntry { actor: "two words".to_owned(), ..entry("bad") }],
+        entries: vec![
+            entry("fine"),
+            pb::NewEntry { actor: "two words".to_owned(), ..entry("bad") },
+        ],
         write: None,
     };
     let status = refused(world.audit.batch_append_entries(batch).await, "ENTRY_INVALID");
@@ -104,7 +104,8 @@ async fn a_tail_goes_on_from_its_cursor() {
     world.tenant("acme").await;
     world.tenant("other").await;
     let token = world.append("acme", "first").await.token;
-    let mut entries = world.audit.tail_entries(seeing(tail("acme", ""), &token)).await.unwrap().into_inner();
+    let mut entries =
+        world.audit.tail_entries(seeing(tail("acme", ""), &token)).await.unwrap().into_inner();
     let mut cursor = String::new();
     for seq in 1..=2 {
         let item = entries.message().await.unwrap().unwrap();
@@ -164,7 +165,13 @@ async fn a_flood_is_refused_with_a_hint() {
         let mut audit = world.audit.clone();
         async move {
             let entry = Some(entry("flood"));
-            audit.append_entry(pb::AppendEntryRequest { tenant: "acme".to_owned(), entry, write: None }).await
+            audit
+                .append_entry(pb::AppendEntryRequest {
+                    tenant: "acme".to_owned(),
+                    entry,
+                    write: None,
+                })
+                .await
         }
     });
     let results = futures::future::join_all(calls).await;

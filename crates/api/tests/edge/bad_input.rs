@@ -1,7 +1,7 @@
 //! What no well-behaved client sends, over a real port: each is refused with a
 //! stable code that names the field, nothing is written, and the server goes on.
 
-
+use crate::world::{World, entry, named, refused};
 use exchequer_proto::audit::v1 as pba;
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::tenants::v1 as pb;
@@ -9,7 +9,6 @@ use prost::Message as _;
 use prost_types::value::Kind;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Request, Status};
-use crate::world::{World, entry, named, refused};
 
 /// Sends bytes as they are.
 #[derive(Debug, Default)]
@@ -77,15 +76,24 @@ async fn malformed_bytes_are_named_so() {
     ];
     for (path, bytes, fields) in cases {
         let status = send(&world, path, bytes).await;
-        assert_eq!((status.code(), named(&status).0.as_str()), (Code::InvalidArgument, "REQUEST_MALFORMED"));
+        assert_eq!(
+            (status.code(), named(&status).0.as_str()),
+            (Code::InvalidArgument, "REQUEST_MALFORMED")
+        );
         assert!(fields.is_empty() || named(&status).1 == fields, "{status:?}");
         assert!(!status.message().contains("Protobuf"), "{}", status.message());
     }
     let large = send(&world, CREATE, vec![0; exchequer_api::REQUEST_BYTES_MAX + 1]).await;
-    assert_eq!((large.code(), named(&large).0.as_str()), (Code::InvalidArgument, "REQUEST_TOO_LARGE"));
+    assert_eq!(
+        (large.code(), named(&large).0.as_str()),
+        (Code::InvalidArgument, "REQUEST_TOO_LARGE")
+    );
     for path in ["/exchequer.tenants.v1.TenantService/Nope", "/no.such.Service/Nope"] {
         let unknown = send(&world, path, Vec::new()).await;
-        assert_eq!((unknown.code(), named(&unknown).0.as_str()), (Code::Unimplemented, "METHOD_UNKNOWN"));
+        assert_eq!(
+            (unknown.code(), named(&unknown).0.as_str()),
+            (Code::Unimplemented, "METHOD_UNKNOWN")
+        );
     }
     assert_eq!(world.records(), records, "nothing is written");
     world.append("acme", "still.there").await;
@@ -119,30 +127,44 @@ async fn bad_fields_are_named() {
     let at = |seconds, nanos| Some(prost_types::Timestamp { seconds, nanos });
     let long = "x".repeat(10_000);
     for id in ["", "UPPER", "a b", long.as_str()] {
-        let request = pb::CreateTenantRequest { id: id.to_owned(), name: "A".to_owned(), ..<_>::default() };
+        let request =
+            pb::CreateTenantRequest { id: id.to_owned(), name: "A".to_owned(), ..<_>::default() };
         let status = refused(world.tenants.create_tenant(request).await, "ID_INVALID");
         assert_eq!(named(&status).1, ["id"]);
         assert!(!status.message().contains("xxxx"));
     }
-    let write = |write| pb::RenameTenantRequest { id: "acme".to_owned(), name: "B".to_owned(), write: Some(write) };
+    let write = |write| pb::RenameTenantRequest {
+        id: "acme".to_owned(),
+        name: "B".to_owned(),
+        write: Some(write),
+    };
     for command_id in [long.as_str(), "two words", "é"] {
         let options = WriteOptions { command_id: command_id.to_owned(), ..<_>::default() };
         let status = refused(world.tenants.rename_tenant(write(options)).await, "ID_INVALID");
         assert_eq!(named(&status).1, ["write.command_id"]);
     }
-    for (seconds, nanos) in [(i64::MAX, 0), (i64::MIN, 0), (-1, 0), (253_402_300_800, 0), (0, -1), (0, 1_000_000_000)] {
+    for (seconds, nanos) in
+        [(i64::MAX, 0), (i64::MIN, 0), (-1, 0), (253_402_300_800, 0), (0, -1), (0, 1_000_000_000)]
+    {
         let options = WriteOptions { not_after: at(seconds, nanos), ..<_>::default() };
-        let status = refused(world.tenants.rename_tenant(write(options)).await, "TIMESTAMP_INVALID");
+        let status =
+            refused(world.tenants.rename_tenant(write(options)).await, "TIMESTAMP_INVALID");
         assert_eq!(named(&status).1, ["write.not_after"]);
     }
-    let list = pb::ListTenantsRequest { status: vec![1, 99, 0], page_size: 1_001, ..<_>::default() };
+    let list =
+        pb::ListTenantsRequest { status: vec![1, 99, 0], page_size: 1_001, ..<_>::default() };
     let status = refused(world.tenants.list_tenants(list).await, "PAGE_SIZE_INVALID");
     assert_eq!(named(&status).1, ["page_size", "status[1]", "status[2]"]);
     let list = pb::ListTenantsRequest { page_token: long.clone(), ..<_>::default() };
     refused(world.tenants.list_tenants(list).await, "PAGE_TOKEN_INVALID");
-    for value in [nested(33), prost_types::Value { kind: Some(Kind::NumberValue(f64::NAN)) }, prost_types::Value { kind: None }] {
+    for value in [
+        nested(33),
+        prost_types::Value { kind: Some(Kind::NumberValue(f64::NAN)) },
+        prost_types::Value { kind: None },
+    ] {
         let entry = pba::NewEntry { before: Some(value), ..entry("bad") };
-        let request = pba::AppendEntryRequest { tenant: "acme".to_owned(), entry: Some(entry), write: None };
+        let request =
+            pba::AppendEntryRequest { tenant: "acme".to_owned(), entry: Some(entry), write: None };
         let status = refused(world.audit.append_entry(request).await, "VALUE_INVALID");
         assert_eq!(named(&status).1, ["entry.before"]);
     }
@@ -157,7 +179,8 @@ async fn large_commands_and_bad_metadata_are_refused() {
     let records = world.records();
     let text = prost_types::Value { kind: Some(Kind::StringValue("x".repeat(300 * 1024))) };
     let entry = pba::NewEntry { after: Some(text), ..entry("large") };
-    let request = pba::AppendEntryRequest { tenant: "acme".to_owned(), entry: Some(entry), write: None };
+    let request =
+        pba::AppendEntryRequest { tenant: "acme".to_owned(), entry: Some(entry), write: None };
     let status = refused(world.audit.append_entry(request).await, "COMMAND_TOO_LARGE");
     assert_eq!(status.code(), Code::InvalidArgument);
     for (name, value) in [
@@ -182,7 +205,8 @@ async fn large_commands_and_bad_metadata_are_refused() {
 async fn a_token_that_no_view_reaches_ends_at_the_deadline() {
     let mut world = World::start().await;
     let token = exchequer_engine::Token::behind(exchequer_types::PartitionId(0), 1 << 40).encode();
-    let mut request = crate::world::seeing(pb::GetTenantRequest { id: "platform".to_owned() }, &token);
+    let mut request =
+        crate::world::seeing(pb::GetTenantRequest { id: "platform".to_owned() }, &token);
     request.set_timeout(std::time::Duration::from_millis(400));
     let status = refused(world.tenants.get_tenant(request).await, "VIEW_BEHIND");
     assert_eq!(status.code(), Code::Unavailable);

@@ -1,6 +1,8 @@
 //! The edge as clients meet it: services over a loopback port, on top of the
 //! whole platform on in-memory ports.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests stand outside test functions")]
+
 mod audit;
 mod bad_input;
 mod system;

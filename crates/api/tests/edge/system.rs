@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::world::{World, named, refused};
 use bytes::Bytes;
 use exchequer_codec::{encode_command, seal};
 use exchequer_journal::Lane;
@@ -16,7 +17,6 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
-use crate::world::{World, named, refused};
 
 // REQ: KER-08
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +104,10 @@ async fn a_dead_letter_is_replayed() {
         inputs.submit(Lane::Commands, partition, record).await.unwrap();
     }
     let found = letters(&mut world, 2).await;
-    assert_eq!((found[0].reason.as_str(), found[0].stream.as_str()), ("RECORD_MAC_INVALID", "acme"));
+    assert_eq!(
+        (found[0].reason.as_str(), found[0].stream.as_str()),
+        ("RECORD_MAC_INVALID", "acme")
+    );
     assert_eq!(found[0].record, foreign("vouched"));
     let request = pb::ReplayDeadLetterRequest { id: found[0].id.clone() };
     let replayed = world.system.replay_dead_letter(request).await.unwrap().into_inner();
@@ -113,7 +116,11 @@ async fn a_dead_letter_is_replayed() {
     assert_eq!(found[1].reason, "RECORD_MALFORMED");
     let request = pb::ReplayDeadLetterRequest { id: found[1].id.clone() };
     refused(world.system.replay_dead_letter(request).await, "RECORD_MALFORMED");
-    for (id, code) in [("0-0-0", "DEAD_LETTER_NOT_FOUND"), ("99-0-0", "DEAD_LETTER_NOT_FOUND"), ("x", "ID_INVALID")] {
+    for (id, code) in [
+        ("0-0-0", "DEAD_LETTER_NOT_FOUND"),
+        ("99-0-0", "DEAD_LETTER_NOT_FOUND"),
+        ("x", "ID_INVALID"),
+    ] {
         let request = pb::ReplayDeadLetterRequest { id: id.to_owned() };
         refused(world.system.replay_dead_letter(request).await, code);
     }
@@ -126,7 +133,11 @@ async fn only_what_is_parked_is_released() {
     let request = pb::ListParkedTenantsRequest::default();
     let parked = world.system.list_parked_tenants(request).await.unwrap().into_inner();
     assert_eq!(parked, pb::ListParkedTenantsResponse::default());
-    for (tenant, code) in [("acme", "TENANT_NOT_PARKED"), ("~partition-1", "TENANT_NOT_PARKED"), ("~partition-3", "ID_INVALID")] {
+    for (tenant, code) in [
+        ("acme", "TENANT_NOT_PARKED"),
+        ("~partition-1", "TENANT_NOT_PARKED"),
+        ("~partition-3", "ID_INVALID"),
+    ] {
         let request = pb::ReleaseTenantRequest { tenant: tenant.to_owned(), ..<_>::default() };
         refused(world.system.release_tenant(request).await, code);
     }
@@ -140,7 +151,9 @@ async fn health_tells_the_truth() {
     let request = HealthCheckRequest { service: "exchequer.audit.v1.AuditService".to_owned() };
     let mut changes = health.watch(request).await.unwrap().into_inner();
     let mut serving = async |expected: bool| {
-        while changes.message().await.unwrap().unwrap().status() as i32 != if expected { 1 } else { 2 } {}
+        while changes.message().await.unwrap().unwrap().status() as i32
+            != if expected { 1 } else { 2 }
+        {}
     };
     serving(true).await;
     world.platform.tail.set_leading(PartitionId(1), Ok(false));
@@ -153,7 +166,8 @@ async fn health_tells_the_truth() {
 async fn reflection_shows_services_and_error_details() {
     let world = World::start().await;
     let mut client = ServerReflectionClient::new(world.channel.clone());
-    let ask = |request| ServerReflectionRequest { host: String::new(), message_request: Some(request) };
+    let ask =
+        |request| ServerReflectionRequest { host: String::new(), message_request: Some(request) };
     let asked = [
         ask(MessageRequest::ListServices(String::new())),
         ask(MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".to_owned())),

@@ -1,11 +1,11 @@
 //! The tenants' calls over a real port.
 
+use crate::world::{Reply, World, named, refused, seeing, write};
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::tenants::v1 as pb;
 use prost::Message as _;
 use tonic::Code;
 use tonic_types::StatusExt as _;
-use crate::world::{Reply, World, named, refused, seeing, write};
 
 fn get(id: &str, token: &str) -> tonic::Request<pb::GetTenantRequest> {
     seeing(pb::GetTenantRequest { id: id.to_owned() }, token)
@@ -38,7 +38,7 @@ async fn the_same_id_gives_the_same_bytes_again() {
     let request = pb::RenameTenantRequest {
         id: "acme".to_owned(),
         name: "Other".to_owned(),
-        write: write("rename-1"),
+        write: Some(write("rename-1")),
     };
     let renamed = Reply::of(world.tenants.rename_tenant(request.clone()).await.unwrap());
     assert_eq!(renamed.command_id, "rename-1");
@@ -94,7 +94,7 @@ async fn validating_changes_nothing() {
     let status = refused(world.tenants.rename_tenant(bad).await, "NAME_INVALID");
     assert_eq!((status.code(), named(&status).1), (Code::InvalidArgument, vec!["name".to_owned()]));
     // The id is free for the real one.
-    request.write = write("dry-1");
+    request.write = Some(write("dry-1"));
     let renamed = world.tenants.rename_tenant(request).await.unwrap().into_inner();
     assert_eq!(renamed.version, 2);
 }
@@ -121,7 +121,8 @@ async fn a_tree_is_built_and_listed() {
         name: "Child".to_owned(),
         ..pb::CreateTenantRequest::default()
     };
-    let status = refused(world.tenants.create_tenant(child("reseller", "c-0")).await, "TENANT_NOT_FOUND");
+    let status =
+        refused(world.tenants.create_tenant(child("reseller", "c-0")).await, "TENANT_NOT_FOUND");
     assert_eq!((status.code(), named(&status).1), (Code::NotFound, vec!["parent".to_owned()]));
     world.tenant("reseller").await;
     let status =
@@ -224,7 +225,8 @@ async fn a_closing_is_scheduled_moved_and_cancelled() {
     let moved = world.tenants.schedule_closing(request.clone()).await.unwrap().into_inner();
     assert_eq!(moved.closes_at, request.at);
     request.at = Some(prost_types::Timestamp { seconds: 1, nanos: 0 });
-    let late = refused(world.tenants.schedule_closing(request.clone()).await, "CLOSING_IN_THE_PAST");
+    let late =
+        refused(world.tenants.schedule_closing(request.clone()).await, "CLOSING_IN_THE_PAST");
     assert_eq!(named(&late).1, ["at"]);
     request.at = None;
     let missing = refused(world.tenants.schedule_closing(request).await, "FIELD_MISSING");

@@ -92,14 +92,18 @@ impl World {
         let request = pb::CreateTenantRequest {
             id: id.to_owned(),
             name: "Acme".to_owned(),
-            write: write(&format!("create-{id}")),
+            write: Some(write(&format!("create-{id}"))),
             ..pb::CreateTenantRequest::default()
         };
         Reply::of(self.tenants.create_tenant(request).await.unwrap())
     }
 
     /// Appends an entry of `action`.
-    pub(crate) async fn append(&mut self, tenant: &str, action: &str) -> Reply<pba::AppendEntryResponse> {
+    pub(crate) async fn append(
+        &mut self,
+        tenant: &str,
+        action: &str,
+    ) -> Reply<pba::AppendEntryResponse> {
         let request = pba::AppendEntryRequest {
             tenant: tenant.to_owned(),
             entry: Some(entry(action)),
@@ -138,8 +142,8 @@ pub(crate) fn text(metadata: &MetadataMap, name: &str) -> String {
     metadata.get(name).map(|it| it.to_str().unwrap().to_owned()).unwrap_or_default()
 }
 
-pub(crate) fn write(id: &str) -> Option<WriteOptions> {
-    Some(WriteOptions { command_id: id.to_owned(), ..WriteOptions::default() })
+pub(crate) fn write(id: &str) -> WriteOptions {
+    WriteOptions { command_id: id.to_owned(), ..WriteOptions::default() }
 }
 
 pub(crate) fn entry(action: &str) -> pba::NewEntry {
@@ -165,7 +169,8 @@ pub(crate) fn named(status: &Status) -> (String, Vec<String>) {
     let page = format!("{}/../../docs/errors/{}.md", env!("CARGO_MANIFEST_DIR"), info.reason);
     assert!(std::path::Path::new(&page).is_file(), "{page}");
     let violations = status.get_details_bad_request().map(|it| it.field_violations);
-    let mut fields: Vec<_> = violations.unwrap_or_default().into_iter().map(|it| it.field).collect();
+    let mut fields: Vec<_> =
+        violations.unwrap_or_default().into_iter().map(|it| it.field).collect();
     if fields.is_empty() {
         fields.extend(info.metadata.get("field").cloned());
     }
@@ -173,7 +178,10 @@ pub(crate) fn named(status: &Status) -> (String, Vec<String>) {
 }
 
 /// Fails unless the call was refused with this code.
-pub(crate) fn refused<T: std::fmt::Debug>(result: Result<tonic::Response<T>, Status>, code: &str) -> Status {
+pub(crate) fn refused<T: std::fmt::Debug>(
+    result: Result<tonic::Response<T>, Status>,
+    code: &str,
+) -> Status {
     let status = result.unwrap_err();
     assert_eq!(named(&status).0, code, "{status:?}");
     status
@@ -199,7 +207,10 @@ async fn platform(
         Arc::new(ViewOf { projection: tenants_view::TenantsView, tables: tenants_view::TABLES }),
         Arc::new(ViewOf { projection: audit_view::AuditView, tables: audit_view::TABLES }),
         Arc::new(ViewOf { projection: timers_view::TimersView, tables: timers_view::TABLES }),
-        Arc::new(ViewOf { projection: letters_view::DeadLettersView, tables: letters_view::TABLES }),
+        Arc::new(ViewOf {
+            projection: letters_view::DeadLettersView,
+            tables: letters_view::TABLES,
+        }),
     ];
     let consumers: Vec<Arc<dyn React>> = vec![
         Arc::new(Commanding(Adoption { partitions: PARTITIONS })),

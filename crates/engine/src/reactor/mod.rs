@@ -372,7 +372,12 @@ impl Reactor {
         };
         let answer = answer.map_err(|error| error.to_string())?;
         match answer.status() {
-            Some(Status::Parked | Status::NotAdopted | Status::Poisoned) | None => {
+            // What is sent on is its sender's to retry: any outcome is their answer.
+            Some(_) if matches!(reaction.command, Effect::Forward { .. }) => Ok(()),
+            Some(
+                Status::Parked | Status::NotAdopted | Status::Poisoned | Status::DeadLettered,
+            )
+            | None => {
                 Err(format!("{}: {}", answer.outcome.code, answer.outcome.message))
             }
             Some(_) => Ok(()),

@@ -35,7 +35,8 @@ impl Writer {
 
     fn claim(&mut self) {
         self.epoch += 1;
-        let claim = pb::Claim { epoch: self.epoch, owner: Self::owner(self.epoch), ..<_>::default() };
+        let claim =
+            pb::Claim { epoch: self.epoch, owner: Self::owner(self.epoch), ..<_>::default() };
         let record = encode_claim(PARTITION, claim);
         self.claim = Some(Hash::blake3(&record));
         self.records.push(record);
@@ -104,10 +105,17 @@ async fn counts_what_it_holds_and_what_it_ignores() {
     let report = writer.report().await;
     assert_eq!(report.bad, None);
     let partition = &report.partitions[PARTITION.index()];
-    assert_eq!((partition.records, partition.commits, partition.seq, partition.epoch), (8, 3, 3, 2));
+    assert_eq!(
+        (partition.records, partition.commits, partition.seq, partition.epoch),
+        (8, 3, 3, 2)
+    );
     assert_eq!(partition.head, writer.prev.to_hex());
-    let ignored: Vec<_> = partition.ignored.iter().map(|(why, count)| (why.as_str(), *count)).collect();
-    assert_eq!(ignored, [("a claim that lost", 1), ("of an older epoch", 1), ("the head once more", 1)]);
+    let ignored: Vec<_> =
+        partition.ignored.iter().map(|(why, count)| (why.as_str(), *count)).collect();
+    assert_eq!(
+        ignored,
+        [("a claim that lost", 1), ("of an older epoch", 1), ("the head once more", 1)]
+    );
     let audit = report.audit.unwrap();
     assert_eq!((audit.tenants, audit.entries), (1, 3));
 }
@@ -171,7 +179,10 @@ async fn names_an_audit_entry_that_does_not_follow() {
         (|it| it.audit[0].leaf = Bytes::from_static(b"{}"), "is no entry"),
         (|it| it.audit[0].tenant = "other".to_owned(), "does not follow entry 0"),
         (
-            |it| it.audit[0].leaf = Bytes::from_static(b"{\"prev\":\"00\",\"seq\":3,\"tenant\":\"acme\"}"),
+            |it| {
+                it.audit[0].leaf =
+                    Bytes::from_static(b"{\"prev\":\"00\",\"seq\":3,\"tenant\":\"acme\"}");
+            },
             "hash of the one before",
         ),
     ];

@@ -1,0 +1,4 @@
+//! The tools that need no server, on folders on disk.
+
+#[cfg(test)]
+mod verify;
