@@ -44,7 +44,7 @@ fn partitions_of_keys() {
             "partition_of_3": of(3),
         })
     });
-    compare("partitions.json", &Value::from_iter(cases));
+    compare("partitions.json", &cases.collect::<Value>());
 }
 
 // REQ: KER-04
@@ -96,7 +96,7 @@ fn sealed_commands() {
         "deployment_key": hex(&deployment_key),
         "mac_key": hex(&blake3::derive_key("exchequer 2026-11 command mac v1", &deployment_key)),
         "digest_key": hex(&blake3::derive_key("exchequer 2026-11 command body digest v1", &deployment_key)),
-        "cases": Value::from_iter(cases),
+        "cases": cases.collect::<Value>(),
     });
     compare("sealed-commands.json", &document);
 }
@@ -147,6 +147,6 @@ fn compare(name: &str, document: &Value) {
     }
     let stored = std::fs::read_to_string(&file).unwrap_or_default();
     let differs = stored.lines().zip(text.lines()).position(|(stored, now)| stored != now);
-    let line = differs.map_or_else(|| stored.lines().count().min(text.lines().count()), |at| at) + 1;
+    let line = differs.unwrap_or_else(|| stored.lines().count().min(text.lines().count())) + 1;
     assert!(stored == text, "{} differs from line {line} on; UPDATE_EXPECT=1 writes it anew, but what others verify by must not change", file.display());
 }

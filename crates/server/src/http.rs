@@ -7,7 +7,6 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use exchequer_engine::Platform;
-use exchequer_runtime::Metric;
 use exchequer_types::PartitionId;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
@@ -29,7 +28,7 @@ pub(crate) fn router(pages: Pages) -> Router {
 }
 
 async fn metrics(State(pages): State<Pages>) -> Response {
-    Metric::CommandsWaiting.gauge(&[]).set(pages.platform.gateway.waiting() as f64);
+    pages.platform.refresh_gauges();
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], pages.metrics.render()).into_response()
 }

@@ -18,7 +18,7 @@ pub use answer::{Answer, Rejection, reason};
 pub use client::{Client, Sent};
 pub use ledger::{Answered, Ledger};
 pub use random::Random;
-pub use server::{Finished, Server, run};
+pub use server::{Finished, Server, program, run};
 pub use small_disk::SmallDisk;
 pub use space::Space;
 pub use writers::{Load, write_until};

@@ -17,6 +17,20 @@ const OUTPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Lines of output that an error carries.
 const EXPLAIN_LINES_MAX: usize = 40;
 
+const TIGHT: &[(&str, &str)] = &[
+    ("EXCHEQUER__JOURNAL__SEGMENT_BYTES_MAX", "300000"),
+    ("EXCHEQUER__JOURNAL__RECENT_BYTES_MAX", "20000"),
+    ("EXCHEQUER__ENGINE__STATE_BYTES_MAX", "65536"),
+    ("EXCHEQUER__ENGINE__IDENTITY_ENTRIES_MAX", "40"),
+    ("EXCHEQUER__ENGINE__IDENTITY_FILTER_BYTES_MAX", "4096"),
+    ("EXCHEQUER__ENGINE__FLUSH_INTERVAL_MS", "20"),
+    ("EXCHEQUER__ENGINE__FLUSH_STREAMS_MAX", "8"),
+    ("EXCHEQUER__ENGINE__COMMIT_INPUTS_MAX", "5"),
+    ("EXCHEQUER__ENGINE__TAIL_BYTES_MAX", "10000"),
+    ("EXCHEQUER__ENGINE__READ_BYTES_MAX", "20000"),
+    ("EXCHEQUER__ENGINE__VIEW_ROWS_MAX", "50"),
+];
+
 /// A server that is ready. Killed when dropped.
 #[derive(Debug)]
 pub struct Server {
@@ -38,6 +52,12 @@ impl Server {
     /// Starts the server on a folder and waits until it is ready.
     pub fn start(data: &Path) -> Res<Self> {
         Self::start_with(data, &mut Command::new(program()?))
+    }
+
+    /// The same with bounds so low that everything that happens rarely happens all the
+    /// time: new segments, state that is evicted and loaded, blocks of the identity index.
+    pub fn start_tight(data: &Path) -> Res<Self> {
+        Self::start_with(data, Command::new(program()?).envs(TIGHT.iter().copied()))
     }
 
     /// The same, with a command that ends up as the server's program.
@@ -138,7 +158,7 @@ pub fn run<const N: usize>(args: [&std::ffi::OsStr; N]) -> Res<Finished> {
 }
 
 /// The server's program.
-pub(crate) fn program() -> Res<PathBuf> {
+pub fn program() -> Res<PathBuf> {
     if let Some(named) = std::env::var_os(VARIABLE) {
         return Ok(named.into());
     }

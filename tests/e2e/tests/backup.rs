@@ -17,7 +17,8 @@ fn restore(from: &Path, data: &Path) -> Res<Finished> {
 async fn a_backup_taken_while_writing_holds_everything_answered_before() -> Res<()> {
     let folder = tempfile::tempdir()?;
     let [data, copy, back] = ["data", "copy", "back"].map(|name| folder.path().join(name));
-    let server = Server::start(&data)?;
+    // Many segments, so that one is begun while the backup runs.
+    let server = Server::start_tight(&data)?;
     let before = write_until(&server, 16, 3, "b", 400).await?;
     let load = Load::start(&server, 16, 4, "w").await?;
     let done = backup(&data, &copy)?;

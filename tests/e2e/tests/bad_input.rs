@@ -239,3 +239,25 @@ async fn thousands_of_connections_come_and_go() -> Res<()> {
     let before = offsets(&client).await?;
     unharmed(server, &client, &before).await
 }
+
+// REQ: KER-13 OPS-05
+#[tokio::test(flavor = "multi_thread")]
+async fn more_connections_than_files_can_be_open_are_survived() -> Res<()> {
+    let folder = tempfile::tempdir()?;
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -n 200 && exec \"$@\"", "sh"]).arg(exchequer_e2e::program()?);
+    let server = Server::start_with(folder.path(), &mut command)?;
+    let client = Client::connect(&server).await?;
+    client.answer(&Sent::create("acme", "c-1")).await?;
+    let before = offsets(&client).await?;
+    for _ in 0..3 {
+        // As many as it can take, and some that wait to be taken.
+        let open: Result<Vec<_>, _> =
+            (0..260).map(|_| TcpStream::connect(&server.address)).collect();
+        // Who was there before is served meanwhile.
+        client.status().await?;
+        drop(open?);
+    }
+    wait::until("it to take connections again", || Ok(server.is_ready().then_some(())))?;
+    unharmed(server, &client, &before).await
+}

@@ -63,6 +63,7 @@ async fn refuses_then_goes_on(space: &Space) -> Res<()> {
     let refused = wait::until_async("a refusal", refused).await?;
     assert_retryable(&refused);
     assert_verifies(&data)?;
+    wait::until("/readyz to say so", || Ok((!server.is_ready()).then_some(())))?;
 
     space.free(&server)?;
     let again = server.explain(client.answer(&last).await)?;

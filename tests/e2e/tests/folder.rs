@@ -5,6 +5,8 @@ use std::path::Path;
 
 use exchequer_e2e::segment::Last;
 use exchequer_e2e::{Client, Res, Sent, Server, check, run, wait, write_until};
+use exchequer_proto::audit::v1::TailEntriesRequest;
+use exchequer_proto::audit::v1::audit_service_client::AuditServiceClient;
 
 fn verify(data: &Path) -> Res<exchequer_e2e::Finished> {
     run(["verify".as_ref(), "journal".as_ref(), "--data".as_ref(), data.as_ref()])
@@ -57,8 +59,25 @@ async fn sigterm_loses_nothing_and_leaves_no_torn_tail() -> Res<()> {
     let server = Server::start(folder.path())?;
     let load = exchequer_e2e::Load::start(&server, 16, 1, "g").await?;
     wait::until_async("answers", async || Ok((load.answers() > 300).then_some(()))).await?;
+    // Neither a stream without an end nor a connection that says nothing holds it up.
+    let client = Client::connect(&server).await?;
+    client.answer(&Sent::create("acme", "c-1")).await?;
+    let mut audit = AuditServiceClient::new(client.channel.clone());
+    let tail = TailEntriesRequest { tenant: "acme".to_owned(), cursor: String::new() };
+    let mut tail = audit.tail_entries(tail).await?.into_inner();
+    let idle = std::net::TcpStream::connect(&server.address)?;
     let done = server.stop()?;
+    drop(idle);
     assert!(done.status.success(), "{}: {}", done.status, done.output);
+    assert!(!done.output.contains("cut off"), "{}", done.output);
+    let end = loop {
+        match wait::within("the end of the tail", tail.message()).await? {
+            Ok(Some(_)) => {}
+            Ok(None) => return Err("the tail ended without a reason".into()),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(exchequer_e2e::reason(&end), "SHUTTING_DOWN", "{end:?}");
     assert!(!done.output.contains("panicked"), "{}", done.output);
     let ledger = load.ledger().await?;
     let verified = verify(folder.path())?;

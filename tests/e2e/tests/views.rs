@@ -78,13 +78,15 @@ async fn views_are_rebuilt_while_serving_and_a_tail_goes_on_over_kill_9() -> Res
         wait::until_async("answers", async || Ok((load.answers() > goal).then_some(()))).await?;
         append(&client, &format!("before-{round}")).await?;
         rebuild(&client).await?;
+        let metrics = server.get("/metrics")?;
+        assert!(metrics.contains("view_lag_events"), "{metrics}");
         let seq = append(&client, &format!("after-{round}")).await?;
         tail.read_to(seq).await?;
         // Entries that nobody has read yet when the server goes away.
         let unread = append(&client, &format!("unread-{round}")).await?;
         server.kill()?;
         ledger.merge(load.ledger().await?);
-        server = Server::start(folder.path())?;
+        server = Server::start_tight(folder.path())?;
         client = Client::connect(&server).await?;
         tail = Tail::open(&client, tail.seq, &tail.cursor).await?;
         tail.read_to(unread).await?;

@@ -99,7 +99,7 @@ impl Journal {
 }
 
 /// All journals.
-pub fn document() -> Value {
+pub(crate) fn document() -> Value {
     json!([ordinary(), broken(), before_the_first_claim(), unended_break()])
 }
 

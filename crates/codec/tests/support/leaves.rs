@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{MORNING, create, hex, rename};
 
 /// The chain, entry by entry, and where it ends.
-pub fn document() -> Value {
+pub(crate) fn document() -> Value {
     let mut reference = Reference::default();
     reference.adopt(ProviderProfile {
         id: TenantId::platform(),
@@ -65,7 +65,7 @@ fn life() -> Vec<Command> {
     let entries = vec![draft("2026/\"1\"", String::new()), draft("2026-\u{fc}\\2", too_large)];
     vec![
         create(),
-        rename("Acme \"2\"\n\u{1}"),
+        rename("Acme \"2\" €\\"),
         Command::Audit(audit::Command::Append(audit::Append { entries })),
         Command::Tenants(tenants::Command::ScheduleClosing(tenants::ScheduleClosing {
             at: closing,

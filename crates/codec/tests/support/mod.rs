@@ -1,7 +1,7 @@
 //! What the vectors are made of.
 
-pub mod journals;
-pub mod leaves;
+pub(crate) mod journals;
+pub(crate) mod leaves;
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use exchequer_tenant::Command;
 use exchequer_types::{PLATFORM, TenantId};
 
 /// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut out, byte| {
         let _ = write!(out, "{byte:02x}");
         out
@@ -20,10 +20,10 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// 2026-11-21T08:30:00Z
-pub const MORNING: i64 = 1_795_249_800_000_000;
+pub(crate) const MORNING: i64 = 1_795_249_800_000_000;
 
 /// An envelope that is not sealed yet.
-pub fn envelope(stream: &str, id: &str, command: &Command) -> pb::Envelope {
+pub(crate) fn envelope(stream: &str, id: &str, command: &Command) -> pb::Envelope {
     let (kind, payload) = encode_command(command).unwrap();
     pb::Envelope {
         stream: stream.to_owned(),
@@ -38,7 +38,7 @@ pub fn envelope(stream: &str, id: &str, command: &Command) -> pb::Envelope {
 }
 
 /// The creation of `acme`.
-pub fn create() -> Command {
+pub(crate) fn create() -> Command {
     let settings = [("locale", "de-AT"), ("support.email", "help@acme.example")];
     Command::Create {
         parent: TenantId::parse(PLATFORM).unwrap(),
@@ -48,12 +48,12 @@ pub fn create() -> Command {
 }
 
 /// A renaming.
-pub fn rename(name: &str) -> Command {
+pub(crate) fn rename(name: &str) -> Command {
     Command::Tenants(tenants::Command::Rename(tenants::Rename { name: name.to_owned() }))
 }
 
 /// One envelope with as little, one with as much as there can be.
-pub fn envelopes() -> [pb::Envelope; 3] {
+pub(crate) fn envelopes() -> [pb::Envelope; 3] {
     let wake = pb::Envelope {
         issuer: "clock".to_owned(),
         actor: "clock".to_owned(),

@@ -73,7 +73,8 @@ async fn all(rounds: u64, seed: u64, data: &Path) -> Res<()> {
         if random.percent(30) {
             kill_while_starting(data, &mut random)?;
         }
-        server = Server::start(data)?;
+        // The next life in turn with the usual bounds and with tight ones.
+        server = if round % 2 == 0 { Server::start(data)? } else { Server::start_tight(data)? };
         let started_in = server.started_in;
         let sent = (now.answered.len(), now.unanswered.len());
         let earlier = (0..EARLIER_MAX).filter_map(|_| random.pick(&ledger.answered).cloned());

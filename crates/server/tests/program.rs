@@ -1,0 +1,167 @@
+//! The program as a person starts it: what it refuses, what it prints, what its
+//! port answers besides gRPC, and its tools beside it.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests stand outside test functions")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use exchequer_runtime::metrics::FAMILIES;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_exchequer");
+
+/// Runs the program to its end.
+fn run(args: &[&str]) -> Output {
+    Command::new(PROGRAM).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A server that is ready.
+struct Server {
+    child: Child,
+    greeting: String,
+    address: String,
+    /// Held open: a person may read on.
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Server {
+    fn start(data: &Path) -> Self {
+        let mut child = Command::new(PROGRAM)
+            .args(["run", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .env("EXCHEQUER_LOG", "warn")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut greeting = String::new();
+        while !greeting.contains("/readyz") {
+            assert!(stdout.read_line(&mut greeting).unwrap() > 0, "{greeting}");
+        }
+        let address = greeting.lines().find_map(|line| line.trim().strip_prefix("address"));
+        let address = address.unwrap().trim().to_owned();
+        Self { child, greeting, address, _stdout: stdout }
+    }
+
+    /// Status line and headers, and the body.
+    fn get(&self, path: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
+    }
+
+    fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("sh")
+                .args(["-c", "kill -TERM $1", "sh", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended already when the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+// REQ: IAM-15
+#[test]
+fn bad_settings_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let listen = run(&["run", "--data", data, "--listen", "0.0.0.0:7447"]);
+    assert_eq!(listen.status.code(), Some(64));
+    assert!(text(&listen.stderr).contains("loopback"));
+    let unknown = Command::new(PROGRAM)
+        .args(["run", "--data", data])
+        .env("EXCHEQUER__ENGINE__COMMANDZ_MAX", "1")
+        .output()
+        .unwrap();
+    assert_eq!(unknown.status.code(), Some(64));
+    assert!(text(&unknown.stderr).to_lowercase().contains("commandz_max"));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing was created");
+    assert!(text(&run(&["--version"]).stdout).starts_with("exchequer "));
+}
+
+// REQ: KER-16, KER-19
+#[test]
+fn a_start_says_where_it_is_and_what_to_try() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    assert!(server.greeting.contains(dir.path().to_str().unwrap()));
+    assert_eq!(server.greeting.matches("grpcurl -plaintext").count(), 2, "{}", server.greeting);
+    assert!(server.greeting.contains(&format!("curl http://{}/readyz", server.address)));
+    let (head, body) = server.get("/readyz");
+    assert!(head.starts_with("HTTP/1.1 200") && body.contains("\"ready\":true"), "{head} {body}");
+    assert!(server.get("/healthz").0.starts_with("HTTP/1.1 200"));
+    assert!(server.get("/nothing").0.starts_with("HTTP/1.1 404"));
+    let (head, body) = server.get("/metrics");
+    assert!(head.contains("text/plain; version=0.0.4"), "{head}");
+    let families = body.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let names: Vec<&str> = families.filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.contains(&"exchequer_commits_appended_total"), "{names:?}");
+    for name in names {
+        assert!(FAMILIES.iter().any(|family| family.name == name), "{name} is not documented");
+    }
+    server.stop();
+}
+
+// REQ: KER-11, KER-18
+#[test]
+fn the_tools_work_beside_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Server::start(&data);
+    let (data, copy) = (data.to_str().unwrap(), dir.path().join("copy"));
+    let copy = copy.to_str().unwrap();
+    let admin = |args: &[&str]| {
+        let mut all = vec!["admin", "--address", &server.address];
+        all.extend(args);
+        run(&all)
+    };
+    let status = admin(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["partitions"].as_array().unwrap().len(), 16);
+    assert!(text(&admin(&["status"]).stdout).contains("dead-letters"));
+    assert!(text(&admin(&["rebuild", "audit"]).stdout).contains("generation 2"));
+    assert!(text(&admin(&["dead-letters"]).stdout).contains("0 dead letters"));
+    assert!(text(&admin(&["parked"]).stdout).contains("0 parked tenants"));
+    let release = admin(&["release", "platform"]);
+    assert_eq!(release.status.code(), Some(1));
+    assert!(text(&release.stderr).contains("TENANT_NOT_PARKED"));
+    let unknown = admin(&["replay", "0-999-0"]);
+    assert!(text(&unknown.stderr).contains("DEAD_LETTER_NOT_FOUND"));
+    let verified = run(&["verify", "journal", "--data", data, "--audit"]);
+    assert!(verified.status.success() && text(&verified.stdout).contains("nothing is wrong"));
+    let kept = run(&["backup", "--data", data, "--to", copy, "--json"]);
+    let kept: serde_json::Value = serde_json::from_slice(&kept.stdout).unwrap();
+    assert!(kept["records"].as_u64().unwrap() >= 33, "{kept}");
+    let second = run(&["run", "--data", data, "--listen", "127.0.0.1:0"]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second.stderr).contains("in use by another process"));
+    server.stop();
+    let gone = run(&["admin", "--address", "127.0.0.1:1", "status"]);
+    assert!(text(&gone.stderr).contains("is it running?"));
+    let again = dir.path().join("again");
+    let restored = run(&["restore", "--from", copy, "--data", again.to_str().unwrap()]);
+    assert!(restored.status.success(), "{}", text(&restored.stderr));
+    Server::start(&again).stop();
+}
