@@ -313,8 +313,11 @@ impl Executor {
             }
             self.tasks.extend(spawned);
             if !kills.is_empty() {
-                let gone = self.tasks.extract_if(.., |_, task| kills.contains(&task.proc));
-                let gone: Vec<_> = gone.collect();
+                let is_gone = |task: &Task| kills.contains(&task.proc);
+                let ids: Vec<TaskId> =
+                    self.tasks.iter().filter(|(_, task)| is_gone(task)).map(|(id, _)| *id).collect();
+                let gone: Vec<(TaskId, Task)> =
+                    ids.iter().filter_map(|id| Some((*id, self.tasks.remove(id)?))).collect();
                 let mut ready = lock(&self.sim.ready.0);
                 for (id, _) in &gone {
                     ready.remove(id);

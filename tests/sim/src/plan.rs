@@ -124,6 +124,5 @@ fn settings(rng: &mut Rng) -> Settings {
         read_bytes_max: of(1, 40_000),
         claim_retry: Duration::from_millis(of(20, 200) as u64),
         commit_bytes_max: of(4_000, 40_000),
-        ..Settings::default()
     }
 }

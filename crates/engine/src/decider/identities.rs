@@ -66,9 +66,9 @@ pub(crate) struct Identities {
     /// Runs that no block holds: from..to. The next number is the second.
     runs: (u64, u64),
     blocks: Vec<Block>,
-    /// Does this session hold the claim?
+    /// Does this writer hold the claim?
     leads: bool,
-    /// Runs that this session's checkpoints name no more: from..to.
+    /// Runs that this writer's checkpoints name no more: from..to.
     retired: Vec<(u64, u64)>,
     /// Those of them that a checkpoint under the claim has left behind.
     deletable: Vec<(u64, u64)>,

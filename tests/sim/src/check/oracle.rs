@@ -50,8 +50,7 @@ pub(crate) fn check(world: &World, chain: &Chain, violations: &mut Vec<String>) 
             if let Err(problem) = folded.input(world, chain.partition, entry, index) {
                 let (partition, offset) = (chain.partition, entry.offset);
                 violations.push(format!(
-                    "{} (partition {partition}, offset {offset}, input {index})",
-                    problem
+                    "{problem} (partition {partition}, offset {offset}, input {index})"
                 ));
                 // What follows would differ for that reason alone.
                 return folded;

@@ -143,7 +143,7 @@ impl ReadStore for StorePort {
                 let cut = world.sim.sleep(world.sim.within(1, 4_000));
                 let write = Box::pin(world.write_rows(batch));
                 return match select(write, Box::pin(cut)).await {
-                    Either::Left((result, _)) => result.and(Err(unavailable())),
+                    Either::Left((result, _)) => result.and_then(|()| Err(unavailable())),
                     Either::Right(_) => Err(unavailable()),
                 };
             }
