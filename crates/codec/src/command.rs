@@ -135,7 +135,9 @@ pub fn decode_command(kind: &str, payload: &[u8]) -> Result<Command, DecodeError
 
 fn decode_tenants(kind: &str, payload: &[u8]) -> Result<T, DecodeError> {
     Ok(match kind {
-        BOOTSTRAP => T::Bootstrap(tenants::Bootstrap { name: pb::Bootstrap::decode(payload)?.name }),
+        BOOTSTRAP => {
+            T::Bootstrap(tenants::Bootstrap { name: pb::Bootstrap::decode(payload)?.name })
+        }
         RENAME => T::Rename(tenants::Rename { name: pb::Rename::decode(payload)?.name }),
         UPDATE_SETTINGS => {
             let it = pb::UpdateSettings::decode(payload)?;

@@ -93,10 +93,8 @@ fn sealed_bytes(envelope: Bytes, forwarded: Option<pb::Forwarded>, mac: Bytes) -
 
 /// Opens a sealed command of a deployment with `partitions` partitions.
 pub fn open(key: &SealKey, command: &Bytes, partitions: u32) -> Result<Opened, Unopened> {
-    let unopened = |reason, error: &dyn std::fmt::Display| Unopened {
-        reason,
-        message: error.to_string(),
-    };
+    let unopened =
+        |reason, error: &dyn std::fmt::Display| Unopened { reason, message: error.to_string() };
     let sealed = pb::SealedCommand::decode(command.clone())
         .map_err(|error| unopened(UnopenedReason::Malformed, &error))?;
     let forwarding = forwarding(sealed.forwarded.as_ref())

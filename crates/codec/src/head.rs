@@ -148,13 +148,17 @@ mod tests {
             let number = PartitionId(partition);
             let (whole, _) = encode_commit(number, commit(3));
             assert!(commit_head(number, &whole).is_some(), "the quick way must be taken");
-            let claim = pb::Claim { epoch: 4, owner: Bytes::from_static(&[1; 16]), ..pb::Claim::default() };
-            let (unclaimed, _) = encode_commit(number, pb::Commit { claim: Bytes::new(), ..commit(1) });
+            let claim =
+                pb::Claim { epoch: 4, owner: Bytes::from_static(&[1; 16]), ..pb::Claim::default() };
+            let (unclaimed, _) =
+                encode_commit(number, pb::Commit { claim: Bytes::new(), ..commit(1) });
             let (uneven, _) = encode_commit(number, pb::Commit { outcomes: vec![], ..commit(2) });
             let (short, _) = encode_commit(number, pb::Commit { prev: Bytes::new(), ..commit(0) });
             let empty = Bytes::from(pb::Record { partition, body: None }.encode_to_vec());
             let twice = Bytes::from([whole.clone(), whole.clone()].concat());
-            for record in [whole, encode_claim(number, claim), unclaimed, uneven, short, empty, twice] {
+            for record in
+                [whole, encode_claim(number, claim), unclaimed, uneven, short, empty, twice]
+            {
                 assert!(agrees(partition, &record));
                 assert!(agrees(partition + 1, &record));
             }

@@ -54,7 +54,10 @@ pub fn encode_commit(partition: PartitionId, commit: pb::Commit) -> (Bytes, pb::
 
 /// Reads one record of `partition`: its head for the fold, its hash, and its
 /// commit if it is one. Bytes that are no such record are `Unreadable`.
-pub fn decode_record(partition: PartitionId, bytes: &Bytes) -> (RecordHead, Hash, Option<pb::Commit>) {
+pub fn decode_record(
+    partition: PartitionId,
+    bytes: &Bytes,
+) -> (RecordHead, Hash, Option<pb::Commit>) {
     let hash = Hash::blake3(bytes);
     let record = match pb::Record::decode(bytes.clone()) {
         Ok(record) if record.partition == partition.0 => record,

@@ -120,10 +120,7 @@ fn compare(
     let expected: BTreeSet<PathBuf> =
         types.iter().map(|kind| folder.join(format!("{kind}.json"))).collect();
     let missing = expected.difference(&stored).map(|file| {
-        format!(
-            "{}: is missing; UPDATE_EXPECT=1 writes an example of a new type",
-            file.display()
-        )
+        format!("{}: is missing; UPDATE_EXPECT=1 writes an example of a new type", file.display())
     });
     let stray = stored.difference(&expected).map(|file| {
         format!(
@@ -236,11 +233,7 @@ fn events() -> Vec<Event> {
         T::Promoted,
         T::Suspended { reason: "unpaid".to_owned() },
         T::Reinstated,
-        T::Closed {
-            reason: "as agreed".to_owned(),
-            timer: Some(TIMER.to_owned()),
-            by_timer: true,
-        },
+        T::Closed { reason: "as agreed".to_owned(), timer: Some(TIMER.to_owned()), by_timer: true },
         T::ClosingScheduled { timer: TIMER.to_owned(), at: at() },
         T::ClosingCancelled { timer: TIMER.to_owned() },
         T::ProviderProfiled(profile()),

@@ -148,5 +148,9 @@ fn compare(name: &str, document: &Value) {
     let stored = std::fs::read_to_string(&file).unwrap_or_default();
     let differs = stored.lines().zip(text.lines()).position(|(stored, now)| stored != now);
     let line = differs.unwrap_or_else(|| stored.lines().count().min(text.lines().count())) + 1;
-    assert!(stored == text, "{} differs from line {line} on; UPDATE_EXPECT=1 writes it anew, but what others verify by must not change", file.display());
+    assert!(
+        stored == text,
+        "{} differs from line {line} on; UPDATE_EXPECT=1 writes it anew, but what others verify by must not change",
+        file.display()
+    );
 }

@@ -124,7 +124,8 @@ impl Projector {
     async fn follow(&self) -> Result<(), EngineError> {
         let active = self.handle.active().number;
         if active < self.generation.number {
-            announce(&self.ports, self.handle.view.as_ref(), active, self.generation.number).await?;
+            announce(&self.ports, self.handle.view.as_ref(), active, self.generation.number)
+                .await?;
         }
         let mut heads = self.load_heads().await?;
         let mut progress = self.generation.progress();

@@ -21,9 +21,7 @@ use exchequer_projection_timers as timers_view;
 use exchequer_readstore::MemoryStore;
 use exchequer_runtime::{Runtime as _, TokioRuntime};
 use exchequer_tenant::Command;
-use exchequer_types::{
-    ActorId, CommandId, Issuer, StreamId, TenantId, TenantStatus, partition_of,
-};
+use exchequer_types::{ActorId, CommandId, Issuer, StreamId, TenantId, TenantStatus, partition_of};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -1,9 +1,6 @@
 //! The contract: messages and services generated from `proto/`.
 
-#![expect(
-    clippy::pedantic,
-    reason = "generated code, judged by its generator"
-)]
+#![expect(clippy::pedantic, reason = "generated code, judged by its generator")]
 
 pub mod audit {
     pub mod v1 {

@@ -95,7 +95,12 @@ fn history() -> Vec<Entry> {
             &[("a", released()), ("c", parked("once"))],
         ),
         entry(0, 2, &[dead("z")], &[("z", parked("again")), ("y", parked("too"))]),
-        entry(3, 3, &[fine], &[("c", Event::TimerCleared { id: "t".to_owned(), due: Timestamp::MIN, fired: true })]),
+        entry(
+            3,
+            3,
+            &[fine],
+            &[("c", Event::TimerCleared { id: "t".to_owned(), due: Timestamp::MIN, fired: true })],
+        ),
     ]
 }
 

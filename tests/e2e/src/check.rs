@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use crate::client::{APPEND, APPEND_BATCH, Book};
 use crate::{Answer, Answered, Client, Ledger, Res, Sent, Server};
 
-const CONNECTIONS: usize = 16;
-/// Calls of one connection that wait at a time.
+const CONNECTIONS: usize = 64;
+/// Looked up for its place in the log.
 const PROBE: &str = "probe-that-nobody-sends";
 
 /// What a check found.

@@ -53,6 +53,12 @@ impl Driver {
         if self.everyone_is_answered().await {
             self.epilogue().await;
             sim.sleep(SETTLE).await;
+            for (role, waiting) in self.procs.waiting() {
+                if waiting > 0 {
+                    let text = format!("SIM-15 {role:?} counts {waiting} commands as undecided");
+                    self.world.violation(text);
+                }
+            }
         }
         self.is_over.store(true, Ordering::Relaxed);
     }

@@ -170,10 +170,14 @@ impl Sim {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.spawn_task(proc, None, Box::pin(async move {
-            task.await;
-            Ok(())
-        }));
+        self.spawn_task(
+            proc,
+            None,
+            Box::pin(async move {
+                task.await;
+                Ok(())
+            }),
+        );
     }
 
     fn spawn_task(
@@ -314,8 +318,12 @@ impl Executor {
             self.tasks.extend(spawned);
             if !kills.is_empty() {
                 let is_gone = |task: &Task| kills.contains(&task.proc);
-                let ids: Vec<TaskId> =
-                    self.tasks.iter().filter(|(_, task)| is_gone(task)).map(|(id, _)| *id).collect();
+                let ids: Vec<TaskId> = self
+                    .tasks
+                    .iter()
+                    .filter(|(_, task)| is_gone(task))
+                    .map(|(id, _)| *id)
+                    .collect();
                 let gone: Vec<(TaskId, Task)> =
                     ids.iter().filter_map(|id| Some((*id, self.tasks.remove(id)?))).collect();
                 let mut ready = lock(&self.sim.ready.0);
@@ -368,7 +376,8 @@ impl Executor {
             inner.now += 1;
         }
         self.polls += 1;
-        let waker = Waker::from(Arc::new(TaskWaker { task: id, ready: Arc::clone(&self.sim.ready) }));
+        let waker =
+            Waker::from(Arc::new(TaskWaker { task: id, ready: Arc::clone(&self.sim.ready) }));
         let polled = task.future.as_mut().poll(&mut Context::from_waker(&waker));
         let mut inner = lock(&self.sim.inner);
         inner.running = OUTSIDE;

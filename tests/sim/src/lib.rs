@@ -17,8 +17,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use exchequer_kernel::mutation::Mutation;
 use exchequer_kernel::mutation;
+pub use exchequer_kernel::mutation::Mutation;
 pub use search::{LETTERS, letter, seeds_in_parallel, seeds_kept};
 
 use driver::Driver;
@@ -89,11 +89,13 @@ fn run_in(sim: &Sim) -> (Vec<String>, String) {
     violations.extend(check::check(&world));
     mutation::set(weakened);
     sim.append_lines(|| check::describe(&world));
+    let chains = check::chains(&world);
+    let claims: usize = chains.iter().map(|chain| chain.claims).sum();
     let records: usize = (0..world.plan.partitions)
         .map(|partition| world.journal.records(exchequer_types::PartitionId(partition)).len())
         .sum();
     let summary = format!(
-        "{:?}, {} s, {} polls, {} asked, {records} records",
+        "{:?}, {} s, {} polls, {} asked, {records} records, {claims} claims",
         world.plan.shape,
         sim.micros() / 1_000_000,
         executor.polls,

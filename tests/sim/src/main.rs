@@ -74,7 +74,9 @@ fn many(args: &Args) -> bool {
         report.violations.iter().take(3).for_each(|text| say(&format!("  {text}")));
     }
     if args.mutation.is_none() {
-        failed.iter().for_each(|report| keep(report.seed, &report.violations[0]));
+        for report in &failed {
+            keep(report.seed, &report.violations[0]);
+        }
     }
     let seconds = begun.elapsed().as_secs();
     say(&format!("{} seeds, {} failed, {seconds} s", args.seeds, failed.len()));
@@ -102,15 +104,14 @@ fn mutations(from: u64) -> bool {
         let found = seeds_in_parallel(seeds, Some(mutation), true, |_| {});
         let seconds = begun.elapsed().as_secs();
         let letter = letter(mutation);
-        match found.first() {
-            Some(report) => {
-                let why: String = report.violations[0].chars().take(120).collect();
-                say(&format!("({letter}) {mutation:?}: seed {}, {seconds} s: {why}", report.seed));
-            }
-            None => {
-                all = false;
-                say(&format!("({letter}) {mutation:?}: NOT CAUGHT in {MUTATION_SEEDS} seeds, {seconds} s"));
-            }
+        if let Some(report) = found.first() {
+            let why: String = report.violations[0].chars().take(120).collect();
+            say(&format!("({letter}) {mutation:?}: seed {}, {seconds} s: {why}", report.seed));
+        } else {
+            all = false;
+            say(&format!(
+                "({letter}) {mutation:?}: NOT CAUGHT in {MUTATION_SEEDS} seeds, {seconds} s"
+            ));
         }
     }
     all

@@ -55,7 +55,10 @@ pub(crate) fn views() -> Vec<Arc<dyn View>> {
         Arc::new(ViewOf { projection: tenants::TenantsView, tables: tenants::TABLES }),
         Arc::new(ViewOf { projection: audit::AuditView, tables: audit::TABLES }),
         Arc::new(ViewOf { projection: timers::TimersView, tables: timers::TABLES }),
-        Arc::new(ViewOf { projection: dead_letters::DeadLettersView, tables: dead_letters::TABLES }),
+        Arc::new(ViewOf {
+            projection: dead_letters::DeadLettersView,
+            tables: dead_letters::TABLES,
+        }),
     ]
 }
 
@@ -107,6 +110,13 @@ impl Procs {
             return None;
         }
         Some(self.world.sim.rng(|rng| rng.pick(&up).clone()))
+    }
+
+    /// Commands that each gateway counts as undecided.
+    pub(crate) fn waiting(&self) -> Vec<(Role, usize)> {
+        let slots = lock(&self.slots);
+        let up = slots.iter().filter_map(|slot| Some((slot.role, slot.platform.as_ref()?)));
+        up.map(|(role, platform)| (role, platform.gateway.waiting())).collect()
     }
 
     /// Starts the process, unless it is up.

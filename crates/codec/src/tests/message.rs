@@ -100,7 +100,11 @@ fn each_field_out_of_range_is_named() {
         ("tenants.adopt-provider.v1", vec![], "profile"),
         (
             "tenants.adopt-provider.v1",
-            profiled(&pb::ProviderProfile { id: "acme".to_owned(), status: 9, ..Default::default() }),
+            profiled(&pb::ProviderProfile {
+                id: "acme".to_owned(),
+                status: 9,
+                ..Default::default()
+            }),
             "profile.status",
         ),
         (

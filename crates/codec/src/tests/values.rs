@@ -107,17 +107,19 @@ pub(super) fn command() -> impl Strategy<Value = Command> {
 pub(super) fn event(id: TenantId) -> impl Strategy<Value = Event> {
     use tenants::Event as T;
     let timer = || "tmr_[a-z2-7]{26}";
-    let created = (
-        option::of(tenant_id()),
-        any::<u64>(),
-        any::<u32>(),
-        text(),
-        settings(),
-        any::<bool>(),
-    )
-        .prop_map(move |(parent, parent_version, depth, name, settings, provider)| {
-            T::Created { id: id.clone(), parent, parent_version, depth, name, settings, provider }
-        });
+    let created =
+        (option::of(tenant_id()), any::<u64>(), any::<u32>(), text(), settings(), any::<bool>())
+            .prop_map(move |(parent, parent_version, depth, name, settings, provider)| {
+                T::Created {
+                    id: id.clone(),
+                    parent,
+                    parent_version,
+                    depth,
+                    name,
+                    settings,
+                    provider,
+                }
+            });
     let of_tenants = prop_oneof![
         created,
         text().prop_map(|name| T::Renamed { name }),

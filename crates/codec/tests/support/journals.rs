@@ -269,19 +269,25 @@ fn decided(commit: &mut pb::Commit, id: &str) {
 fn words(verdict: Verdict) -> (&'static str, Option<&'static str>) {
     match verdict {
         Verdict::Accepted => ("accepted", None),
-        Verdict::Ignorable(reason) => ("ignorable", Some(match reason {
-            Ignorable::OlderEpoch => "older_epoch",
-            Ignorable::LosingClaim => "losing_claim",
-            Ignorable::Repetition => "repetition",
-            Ignorable::AfterBreak => "after_break",
-        })),
-        Verdict::Break(reason) => ("break", Some(match reason {
-            Break::Unreadable => "unreadable",
-            Break::UnclaimedEpoch => "unclaimed_epoch",
-            Break::ForeignOwner => "foreign_owner",
-            Break::Seq => "seq",
-            Break::Prev => "prev",
-            Break::ClaimHash => "claim_hash",
-        })),
+        Verdict::Ignorable(reason) => (
+            "ignorable",
+            Some(match reason {
+                Ignorable::OlderEpoch => "older_epoch",
+                Ignorable::LosingClaim => "losing_claim",
+                Ignorable::Repetition => "repetition",
+                Ignorable::AfterBreak => "after_break",
+            }),
+        ),
+        Verdict::Break(reason) => (
+            "break",
+            Some(match reason {
+                Break::Unreadable => "unreadable",
+                Break::UnclaimedEpoch => "unclaimed_epoch",
+                Break::ForeignOwner => "foreign_owner",
+                Break::Seq => "seq",
+                Break::Prev => "prev",
+                Break::ClaimHash => "claim_hash",
+            }),
+        ),
     }
 }

@@ -64,7 +64,13 @@ impl Destination {
     /// Takes over the reactions to the commit at `offset`, of which `before` is the
     /// last place that was scanned: other records may lie between. False when the
     /// queue is full.
-    fn push(&mut self, source: usize, before: &Head, offset: u64, reactions: Vec<Reaction<Effect>>) -> bool {
+    fn push(
+        &mut self,
+        source: usize,
+        before: &Head,
+        offset: u64,
+        reactions: Vec<Reaction<Effect>>,
+    ) -> bool {
         let is_new = offset >= self.start[source].offset;
         if reactions.is_empty() || !is_new {
             return true;
@@ -264,7 +270,10 @@ mod tests {
         dispatch.dispatch(0, item(0), vec![reaction(1, 0)]);
         // At offset 1 stands a claim, which is no commit.
         dispatch.dispatch(0, item(2), vec![reaction(1, 2)]);
-        assert_eq!(dispatch.destinations[1].begin().map(|it| it[0].id.clone()), Some("2".to_owned()));
+        assert_eq!(
+            dispatch.destinations[1].begin().map(|it| it[0].id.clone()),
+            Some("2".to_owned())
+        );
     }
 
     // REQ: KER-17

@@ -374,12 +374,8 @@ impl Reactor {
         match answer.status() {
             // What is sent on is its sender's to retry: any outcome is their answer.
             Some(_) if matches!(reaction.command, Effect::Forward { .. }) => Ok(()),
-            Some(
-                Status::Parked | Status::NotAdopted | Status::Poisoned | Status::DeadLettered,
-            )
-            | None => {
-                Err(format!("{}: {}", answer.outcome.code, answer.outcome.message))
-            }
+            Some(Status::Parked | Status::NotAdopted | Status::Poisoned | Status::DeadLettered)
+            | None => Err(format!("{}: {}", answer.outcome.code, answer.outcome.message)),
             Some(_) => Ok(()),
         }
     }

@@ -67,9 +67,9 @@ fn within_window(earlier: &Answer, later: &Answer, chains: &[Chain]) -> bool {
 fn stands(asked: &Asked, answer: &Answer, chains: &[Chain]) -> Result<(), String> {
     let place = answer.place;
     let chain = chains.get(answer.partition.index()).ok_or("no such partition")?;
-    let entry = chain.at(place.offset).ok_or_else(|| {
-        format!("{place:?} of {} is no accepted commit", answer.partition)
-    })?;
+    let entry = chain
+        .at(place.offset)
+        .ok_or_else(|| format!("{place:?} of {} is no accepted commit", answer.partition))?;
     let index = place.index as usize;
     let outcome = entry.commit.outcomes.get(index).ok_or("no such input in the commit")?;
     if *outcome != answer.outcome {

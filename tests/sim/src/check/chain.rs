@@ -16,11 +16,13 @@ pub(crate) struct Chain {
     pub(crate) partition: PartitionId,
     pub(crate) entries: Vec<Entry>,
     pub(crate) breaks: Vec<String>,
+    /// Claims that were accepted.
+    pub(crate) claims: usize,
 }
 
 pub(crate) fn read(world: &World, partition: PartitionId) -> Chain {
     let mut head = Head::default();
-    let mut chain = Chain { partition, entries: Vec::new(), breaks: Vec::new() };
+    let mut chain = Chain { partition, entries: Vec::new(), breaks: Vec::new(), claims: 0 };
     for bytes in world.journal.records(partition) {
         let offset = head.offset;
         let (record, hash, commit) = decode_record(partition, &bytes);
@@ -29,8 +31,11 @@ pub(crate) fn read(world: &World, partition: PartitionId) -> Chain {
                 let commit = Arc::new(commit);
                 chain.entries.push(Entry { partition, offset, hash, commit });
             }
+            (Verdict::Accepted, None) => chain.claims += 1,
             (verdict @ Verdict::Break(_), _) => {
-                chain.breaks.push(format!("SIM-1 partition {partition}, offset {offset}: {verdict}"));
+                chain
+                    .breaks
+                    .push(format!("SIM-1 partition {partition}, offset {offset}: {verdict}"));
             }
             _ => {}
         }

@@ -57,7 +57,8 @@ pub(crate) fn check(world: &World, chain: &Chain, violations: &mut Vec<String>) 
             }
         }
         if entry.now() != folded.now {
-            violations.push(format!("SIM-4 offset {}: its time is not that of its inputs", entry.offset));
+            violations
+                .push(format!("SIM-4 offset {}: its time is not that of its inputs", entry.offset));
         }
     }
     folded
@@ -101,7 +102,11 @@ impl Folded {
                 Some(_) => status == Some(Status::DeadLettered),
                 None => status == Some(Status::Misrouted),
             };
-            return if is_told { Ok(()) } else { Err("SIM-4 an astray record was decided".to_owned()) };
+            return if is_told {
+                Ok(())
+            } else {
+                Err("SIM-4 an astray record was decided".to_owned())
+            };
         }
         let expected = self.expect(&opened, partition, outcome)?;
         if expected.outcome != *outcome {
@@ -138,7 +143,11 @@ impl Folded {
         let request = &opened.request;
         if opened.not_after.is_some_and(|not_after| self.now > not_after) {
             let is_told = status == Some(Status::Expired);
-            return if is_told { plain(found.clone()) } else { Err(format!("SIM-4 {} had expired", request.id)) };
+            return if is_told {
+                plain(found.clone())
+            } else {
+                Err(format!("SIM-4 {} had expired", request.id))
+            };
         }
         if let Command::Lookup { issuer, id } = &request.command {
             let asked = Identity::of(&request.stream.to_string(), issuer, id);
@@ -170,7 +179,12 @@ impl Folded {
         self.decide(opened, partition, keeps)
     }
 
-    fn decide(&self, opened: &Opened, partition: PartitionId, keeps: bool) -> Result<Expected, String> {
+    fn decide(
+        &self,
+        opened: &Opened,
+        partition: PartitionId,
+        keeps: bool,
+    ) -> Result<Expected, String> {
         let request = &opened.request;
         let own = self.stream(&StreamId::Partition(partition));
         let stream = self.stream(&request.stream);
@@ -223,10 +237,13 @@ fn same_events(
             && found.payload == payload
             && found.at == expected.at.micros()
             && found.timer == expected.timer.clone().unwrap_or_default()
-            && decode_event(&found.stream, &found.r#type, &found.payload).as_ref() == Ok(&expected.event)
+            && decode_event(&found.stream, &found.r#type, &found.payload).as_ref()
+                == Ok(&expected.event)
     };
     if found.len() != expected.len() || !found.iter().zip(expected).all(is_same) {
-        return Err(format!("SIM-4 {stream} {id}: the rules give the events {expected:?}, the journal has {found:?}"));
+        return Err(format!(
+            "SIM-4 {stream} {id}: the rules give the events {expected:?}, the journal has {found:?}"
+        ));
     }
     let leaves: Vec<(u64, Bytes)> = entry
         .commit

@@ -12,6 +12,10 @@ use crate::world::World;
 /// The engine's table of generations, by name.
 static VIEWS: Table = Table { name: "views", partition_key: &[], clustering: &[], columns: &[] };
 
+/// The engine's table of readers, by name.
+static READERS: Table =
+    Table { name: "readers", partition_key: &[], clustering: &[], columns: &[] };
+
 pub(crate) fn check(world: &World, chains: &[Chain]) -> Vec<String> {
     let store = world.store_now();
     let generations: BTreeMap<String, (u64, u64)> = store
@@ -23,6 +27,14 @@ pub(crate) fn check(world: &World, chains: &[Chain]) -> Vec<String> {
         })
         .collect();
     let mut violations = Vec::new();
+    for row in store.snapshot(&READERS, 0) {
+        let (reader, generation) =
+            (row.key.partition[0].as_text(), row.key.clustering[0].as_uint());
+        let Some(view) = reader.strip_prefix("view/") else { continue };
+        if generations.get(view).is_some_and(|(active, _)| *active != generation) {
+            violations.push(format!("SIM-15 generation {generation} of {view} was not dropped"));
+        }
+    }
     for view in views() {
         let name = view.name();
         let Some((active, latest)) = generations.get(name).copied() else {
@@ -30,7 +42,8 @@ pub(crate) fn check(world: &World, chains: &[Chain]) -> Vec<String> {
             continue;
         };
         if active != latest {
-            violations.push(format!("SIM-8 generation {latest} of {name} was begun and never read"));
+            violations
+                .push(format!("SIM-8 generation {latest} of {name} was begun and never read"));
         }
         let expected = MemoryStore::new(true);
         let folded = fold(view.as_ref(), &expected, chains).now_or_never();

@@ -103,7 +103,13 @@ fn unknown() -> Fault {
     Fault::new(FaultKind::Unavailable, "no acknowledgement in time")
 }
 
-async fn carry(world: World, lane: Lane, partition: PartitionId, record: Bytes, ack: oneshot::Sender<Ack>) {
+async fn carry(
+    world: World,
+    lane: Lane,
+    partition: PartitionId,
+    record: Bytes,
+    ack: oneshot::Sender<Ack>,
+) {
     let rates = world.rates();
     world.delay(rates).await;
     let partition = world.destination(partition);
