@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use exchequer_codec::{decode_record, read_record_head};
+use exchequer_codec::decode_record;
 use exchequer_journal_local::{FileError, JournalReader, OpenError, PhysicalRecord};
 use exchequer_kernel::{Head, RecordHead, Verdict, fold};
 use exchequer_proto::journal::v1 as pb;
@@ -121,12 +121,7 @@ struct Walk {
 
 impl Walk {
     fn record(&mut self, reader: &JournalReader, record: &PhysicalRecord) {
-        let (read, hash, commit) = if self.audit.is_some() {
-            decode_record(record.partition, &record.bytes)
-        } else {
-            let (head, hash) = read_record_head(record.partition, &record.bytes);
-            (head, hash, None)
-        };
+        let (read, hash, commit) = decode_record(record.partition, &record.bytes);
         let (head, report) = &mut self.partitions[record.partition.index()];
         let verdict = fold(head, &read, &hash);
         report.records += 1;

@@ -5,7 +5,6 @@ mod command;
 mod convert;
 mod envelope;
 mod event;
-mod head;
 mod outcome;
 mod record;
 mod reply;
@@ -17,7 +16,6 @@ pub use command::{COMMAND_TYPES, WAKE, decode_command, encode_command};
 pub use convert::{profile_from_proto, profile_to_proto, status_from_proto, status_to_proto};
 pub use envelope::{Opened, Unopened, UnopenedReason, forward, open, seal, seal_with_digest};
 pub use event::{EVENT_TYPES, decode_event, encode_event};
-pub use head::read_record_head;
 pub use outcome::{outcome_status, rejected, status_of, status_word};
 pub use record::{
     Entry, commit_head, decode_record, encode_claim, encode_commit, head_from_proto, head_to_proto,

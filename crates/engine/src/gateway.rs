@@ -201,13 +201,21 @@ impl Gateway {
         if let Some(fault) = self.tail.fault(partition) {
             return Err(refused(fault));
         }
+        let mut doubt = Doubt { waiting: &self.waiting, key, is_over: true };
         let decided = self.enter(key, stream, partition, lane)?;
-        if let Err(fault) = self.ports.inputs.submit(lane, partition, sealed).await {
+        doubt.is_over = false;
+        match self.ports.inputs.submit(lane, partition, sealed).await {
+            Ok(_) => doubt.is_over = true,
             // Only what certainly did not land is given up.
-            if matches!(fault.kind, FaultKind::Overloaded | FaultKind::Full | FaultKind::TooLarge) {
-                self.waiting.withdraw(&key);
+            Err(fault)
+                if matches!(
+                    fault.kind,
+                    FaultKind::Overloaded | FaultKind::Full | FaultKind::TooLarge
+                ) =>
+            {
                 return Err(refused(fault));
             }
+            Err(_) => {}
         }
         let deadline = self.ports.runtime.sleep(patience);
         let (outcome, partition, place) = match select(decided, deadline).await {
@@ -217,6 +225,8 @@ impl Gateway {
             }
             Either::Right(_) => return Err(SubmitError::Deadline),
         };
+        // The outcome may be that of another submission of the same command.
+        drop(doubt);
         self.first_answer(outcome, partition, place).await
     }
 
@@ -368,14 +378,31 @@ impl Waiting {
         Some(callers)
     }
 
-    /// The last submission of `key` did not land: its caller is told otherwise.
+    /// A submission of `key` whose caller is gone did not land, or nobody knows.
     fn withdraw(&self, key: &InputKey) {
         self.leave(key, false);
         let mut shard = lock(self.shard(key));
         let Some(slot) = shard.get_mut(key) else { return };
-        slot.callers.pop();
+        slot.callers.retain(|caller| !caller.is_closed());
         if slot.submissions == 0 && slot.callers.is_empty() {
             shard.remove(key);
+        }
+    }
+}
+
+/// A submission that the log has not acknowledged. When its caller goes before
+/// there is an outcome, it is counted no more: it may never have landed, and a
+/// tenant's cap must not shrink for that.
+struct Doubt<'a> {
+    waiting: &'a Waiting,
+    key: InputKey,
+    is_over: bool,
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.waiting.withdraw(&self.key);
         }
     }
 }

@@ -3,11 +3,12 @@
 //! beside the one in use takes over when it has caught up.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use exchequer_kernel::Head;
 use exchequer_kernel::mutation::{self, Mutation};
-use exchequer_readstore::{Batch, Key, RowSet, Value, Write, load_missing};
+use exchequer_readstore::{Batch, Key, RowSet, Scan, Value, Write, load_missing};
 use exchequer_runtime::{Metric, OnEnd, TaskError, TaskKind};
 use exchequer_types::PartitionId;
 use tracing::{error, info, warn};
@@ -19,6 +20,9 @@ use crate::{EngineError, Ports, Tail};
 const RETRY: Duration = Duration::from_secs(1);
 /// Readers of a replaced generation have this long to finish.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// Readers of replaced generations that one start looks at.
+const READERS_MAX: usize = 4_096;
 
 const PROJECTOR: TaskKind = TaskKind { name: "projector", on_end: OnEnd::Fine };
 
@@ -46,6 +50,10 @@ pub(crate) async fn start(
             let building = Arc::new(Generation::new(latest, partitions));
             handle.resume(Arc::clone(&building));
             spawn(ports, tail, &handle, building);
+        }
+        // Generations that were replaced and not dropped before the process ended.
+        for number in left_behind(ports, handle.view.as_ref(), active).await? {
+            spawn(ports, tail, &handle, Arc::new(Generation::new(number, partitions)));
         }
     } else {
         // The old rows are served as they are until those of the new fold are there.
@@ -83,6 +91,23 @@ async fn announce(
     let row = ports.store.get(&VIEWS, 0, view_key(view)).await?;
     let fold_version = row.map_or(0, |row| row.values[2].as_uint());
     write_view_of(ports, view, active, latest, fold_version).await
+}
+
+/// Generations below `active` that still have a place in the journal.
+async fn left_behind(
+    ports: &Ports,
+    view: &dyn View,
+    active: u64,
+) -> Result<BTreeSet<u64>, EngineError> {
+    let reader = vec![Value::text(reader_of(view))];
+    let mut scan = Scan::of(&READERS, 0, reader, READERS_MAX);
+    scan.to = Some(vec![Value::uint(active)]);
+    let rows = ports.store.scan(scan).await?;
+    Ok(rows.iter().filter_map(|row| row.key.clustering.first()).map(Value::as_uint).collect())
+}
+
+fn reader_of(view: &dyn View) -> String {
+    format!("view/{}", view.name())
 }
 
 fn spawn(ports: &Ports, tail: &Arc<Tail>, handle: &Arc<ViewHandle>, generation: Arc<Generation>) {
@@ -155,7 +180,7 @@ impl Projector {
     }
 
     fn reader(&self) -> String {
-        format!("view/{}", self.handle.view.name())
+        reader_of(self.handle.view.as_ref())
     }
 
     async fn load_heads(&self) -> Result<Vec<Head>, EngineError> {

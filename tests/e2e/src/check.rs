@@ -152,9 +152,7 @@ impl Seen {
             if entry.prev != prev {
                 wrong.push(format!("{name}: entry {seq} names {} as the one before", entry.prev));
             }
-            prev = Sha256::digest(entry.json.as_bytes())
-                .iter()
-                .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+            prev = hex(&Sha256::digest(entry.json.as_bytes()));
         }
     }
 
@@ -200,4 +198,10 @@ impl Seen {
 
 fn read<M: Message + Default>(reply: &Bytes) -> Result<M, prost::DecodeError> {
     M::decode(reply.clone())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }

@@ -95,13 +95,12 @@ async fn lead(
     if !head.is_held_by(epoch, &owner) {
         return Ok("another writer's claim came first");
     }
-    *failures = 0;
     state.identities.lead();
     tail.set_leading(partition, Ok(true));
     Metric::DeciderLeading.gauge(&[&partition.to_string()]).set(1.0);
     let intakes = [0, 1].map(|lane: usize| Intake::starting_at(state.progress[lane].low()));
     let flushed_at = ports.runtime.now();
-    Leader { ports, tail, state, head, epoch, owner, intakes, flushed_at }.run().await
+    Leader { ports, tail, state, head, epoch, owner, intakes, flushed_at, failures }.run().await
 }
 
 struct Leader<'a> {
@@ -113,6 +112,8 @@ struct Leader<'a> {
     owner: Owner,
     intakes: [Intake; 2],
     flushed_at: Timestamp,
+    /// Claims without an accepted commit, one after the other.
+    failures: &'a mut u32,
 }
 
 type Ack = Result<Option<Offset>, Fault>;
@@ -368,6 +369,7 @@ impl<'a> Leader<'a> {
                 return Ok(Some("the fold did not accept a commit at its own place"));
             }
             self.publish(sent.sealed, at);
+            *self.failures = 0;
             return Ok((at != sent.expected).then_some("records of others came between"));
         }
         let accepted = self.read_back(&sent.sealed.hash).await?;
