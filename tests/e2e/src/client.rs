@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use exchequer_proto::audit::v1 as audit;
+use exchequer_proto::audit::v1::audit_service_client::AuditServiceClient;
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::system::v1 as system;
 use exchequer_proto::tenants::v1 as tenants;
 use prost::Message;
-use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status, Streaming};
 
 use crate::raw::{self, CONSISTENCY};
 use crate::{Answer, Res, Server, wait};
@@ -113,6 +114,26 @@ impl Client {
         Ok((response, token.unwrap_or_default().to_owned()))
     }
 
+    /// A token for all that the tenant's partition holds by now.
+    pub async fn token(&self, tenant: &str) -> Result<String, Status> {
+        // A lookup stands in the log behind all that came before.
+        Ok(self.outcome(tenant, PROBE).await?.1)
+    }
+
+    /// The tenant's entries behind the cursor, and those to come.
+    pub async fn tail(
+        &self,
+        tenant: &str,
+        cursor: &str,
+    ) -> Res<Streaming<audit::TailEntriesResponse>> {
+        let message =
+            audit::TailEntriesRequest { tenant: tenant.to_owned(), cursor: cursor.to_owned() };
+        let mut request = Request::new(message);
+        request.metadata_mut().insert(CONSISTENCY, self.token(tenant).await?.parse()?);
+        let mut audit = AuditServiceClient::new(self.channel.clone());
+        Ok(audit.tail_entries(request).await?.into_inner())
+    }
+
     /// A tenant with all its audit entries; None when it does not exist.
     pub async fn book(&self, tenant: &str, token: &str) -> Res<Option<Book>> {
         let token = Some(token).filter(|it| !it.is_empty());
@@ -159,6 +180,8 @@ pub const APPEND_BATCH: &str = "/exchequer.audit.v1.AuditService/BatchAppendEntr
 pub const LIST_ENTRIES: &str = "/exchequer.audit.v1.AuditService/ListEntries";
 pub const GET_STATUS: &str = "/exchequer.system.v1.SystemService/GetStatus";
 pub const REBUILD: &str = "/exchequer.system.v1.SystemService/RebuildView";
+/// Looked up for its place in the log.
+const PROBE: &str = "probe-that-nobody-sends";
 const OUTCOME: &str = "/exchequer.system.v1.SystemService/GetOutcome";
 
 impl Sent {

@@ -5,8 +5,6 @@ use std::path::Path;
 
 use exchequer_e2e::segment::Last;
 use exchequer_e2e::{Client, Res, Sent, Server, check, run, wait, write_until};
-use exchequer_proto::audit::v1::TailEntriesRequest;
-use exchequer_proto::audit::v1::audit_service_client::AuditServiceClient;
 
 fn verify(data: &Path) -> Res<exchequer_e2e::Finished> {
     run(["verify".as_ref(), "journal".as_ref(), "--data".as_ref(), data.as_ref()])
@@ -62,9 +60,7 @@ async fn sigterm_loses_nothing_and_leaves_no_torn_tail() -> Res<()> {
     // Neither a stream without an end nor a connection that says nothing holds it up.
     let client = Client::connect(&server).await?;
     client.answer(&Sent::create("acme", "c-1")).await?;
-    let mut audit = AuditServiceClient::new(client.channel.clone());
-    let tail = TailEntriesRequest { tenant: "acme".to_owned(), cursor: String::new() };
-    let mut tail = audit.tail_entries(tail).await?.into_inner();
+    let mut tail = client.tail("acme", "").await?;
     let idle = std::net::TcpStream::connect(&server.address)?;
     let done = server.stop()?;
     drop(idle);

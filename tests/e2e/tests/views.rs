@@ -4,7 +4,6 @@
 use exchequer_e2e::client::REBUILD;
 use exchequer_e2e::{Client, Load, Res, Sent, Server, check, wait};
 use exchequer_proto::audit::v1 as audit;
-use exchequer_proto::audit::v1::audit_service_client::AuditServiceClient;
 use exchequer_proto::system::v1 as system;
 
 /// A live tail, and where it stands.
@@ -16,10 +15,7 @@ struct Tail {
 
 impl Tail {
     async fn open(client: &Client, seq: u64, cursor: &str) -> Res<Self> {
-        let request =
-            audit::TailEntriesRequest { tenant: "acme".to_owned(), cursor: cursor.to_owned() };
-        let mut audit = AuditServiceClient::new(client.channel.clone());
-        let stream = audit.tail_entries(request).await?.into_inner();
+        let stream = client.tail("acme", cursor).await?;
         Ok(Self { stream, seq, cursor: cursor.to_owned() })
     }
 
@@ -116,10 +112,11 @@ async fn a_timer_set_before_kill_9_fires_after_it() -> Res<()> {
     server.kill()?;
     let server = Server::start(folder.path())?;
     let client = Client::connect(&server).await?;
+    let token = client.token("acme").await?;
     let closed = wait::until_async("the tenant to close", async || {
         let request = tenants::GetTenantRequest { id: "acme".to_owned() };
         let tenant: tenants::Tenant =
-            client.ask(exchequer_e2e::client::GET_TENANT, &request, None).await?;
+            client.ask(exchequer_e2e::client::GET_TENANT, &request, Some(&token)).await?;
         Ok((tenant.status() == tenants::TenantStatus::Closed).then_some(tenant))
     })
     .await?;
