@@ -9,6 +9,7 @@ use bytes::Bytes;
 use exchequer_journal::Lane;
 use exchequer_kernel::mutation;
 use exchequer_proto::journal::v1 as pb;
+use exchequer_tenant::Command;
 use exchequer_types::PartitionId;
 use prost::Message as _;
 
@@ -65,6 +66,7 @@ impl Driver {
 
     fn calm(&self) {
         self.world.calm();
+        self.release_all();
         for index in 0..self.procs.len() {
             self.procs.pause(index, false);
             let is_second = self.procs.role(index) == Role::Decider(1);
@@ -72,6 +74,24 @@ impl Driver {
             if is_second {
                 self.procs.kill(index);
             }
+        }
+    }
+
+    /// The bug is mended, and an operator releases whom it had parked.
+    fn release_all(&self) {
+        if self.world.plan.poisoned.is_none() {
+            return;
+        }
+        mutation::poison(None);
+        for number in 0..self.world.plan.tenants {
+            let release = Command::Release { reason: "mended".to_owned() };
+            let submission = self.people.submission(&tenant(number), release);
+            let people = self.people.clone();
+            self.world.sim.spawn_on(0, async move {
+                people.busy.fetch_add(1, Ordering::Relaxed);
+                people.ask(submission).await;
+                people.busy.fetch_sub(1, Ordering::Relaxed);
+            });
         }
     }
 

@@ -85,6 +85,8 @@ pub(crate) struct Plan {
     pub(crate) tenants: u64,
     /// Length of the part with faults.
     pub(crate) storm_micros: u64,
+    /// Deciding the command of this id panics, until it is calm.
+    pub(crate) poisoned: Option<String>,
     /// Mean time between two of the driver's interventions.
     pub(crate) intervention_micros: u64,
 }
@@ -102,6 +104,7 @@ impl Plan {
             commands_per_client: rng.within(15, 40),
             tenants: rng.within(4, 12),
             storm_micros: rng.within(20, 60) * 1_000_000,
+            poisoned: rng.chance(200).then(|| format!("c-{}", rng.within(3, 60))),
             intervention_micros: rng.within(300, 4_000) * 1_000,
         }
     }

@@ -5,14 +5,14 @@ use exchequer_sim::{Mutation, letter, run, seeds_in_parallel, seeds_kept};
 
 /// A seed that notices each mutation; `sim --mutations` finds others.
 const CAUGHT_BY: [(Mutation, u64); 9] = [
-    (Mutation::AnswerOffset, 1),
+    (Mutation::AnswerOffset, 3),
     (Mutation::CommandIdentity, 1),
     (Mutation::ClaimCheck, 1),
     (Mutation::ResumeLow, 8),
-    (Mutation::CheckpointBatch, 4),
-    (Mutation::DerivedPosition, 5),
-    (Mutation::WriteBehind, 1),
-    (Mutation::CursorOutcome, 8),
+    (Mutation::CheckpointBatch, 1),
+    (Mutation::DerivedPosition, 10),
+    (Mutation::WriteBehind, 2),
+    (Mutation::CursorOutcome, 6),
     (Mutation::TimersFirst, 2),
 ];
 
@@ -47,7 +47,7 @@ fn every_seed_that_ever_failed_holds() {
 
 #[test]
 fn a_seed_is_one_course_of_events() {
-    for seed in [3, 7, 31, 44] {
+    for seed in 1..21 {
         let [first, second] = [true, false].map(|keep| run(seed, None, keep));
         assert_eq!(first.trace_hash, second.trace_hash, "seed {seed}");
         assert_eq!(first.summary, second.summary);

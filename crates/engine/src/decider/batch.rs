@@ -44,6 +44,9 @@ pub(crate) struct Deciding {
     pub(crate) hash: Hash,
     /// Size of one commit.
     pub(crate) commit_bytes_max: usize,
+    /// Epoch under which checkpoints are written: the claim's, and before it is
+    /// accepted that of the checkpoint that was loaded.
+    pub(crate) checkpoint_epoch: u64,
     /// Where that commit is expected to stand, plus one.
     pub(crate) next_offset: Offset,
 }

@@ -5,9 +5,9 @@
 //! the oldest of which give way, so that their blocks are asked in the store.
 //!
 //! Two writers may believe that they lead. So each session numbers what it writes
-//! from a start of its own, names in its checkpoints only its own runs, and
-//! deletes runs only when a checkpoint that it wrote under its claim, and that no
-//! earlier session can outdo, names them no more.
+//! from a start of its own, and names in its checkpoints only its own runs; once
+//! it leads, only those that it wrote since. It deletes runs when a checkpoint
+//! that it wrote under its claim, which no earlier one outdoes, names them no more.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -114,9 +114,17 @@ impl Identities {
         }
     }
 
-    /// The session's claim is accepted: no earlier one writes a later checkpoint.
+    /// The session's claim is accepted. What it wrote before, a leader that read it
+    /// may have deleted since, so all of it is written anew.
     pub(crate) fn lead(&mut self) {
         self.leads = true;
+        if self.runs.0 == self.runs.1 {
+            return;
+        }
+        self.retired.push(self.runs);
+        self.runs.0 = self.runs.1;
+        self.fresh = self.recent.keys().copied().collect();
+        self.fresh.sort_unstable();
     }
 
     /// Reads back what a checkpoint names; the next flush writes it as this

@@ -96,6 +96,7 @@ async fn lead(
         return Ok("another writer's claim came first");
     }
     state.identities.lead();
+    state.checkpoint_epoch = epoch;
     tail.set_leading(partition, Ok(true));
     Metric::DeciderLeading.gauge(&[&partition.to_string()]).set(1.0);
     let intakes = [0, 1].map(|lane: usize| Intake::starting_at(state.progress[lane].low()));

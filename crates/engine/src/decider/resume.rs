@@ -23,6 +23,9 @@ use crate::{EngineError, Ports};
 /// that a changed fold refolds beside the old.
 pub(crate) const FOLD_VERSION: i64 = 1;
 
+/// Of the timestamp of a checkpoint; the epoch is above it.
+const OFFSET_BITS: u32 = 40;
+
 /// Reads the checkpoint; everything later is for `catch_up`.
 pub(crate) async fn load(
     ports: &Ports,
@@ -30,6 +33,7 @@ pub(crate) async fn load(
     partition: PartitionId,
 ) -> Result<(Deciding, Head), EngineError> {
     let row = ports.store.get(&PARTITIONS, 0, checkpoint_key(partition)).await?;
+    let checkpoint_epoch = row.as_ref().map_or(0, |row| row.timestamp >> OFFSET_BITS);
     let checkpoint = match row {
         Some(row) => pb::PartitionCheckpoint::decode(row.values[0].as_bytes())
             .map_err(exchequer_codec::DecodeError::from)?,
@@ -61,6 +65,7 @@ pub(crate) async fn load(
         seq: head.seq,
         hash: head.hash,
         commit_bytes_max: settings.commit_bytes_max.min(COMMIT_BYTES_MAX),
+        checkpoint_epoch,
         next_offset: head.offset,
     };
     state.take_progress(&checkpoint.progress);
@@ -202,7 +207,9 @@ pub(crate) fn snapshot(state: &Deciding, head: &Head) -> WriteBehind {
         generation: 0,
         key: checkpoint_key(state.partition),
         values: Some(vec![Value::Bytes(checkpoint.encode_to_vec().into())]),
-        timestamp: head.offset,
+        // A leader's stands above those of all before it, and of who has yet to lead,
+        // however far these have read: it may delete what theirs name.
+        timestamp: (state.checkpoint_epoch << OFFSET_BITS) | head.offset,
     }];
     WriteBehind {
         batch: Batch { rows, last },

@@ -11,7 +11,7 @@ use exchequer_codec::{
 use exchequer_engine::{COMMAND_BYTES_MAX, IDENTITY_WINDOW};
 use exchequer_kernel::Status;
 use exchequer_proto::journal::v1 as pb;
-use exchequer_tenant::{Command, Decision, Stream, step};
+use exchequer_tenant::{Command, Decision, Poison, Stream, park, step};
 use exchequer_types::{Identity, PartitionId, Place, StreamId, Timestamp};
 
 use super::chain::Chain;
@@ -108,7 +108,7 @@ impl Folded {
                 Err("SIM-4 an astray record was decided".to_owned())
             };
         }
-        let expected = self.expect(&opened, partition, outcome)?;
+        let expected = self.expect(world, &opened, partition, outcome)?;
         if expected.outcome != *outcome {
             return Err(format!(
                 "SIM-4 {} {}: the rules give {:?}, the journal has {outcome:?}",
@@ -134,6 +134,7 @@ impl Folded {
 
     fn expect(
         &self,
+        world: &World,
         opened: &Opened,
         partition: PartitionId,
         found: &pb::Outcome,
@@ -176,7 +177,9 @@ impl Folded {
         if status == Some(Status::TooLarge) {
             return plain(found.clone());
         }
-        self.decide(opened, partition, keeps)
+        let is_poisoned = status == Some(Status::Poisoned)
+            && world.plan.poisoned.as_deref() == Some(request.id.as_str());
+        self.decide(opened, partition, keeps, is_poisoned)
     }
 
     fn decide(
@@ -184,12 +187,18 @@ impl Folded {
         opened: &Opened,
         partition: PartitionId,
         keeps: bool,
+        is_poisoned: bool,
     ) -> Result<Expected, String> {
         let request = &opened.request;
         let own = self.stream(&StreamId::Partition(partition));
         let stream = self.stream(&request.stream);
-        let decision = step(&stream, request, &own.tenants.adopted, self.now)
-            .map_err(|poison| format!("SIM-4 {}: {}", request.id, poison.reason))?;
+        let decision = if is_poisoned {
+            let reason = "panicked: a bug that was put there".to_owned();
+            park(&stream, request, &Poison { reason }, self.now)
+        } else {
+            step(&stream, request, &own.tenants.adopted, self.now)
+                .map_err(|poison| format!("SIM-4 {}: {}", request.id, poison.reason))?
+        };
         let outcome = match &decision.rejection {
             Some(rejection) => rejected(decision.status, rejection.clone(), decision.version),
             None => pb::Outcome {
@@ -199,7 +208,7 @@ impl Folded {
                 ..pb::Outcome::default()
             },
         };
-        if request.validate_only {
+        if request.validate_only && !is_poisoned {
             let status = outcome_status(Status::Validated).into();
             let outcome = pb::Outcome { status, ..outcome };
             return Ok(Expected { outcome, decision: None, takes_identity: false });

@@ -30,6 +30,9 @@ pub(crate) fn check(world: &World, chain: &Chain, violations: &mut Vec<String>) 
         let inputs = entry.commit.inputs.iter().zip(&entry.commit.outcomes);
         for (index, (input, outcome)) in (0_u32..).zip(inputs) {
             now = now.max(Timestamp::saturating_from_micros(input.appended_at));
+            let stream = envelope(input).map(|it| it.stream).unwrap_or_default();
+            // The release of a parked stream is decided before its timers.
+            let was_parked = streams.get(&stream).is_some_and(|stream| stream.is_parked);
             let mut fired: BTreeSet<Timestamp> = BTreeSet::new();
             while let Some(event) = events.next_if(|event| event.input == index) {
                 let stream = streams.entry(event.stream.clone()).or_default();
@@ -45,7 +48,7 @@ pub(crate) fn check(world: &World, chain: &Chain, violations: &mut Vec<String>) 
             let Some(envelope) = envelope(input) else { continue };
             let stream = streams.entry(envelope.stream.clone()).or_default();
             let due = stream.timers.first_due(now).map(|(due, id)| (due, id.to_owned()));
-            if let Some((due, id)) = due.filter(|_| is_decided(outcome) && !stream.is_parked) {
+            if let Some((due, id)) = due.filter(|_| is_decided(outcome) && !was_parked) {
                 violations.push(format!(
                     "SIM-5 {place}: {} of {} was decided at {now}, before timer {id} due at {due}",
                     envelope.id, envelope.stream
