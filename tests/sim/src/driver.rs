@@ -54,6 +54,9 @@ impl Driver {
         if self.everyone_is_answered().await {
             self.epilogue().await;
             sim.sleep(SETTLE).await;
+            for view in self.procs.building() {
+                self.world.violation(format!("SIM-8 the rebuild of {view} does not end"));
+            }
             for (role, waiting) in self.procs.waiting() {
                 if waiting > 0 {
                     let text = format!("SIM-15 {role:?} counts {waiting} commands as undecided");

@@ -119,6 +119,14 @@ impl Procs {
         up.map(|(role, platform)| (role, platform.gateway.waiting())).collect()
     }
 
+    /// Views with a generation that is being built.
+    pub(crate) fn building(&self) -> Vec<&'static str> {
+        let slots = lock(&self.slots);
+        let views =
+            slots.iter().filter_map(|slot| slot.platform.as_ref()).flat_map(|it| it.views.iter());
+        views.filter(|view| view.building().is_some()).map(|view| view.view.name()).collect()
+    }
+
     /// Starts the process, unless it is up.
     pub(crate) fn start(&self, index: usize) {
         let proc = {
