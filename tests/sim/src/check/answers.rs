@@ -7,7 +7,6 @@ use exchequer_codec::{encode_command, status_of};
 use exchequer_engine::Answer;
 use exchequer_kernel::Status;
 use exchequer_tenant::Command;
-use exchequer_types::Timestamp;
 
 use super::chain::{Chain, envelope};
 use crate::exec::lock;
@@ -56,9 +55,8 @@ pub(crate) fn check(world: &World, chains: &[Chain], violations: &mut Vec<String
 
 fn within_window(earlier: &Answer, later: &Answer, chains: &[Chain]) -> bool {
     let now = |answer: &Answer| {
-        let entry = chains.get(answer.partition.index())?.at(answer.place.offset)?;
-        let input = entry.commit.inputs.get(answer.place.index as usize)?;
-        Some(Timestamp::saturating_from_micros(input.appended_at))
+        let chain = chains.get(answer.partition.index())?;
+        chain.decided_at(answer.place)
     };
     match (now(earlier), now(later)) {
         (Some(a), Some(b)) => a.max(b).since(a.min(b)) <= exchequer_engine::IDENTITY_WINDOW,

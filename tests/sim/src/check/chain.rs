@@ -5,7 +5,7 @@ use std::sync::Arc;
 use exchequer_codec::{Entry, decode_record, status_of};
 use exchequer_kernel::{Head, Verdict, fold};
 use exchequer_proto::journal::v1 as pb;
-use exchequer_types::{Identity, Offset, PartitionId};
+use exchequer_types::{Identity, Offset, PartitionId, Place, Timestamp};
 use prost::Message as _;
 
 use crate::world::World;
@@ -44,6 +44,15 @@ pub(crate) fn read(world: &World, partition: PartitionId) -> Chain {
 }
 
 impl Chain {
+    /// The time of one input's decision: that of its commit's inputs up to it.
+    pub(crate) fn decided_at(&self, place: Place) -> Option<Timestamp> {
+        let index = self.entries.binary_search_by_key(&place.offset, |it| it.offset).ok()?;
+        let before = index.checked_sub(1).map_or(Timestamp::MIN, |index| self.entries[index].now());
+        let inputs = self.entries[index].commit.inputs.iter().take(place.index as usize + 1);
+        let appended = inputs.map(|it| Timestamp::saturating_from_micros(it.appended_at));
+        Some(appended.fold(before, Timestamp::max))
+    }
+
     pub(crate) fn at(&self, offset: Offset) -> Option<&Entry> {
         let index = self.entries.binary_search_by_key(&offset, |entry| entry.offset).ok()?;
         self.entries.get(index)
