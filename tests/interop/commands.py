@@ -35,8 +35,8 @@ def identity(stream, issuer, command_id):
     return blake3(b"".join(parts)).digest(length=16)
 
 
-def minted_id(prefix, command_identity, index):
-    digest = blake3(command_identity + struct.pack("<I", index)).digest()
+def minted_id(prefix, command_identity, micros, index):
+    digest = blake3(command_identity + struct.pack("<qI", micros, index)).digest()
     bits = int.from_bytes(digest, "big") >> (256 - 130)
     return prefix + "".join(ALPHABET[bits >> (125 - 5 * n) & 31] for n in range(26))
 

@@ -34,7 +34,7 @@ def test_identities(case):
     assert identity.hex() == case["identity"]
     assert case["minted"]
     for minted in case["minted"]:
-        made = commands.minted_id(minted["prefix"], identity, minted["index"])
+        made = commands.minted_id(minted["prefix"], identity, minted["at"], minted["index"])
         assert made == minted["id"]
 
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::tenants::v1 as pb;
-use exchequer_types::{CommandId, IdError, Issuer, StreamId, TenantId, Timestamp};
+use exchequer_types::{CommandId, IdError, Issuer, Slug, StreamId, TenantId, Timestamp};
 use tonic::Status;
 
 use crate::status::{
@@ -58,6 +58,11 @@ impl Check {
     /// The root when empty.
     pub(crate) fn tenant_or_root(&mut self, field: &str, text: String) -> TenantId {
         if text.is_empty() { TenantId::platform() } else { self.tenant(field, text) }
+    }
+
+    /// An id within a tenant, of a plan, feature, flag or the like.
+    pub(crate) fn slug(&mut self, field: &str, text: String) -> Option<Slug> {
+        self.id(field, Slug::parse(text))
     }
 
     /// A tenant, or a partition's own stream, which may be parked too.

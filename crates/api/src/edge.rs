@@ -4,10 +4,11 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use exchequer_codec::Entry;
 use exchequer_engine::{Answer, Platform, Submission, ViewHandle};
-use exchequer_kernel::Status as Decided;
 use exchequer_projection_tenants as tenants_view;
 use exchequer_proto::journal::v1 as pb;
+use exchequer_readstore::LoadLive;
 use exchequer_tenant::Command;
 use exchequer_types::{
     CommandId, Issuer, PartitionId, StreamId, TenantId, Timestamp, partition_of,
@@ -16,17 +17,13 @@ use prost::Message;
 use tokio::sync::watch;
 use tonic::{Request, Status};
 
+use crate::adoption::Awaited;
 use crate::call::Call;
 use crate::check::Write;
-use crate::status::{
-    self, PROVIDER_NOT_ADOPTED, Refusal, TENANT_NOT_PROVIDER, of_outcome, tenant_not_found,
-};
+use crate::status::{self, of_outcome, tenant_not_found};
 
 /// A query waits this long for what its token names.
 const VIEW_PATIENCE_MAX: Duration = Duration::from_secs(5);
-/// A creation waits this long for its provider to be known in its partition.
-const ADOPTION_PATIENCE_MAX: Duration = Duration::from_secs(2);
-const ADOPTION_RETRY_MIN: Duration = Duration::from_millis(10);
 
 /// Shared by the services. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -81,10 +78,7 @@ impl Edge {
             None => self.mint_id()?,
         };
         call.submits(id.as_str());
-        let parent = match &asked.command {
-            Command::Create { parent, .. } => Some(parent.clone()),
-            _ => None,
-        };
+        let awaited = Awaited::of(&asked.stream, &asked.command);
         let submission = Submission {
             stream: asked.stream,
             issuer: issuer("api")?,
@@ -95,8 +89,8 @@ impl Edge {
             not_after: asked.write.not_after,
             validate_only: asked.write.validate_only,
         };
-        let answer = match parent {
-            Some(parent) => self.create(call, submission, &parent).await?,
+        let answer = match awaited {
+            Some(awaited) => self.answer_when_adopted(call, submission, &awaited).await?,
             None => self.answer(call, submission, call.patience).await?,
         };
         // What only validates writes nothing that a query could see.
@@ -104,7 +98,7 @@ impl Edge {
         Ok(answer.outcome)
     }
 
-    async fn answer(
+    pub(crate) async fn answer(
         &self,
         call: &Call,
         submission: Submission,
@@ -114,54 +108,12 @@ impl Edge {
         answer.map_err(status::of_submit)
     }
 
-    /// A provider becomes known to all partitions a moment after it became one:
-    /// until then its first children are asked for again, under the same id.
-    async fn create(
-        &self,
-        call: &mut Call,
-        submission: Submission,
-        parent: &TenantId,
-    ) -> Result<Answer, Status> {
-        let began = self.platform.ports.runtime.now();
-        let mut wait = ADOPTION_RETRY_MIN;
-        loop {
-            let left = call.patience.saturating_sub(self.elapsed(began));
-            let answer = self.answer(call, submission.clone(), left).await?;
-            if !is_not_adopted(&answer) {
-                return Ok(answer);
-            }
-            self.check_provider(call, parent).await?;
-            if self.elapsed(began) + wait > ADOPTION_PATIENCE_MAX.min(call.patience) {
-                return Ok(answer);
-            }
-            self.platform.ports.runtime.sleep(wait).await;
-            wait *= 2;
-        }
-    }
-
-    /// Is `parent` a provider, as of now?
-    async fn check_provider(&self, call: &Call, parent: &TenantId) -> Result<(), Status> {
-        let partition = self.partition(parent);
-        let mut token = call.token.clone();
-        token.0.push((partition, self.platform.tail.state(partition).head.offset));
-        let seen = self.seen("tenants", &token, call.patience).await?;
-        match tenants_view::get(self.platform.ports.store.as_ref(), seen.generation, parent).await {
-            Err(fault) => Err(status::of_fault(&fault)),
-            Ok(None) => Err(tenant_not_found("parent")),
-            Ok(Some(listed)) if !listed.tenant.provider => {
-                let message = "the parent is no provider: promote it first";
-                Err(Refusal::new(TENANT_NOT_PROVIDER, message).field("parent").status())
-            }
-            Ok(Some(_)) => Ok(()),
-        }
-    }
-
     /// The view `name`, when it shows what the call must see.
     pub(crate) async fn view(&self, call: &Call, name: &'static str) -> Result<Seen, Status> {
         self.seen(name, &call.token, call.patience).await
     }
 
-    async fn seen(
+    pub(crate) async fn seen(
         &self,
         name: &'static str,
         token: &exchequer_engine::Token,
@@ -175,6 +127,23 @@ impl Edge {
         let generation = handle.at_least(&self.platform.ports, token, patience).await;
         let generation = generation.map_err(status::of_behind)?;
         Ok(Seen { handle: Arc::clone(handle), generation })
+    }
+
+    /// The snapshot of `key` in memory, when it shows what the call must see.
+    pub(crate) async fn live<L>(
+        &self,
+        call: &mut Call,
+        key: &L::Key,
+    ) -> Result<Arc<L::Snapshot>, Status>
+    where
+        L: LoadLive<Entry = Entry> + Send + Sync + 'static,
+    {
+        let live = self.platform.live::<L>();
+        let live = live.ok_or_else(|| status::internal("live", "is not part of this process"))?;
+        let patience = call.patience.min(VIEW_PATIENCE_MAX);
+        let seen = live.get(key, &call.token, patience).await.map_err(status::of_behind)?;
+        call.has_seen(seen.partition, seen.offset);
+        Ok(seen.snapshot)
     }
 
     /// Refuses what names a tenant that is not there.
@@ -213,7 +182,7 @@ impl Edge {
         CommandId::parse(text).map_err(|error| status::internal("id", &error.to_string()))
     }
 
-    fn elapsed(&self, since: Timestamp) -> Duration {
+    pub(crate) fn elapsed(&self, since: Timestamp) -> Duration {
         self.platform.ports.runtime.now().since(since)
     }
 }
@@ -226,14 +195,6 @@ pub(crate) fn issuer(name: &str) -> Result<Issuer, Status> {
 /// For requests that call a field as its command does.
 pub(crate) fn same(field: &str) -> String {
     field.to_owned()
-}
-
-fn is_not_adopted(answer: &Answer) -> bool {
-    match answer.status() {
-        Some(Decided::NotAdopted) => true,
-        Some(Decided::Validated) => answer.outcome.code == PROVIDER_NOT_ADOPTED,
-        _ => false,
-    }
 }
 
 fn hex(bytes: &[u8]) -> String {

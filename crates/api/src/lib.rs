@@ -2,10 +2,13 @@
 //! Commands go to the gateway alone, queries read the views alone; nothing is
 //! decided here.
 
+mod adoption;
 mod audit;
 mod call;
+mod catalogs;
 mod check;
 mod edge;
+mod entitlements;
 mod health;
 mod json;
 mod malformed;
@@ -13,6 +16,8 @@ mod messages;
 mod pages;
 mod replay;
 pub mod status;
+mod subscription_fields;
+mod subscriptions;
 mod system;
 mod tail;
 mod tenants;
@@ -21,6 +26,9 @@ use axum::middleware::map_response;
 use exchequer_engine::Platform;
 use exchequer_proto::DESCRIPTORS;
 use exchequer_proto::audit::v1::audit_service_server::AuditServiceServer;
+use exchequer_proto::catalog::v1::catalog_service_server::CatalogServiceServer;
+use exchequer_proto::entitlements::v1::entitlement_service_server::EntitlementServiceServer;
+use exchequer_proto::subscriptions::v1::subscription_service_server::SubscriptionServiceServer;
 use exchequer_proto::system::v1::system_service_server::SystemServiceServer;
 use exchequer_proto::tenants::v1::tenant_service_server::TenantServiceServer;
 use tokio::sync::watch;
@@ -53,6 +61,9 @@ pub fn routes(
     let edge = Edge { platform, stopping };
     let tenants = tenants::Tenants { edge: edge.clone() };
     let audit = audit::Audit { edge: edge.clone() };
+    let catalogs = catalogs::Catalogs { edge: edge.clone() };
+    let entitlements = entitlements::Entitlements { edge: edge.clone() };
+    let subscriptions = subscriptions::Subscriptions { edge: edge.clone() };
     let system = system::System { edge };
     let routes =
         Routes::new(TenantServiceServer::new(tenants).max_decoding_message_size(REQUEST_BYTES_MAX))
@@ -61,6 +72,17 @@ pub fn routes(
             )
             .add_service(
                 SystemServiceServer::new(system).max_decoding_message_size(REQUEST_BYTES_MAX),
+            )
+            .add_service(
+                EntitlementServiceServer::new(entitlements)
+                    .max_decoding_message_size(REQUEST_BYTES_MAX),
+            )
+            .add_service(
+                CatalogServiceServer::new(catalogs).max_decoding_message_size(REQUEST_BYTES_MAX),
+            )
+            .add_service(
+                SubscriptionServiceServer::new(subscriptions)
+                    .max_decoding_message_size(REQUEST_BYTES_MAX),
             )
             .add_service(health)
             .add_service(reflection().build_v1().map_err(error)?)

@@ -26,6 +26,7 @@ pub const TIMESTAMP_INVALID: &str = "TIMESTAMP_INVALID";
 pub const ENUM_UNKNOWN: &str = "ENUM_UNKNOWN";
 pub const VALUE_INVALID: &str = "VALUE_INVALID";
 pub const SETTING_REPEATED: &str = "SETTING_REPEATED";
+pub const FEATURES_COUNT_INVALID: &str = "FEATURES_COUNT_INVALID";
 pub const PAGE_SIZE_INVALID: &str = "PAGE_SIZE_INVALID";
 pub const PAGE_TOKEN_INVALID: &str = "PAGE_TOKEN_INVALID";
 pub const CURSOR_INVALID: &str = "CURSOR_INVALID";
@@ -42,6 +43,10 @@ pub const TENANT_PARKED: &str = "TENANT_PARKED";
 pub const TENANT_NOT_PARKED: &str = "TENANT_NOT_PARKED";
 pub const TENANT_NOT_PROVIDER: &str = "TENANT_NOT_PROVIDER";
 pub const PROVIDER_NOT_ADOPTED: &str = "PROVIDER_NOT_ADOPTED";
+pub const CATALOG_NOT_ADOPTED: &str = "CATALOG_NOT_ADOPTED";
+pub const TIMERS_BEHIND: &str = "TIMERS_BEHIND";
+pub const TIME_ZONE_UNKNOWN: &str = "TIME_ZONE_UNKNOWN";
+pub const CLOCK_STEP_TOO_LARGE: &str = "CLOCK_STEP_TOO_LARGE";
 
 // Of dead letters.
 pub const RECORD_MALFORMED: &str = "RECORD_MALFORMED";
@@ -147,6 +152,9 @@ impl Refusal {
 /// Outcomes of domains to come whose codes are not here are failed preconditions.
 fn grpc_code(code: &str) -> Code {
     use exchequer_domain_audit::codes as audit;
+    use exchequer_domain_catalog::codes as catalog;
+    use exchequer_domain_entitlements::codes as entitlements;
+    use exchequer_domain_subscriptions::codes as subscriptions;
     use exchequer_domain_tenants::codes as tenants;
     match code {
         REQUEST_MALFORMED
@@ -158,6 +166,9 @@ fn grpc_code(code: &str) -> Code {
         | ENUM_UNKNOWN
         | VALUE_INVALID
         | SETTING_REPEATED
+        | FEATURES_COUNT_INVALID
+        | TIME_ZONE_UNKNOWN
+        | CLOCK_STEP_TOO_LARGE
         | PAGE_SIZE_INVALID
         | PAGE_TOKEN_INVALID
         | CURSOR_INVALID
@@ -170,16 +181,58 @@ fn grpc_code(code: &str) -> Code {
         | tenants::SETTINGS_TOO_MANY
         | tenants::SETTINGS_TOO_LARGE
         | tenants::CLOSING_IN_THE_PAST
+        | tenants::CLOCK_BACKWARDS
+        | tenants::CLOCK_OUT_OF_RANGE
+        | entitlements::GRANT_AMOUNT_INVALID
+        | entitlements::GRANT_REASON_INVALID
+        | entitlements::GRANT_EXPIRY_IN_THE_PAST
+        | entitlements::GRANT_EXPIRY_MISSING
+        | entitlements::USE_OUT_OF_RANGE
+        | catalog::CATALOG_INVALID
+        | catalog::CATALOG_DUPLICATE
+        | catalog::CATALOG_REFERENCE_UNKNOWN
+        | catalog::CATALOG_CYCLE
+        | catalog::CATALOG_GAP
+        | catalog::CATALOG_PRICE_EMPTY
+        | catalog::CATALOG_AMOUNT_INVALID
+        | catalog::CATALOG_VALUE_INVALID
+        | catalog::CATALOG_TOO_MANY
+        | catalog::CATALOG_TOO_LARGE
+        | catalog::ADD_ON_QUANTITY_INVALID
+        | subscriptions::SEATS_TOO_FEW
+        | subscriptions::SEATS_TOO_MANY
+        | subscriptions::ADD_ONS_INVALID
+        | subscriptions::PRICE_TOO_LARGE
+        | subscriptions::CURRENCY_FIXED
+        | subscriptions::TRIAL_TOO_LONG
+        | subscriptions::DATE_IN_THE_PAST
+        | subscriptions::DATE_OUT_OF_RANGE
         | audit::ENTRIES_COUNT_INVALID
         | audit::ENTRY_INVALID => Code::InvalidArgument,
         METHOD_UNKNOWN => Code::Unimplemented,
-        TENANT_NOT_FOUND | DEAD_LETTER_NOT_FOUND | VIEW_UNKNOWN | COMMAND_UNKNOWN => Code::NotFound,
-        TENANT_EXISTS | COMMAND_ID_REUSED => Code::AlreadyExists,
+        TENANT_NOT_FOUND
+        | DEAD_LETTER_NOT_FOUND
+        | VIEW_UNKNOWN
+        | COMMAND_UNKNOWN
+        | catalog::CATALOG_NOT_FOUND
+        | catalog::CATALOG_DRAFT_NOT_FOUND
+        | catalog::CATALOG_VERSION_NOT_FOUND
+        | catalog::PLAN_UNKNOWN
+        | catalog::PRICE_UNKNOWN
+        | catalog::ADD_ON_UNKNOWN
+        | entitlements::GRANT_NOT_FOUND
+        | subscriptions::SUBSCRIPTION_NOT_FOUND
+        | subscriptions::SCHEDULED_CHANGE_NOT_FOUND => Code::NotFound,
+        TENANT_EXISTS | COMMAND_ID_REUSED | subscriptions::SUBSCRIPTION_EXISTS => {
+            Code::AlreadyExists
+        }
         VERSION_CONFLICT => Code::Aborted,
         TENANT_OVERLOADED | OVERLOADED => Code::ResourceExhausted,
         DISK_FULL
         | PARTITION_UNAVAILABLE
         | PROVIDER_NOT_ADOPTED
+        | CATALOG_NOT_ADOPTED
+        | TIMERS_BEHIND
         | VIEW_BEHIND
         | VIEW_UNAVAILABLE
         | SHUTTING_DOWN => Code::Unavailable,
@@ -206,7 +259,9 @@ pub(crate) fn of_outcome(outcome: &pb::Outcome, rename: fn(&str) -> String) -> O
     }
     match outcome.code.as_str() {
         VERSION_CONFLICT => refusal.version = Some(outcome.version),
-        PROVIDER_NOT_ADOPTED => refusal.retry = Some(RETRY_SOON),
+        PROVIDER_NOT_ADOPTED | CATALOG_NOT_ADOPTED | TIMERS_BEHIND => {
+            refusal.retry = Some(RETRY_SOON)
+        }
         _ => {}
     }
     Some(refusal.status())

@@ -5,7 +5,7 @@ use exchequer_projection_tenants as view;
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::tenants::v1 as pb;
 use exchequer_proto::tenants::v1::tenant_service_server::TenantService;
-use exchequer_tenant::Command;
+use exchequer_tenant::{Command, Create};
 use exchequer_types::{StreamId, TenantId};
 use tonic::{Request, Response, Status, async_trait};
 
@@ -27,11 +27,12 @@ impl TenantService for Tenants {
     async fn create_tenant(&self, request: Request<pb::CreateTenantRequest>) -> Reply<pb::Tenant> {
         let (call, it) = self.edge.receive(request)?;
         let mut check = Check::default();
-        let command = Command::Create {
+        let command = Command::Create(Create {
             parent: check.tenant_or_root("parent", it.parent),
             name: it.name,
             settings: check.settings("settings", it.settings),
-        };
+            test_clock: check.timestamp("test_clock", it.test_clock),
+        });
         self.write(call, check, it.id, it.write, command).await
     }
 
@@ -125,6 +126,14 @@ impl TenantService for Tenants {
         let (call, it) = self.edge.receive(request)?;
         let command = domain::Command::CancelClosing(domain::CancelClosing);
         self.write(call, Check::default(), it.id, it.write, Command::Tenants(command)).await
+    }
+
+    async fn advance_clock(&self, request: Request<pb::AdvanceClockRequest>) -> Reply<pb::Tenant> {
+        let (call, it) = self.edge.receive(request)?;
+        let mut check = Check::default();
+        let to = check.required_timestamp("to", it.to);
+        let command = domain::Command::AdvanceClock(domain::AdvanceClock { to });
+        self.write(call, check, it.id, it.write, Command::Tenants(command)).await
     }
 }
 

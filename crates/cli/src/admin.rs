@@ -268,7 +268,7 @@ fn time(at: Option<&prost_types::Timestamp>) -> String {
     exchequer_types::Timestamp::saturating_from_micros(micros).to_string()
 }
 
-fn refused(status: Status) -> String {
+pub(crate) fn refused(status: Status) -> String {
     let code = status.get_details_error_info().map(|info| info.reason);
     format!("{}: {}", code.unwrap_or_else(|| status.code().to_string()), status.message())
 }

@@ -2,6 +2,7 @@
 //! restore, and an operator's calls to a running server.
 
 mod admin;
+mod catalog;
 mod chains;
 mod output;
 mod tools;
@@ -27,6 +28,8 @@ pub enum Tool {
     Restore(tools::Restore),
     /// Asks a running server, or tells it what to do.
     Admin(admin::Admin),
+    /// Compares a provider's catalog with a file, and publishes it.
+    Catalog(catalog::Catalog),
 }
 
 /// Does it. Fails with a text on stderr and an exit code above 0.
@@ -36,6 +39,7 @@ pub async fn run(tool: Tool) -> ExitCode {
         Tool::Backup(args) => tools::backup(&args),
         Tool::Restore(args) => tools::restore(&args),
         Tool::Admin(args) => admin::run(args).await,
+        Tool::Catalog(args) => catalog::run(args).await,
     };
     match result {
         Ok(code) => code,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use exchequer_proto::tenants::v1 as pb;
-use exchequer_types::{ProviderProfile, TenantId, TenantStatus, Timestamp};
+use exchequer_types::{ProviderProfile, Slug, TenantId, TenantStatus, Timestamp};
 
 use crate::DecodeError;
 
@@ -11,8 +11,19 @@ pub(crate) fn timestamp(micros: i64, field: &'static str) -> Result<Timestamp, D
     Timestamp::from_micros(micros).map_err(|_| DecodeError::Field { field })
 }
 
+pub(crate) fn optional_timestamp(
+    micros: Option<i64>,
+    field: &'static str,
+) -> Result<Option<Timestamp>, DecodeError> {
+    micros.map(|micros| timestamp(micros, field)).transpose()
+}
+
 pub(crate) fn tenant_id(text: String, field: &'static str) -> Result<TenantId, DecodeError> {
     TenantId::parse(text).map_err(|_| DecodeError::Field { field })
+}
+
+pub(crate) fn slug(text: String, field: &'static str) -> Result<Slug, DecodeError> {
+    Slug::parse(text).map_err(|_| DecodeError::Field { field })
 }
 
 pub(crate) fn optional_tenant_id(
@@ -80,4 +91,12 @@ pub fn profile_from_proto(
             .ok_or(DecodeError::Field { field: "profile.status" })?,
         settings: settings_from_proto(it.settings)?,
     })
+}
+
+/// As the API shows an instant.
+pub fn instant(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: at.micros().div_euclid(1_000_000),
+        nanos: i32::try_from(at.micros().rem_euclid(1_000_000) * 1_000).unwrap_or(0),
+    }
 }

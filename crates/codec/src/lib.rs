@@ -3,6 +3,7 @@
 
 mod command;
 mod convert;
+mod domains;
 mod envelope;
 mod event;
 mod outcome;
@@ -12,15 +13,34 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use command::{COMMAND_TYPES, WAKE, decode_command, encode_command};
-pub use convert::{profile_from_proto, profile_to_proto, status_from_proto, status_to_proto};
+pub use command::{WAKE, command_types, decode_command, encode_command};
+pub use convert::{
+    instant, profile_from_proto, profile_to_proto, status_from_proto, status_to_proto,
+};
+pub use domains::catalog::{
+    Misfit, MisfitKind, catalog_message, document_from_proto, document_to_proto, draft_info,
+    version_message, version_status_to_proto,
+};
+pub use domains::entitlements::{
+    amount_from_proto, entitlement_message, grant_kind_from_proto, grant_message,
+};
+pub use domains::flags::{
+    definition_from_proto, dialect_from_proto, environment_message, flag_message,
+    flag_state_from_proto, flag_state_to_proto, kind_from_proto, project_message,
+    targeting_from_proto, value_to_proto,
+};
+pub use domains::subscriptions::{
+    charge_from_proto, charge_message, charge_to_proto, scheduled_changes, subscription_from_proto,
+    subscription_message, subscription_to_proto,
+};
+pub use domains::tenants::tenant_message;
 pub use envelope::{Opened, Unopened, UnopenedReason, forward, open, seal, seal_with_digest};
-pub use event::{EVENT_TYPES, decode_event, encode_event};
+pub use event::{TIMER_SET, decode_event, encode_event, event_types};
 pub use outcome::{outcome_status, rejected, status_of, status_word};
 pub use record::{
     Entry, commit_head, decode_record, encode_claim, encode_commit, head_from_proto, head_to_proto,
 };
-pub use reply::{encode_reply, tenant_message};
+pub use reply::encode_reply;
 pub use state::{decode_stream, encode_stream};
 
 /// Bytes that cannot be what was written, or were written by a newer version.

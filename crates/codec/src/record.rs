@@ -1,16 +1,18 @@
 //! Journal records: their bytes, their heads for the fold, and accepted commits
 //! as readers get them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use exchequer_kernel::fold::CurrentClaim;
 use exchequer_kernel::{Head, RecordHead};
 use exchequer_proto::journal::v1 as pb;
+use exchequer_tenant::Event;
 use exchequer_types::{Hash, Offset, PartitionId, Timestamp};
 use prost::Message;
 
-use crate::DecodeError;
+use crate::{DecodeError, encode_event};
 
 /// An accepted commit.
 #[derive(Clone, Debug)]
@@ -23,6 +25,32 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The commit `seq` of a partition with these events and nothing else, as a decider
+    /// would have written it at `now` at the offset `seq`. For tests of what folds entries.
+    pub fn of_events(
+        partition: PartitionId,
+        seq: u64,
+        now: Timestamp,
+        events: &[(&str, Event)],
+    ) -> Self {
+        let mut versions = BTreeMap::new();
+        let events = events.iter().map(|(stream, event)| {
+            let (kind, payload) = encode_event(event);
+            let version = versions.entry(*stream).and_modify(|it| *it += 1).or_insert(1);
+            pb::Event {
+                stream: (*stream).to_owned(),
+                version: *version,
+                r#type: kind.to_owned(),
+                payload,
+                at: now.micros(),
+                ..pb::Event::default()
+            }
+        });
+        let events = events.collect();
+        let commit = pb::Commit { seq, now: now.micros(), events, ..pb::Commit::default() };
+        Self { partition, offset: seq, hash: Hash::ZERO, commit: Arc::new(commit) }
+    }
+
     /// The commit's time.
     pub fn now(&self) -> Timestamp {
         Timestamp::saturating_from_micros(self.commit.now)

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use exchequer_domain_tenants::{self as tenants, Closing, Tenant};
 use exchequer_kernel::Timers;
 use exchequer_proto::journal::v1 as pb;
 use exchequer_tenant::{AuditHead, Stream};
@@ -12,24 +11,27 @@ use exchequer_types::Hash;
 use prost::Message;
 
 use crate::DecodeError;
-use crate::convert::{
-    optional_tenant_id, profile_from_proto, profile_to_proto, settings_from_proto,
-    settings_to_proto, status_from_proto, status_to_proto, tenant_id, timestamp,
-};
+use crate::convert::timestamp;
+use crate::domains::{catalog, entitlements, flags, subscriptions, tenants};
 
-/// The stream's state as bytes.
+/// The stream's state as bytes. A domain that has none leaves nothing.
 pub fn encode_stream(stream: &Stream) -> Bytes {
     let timers = stream.timers.iter();
+    let (tenant, adopted) = tenants::state_to_proto(&stream.tenants);
     let state = pb::StreamState {
         version: stream.version,
         audit_seq: stream.audit.seq,
         audit_prev: Bytes::copy_from_slice(&stream.audit.prev.0),
         timers: timers
-            .map(|(due, id)| pb::TimerSet { id: id.to_owned(), due: due.micros() })
+            .map(|(due, id)| pb::TimerSet { id: id.to_owned(), due: due.micros(), own_time: false })
             .collect(),
         parked: stream.parked.as_ref().map(ToString::to_string),
-        tenant: stream.tenants.tenant.as_ref().map(tenant_to_proto),
-        adopted: stream.tenants.adopted.iter().map(profile_to_proto).collect(),
+        tenant,
+        adopted,
+        catalog: unless_default(&*stream.catalog, catalog::state_to_proto),
+        subscriptions: unless_default(&*stream.subscriptions, subscriptions::state_to_proto),
+        entitlements: unless_default(&*stream.entitlements, entitlements::state_to_proto),
+        flags: unless_default(&*stream.flags, flags::state_to_proto),
     };
     Bytes::from(state.encode_to_vec())
 }
@@ -41,13 +43,6 @@ pub fn decode_stream(bytes: &[u8]) -> Result<Stream, DecodeError> {
     for timer in state.timers {
         timers.set(&timer.id, timestamp(timer.due, "timers.due")?);
     }
-    let mut tenants = tenants::State {
-        tenant: state.tenant.map(tenant_from_proto).transpose()?,
-        ..tenants::State::default()
-    };
-    for profile in state.adopted {
-        tenants.adopted.adopt(profile_from_proto(Some(profile))?);
-    }
     let prev = Hash::from_slice(&state.audit_prev);
     Ok(Stream {
         version: state.version,
@@ -57,47 +52,21 @@ pub fn decode_stream(bytes: &[u8]) -> Result<Stream, DecodeError> {
         },
         timers: Arc::new(timers),
         parked: state.parked.map(Arc::from),
-        tenants: Arc::new(tenants),
+        tenants: Arc::new(tenants::state_from_proto(state.tenant, state.adopted)?),
+        catalog: or_default(state.catalog, catalog::state_from_proto)?,
+        subscriptions: or_default(state.subscriptions, subscriptions::state_from_proto)?,
+        entitlements: or_default(state.entitlements, entitlements::state_from_proto)?,
+        flags: or_default(state.flags, flags::state_from_proto)?,
     })
 }
 
-fn tenant_to_proto(tenant: &Tenant) -> pb::TenantState {
-    let closing = tenant.closing.as_ref();
-    pb::TenantState {
-        id: tenant.id.to_string(),
-        parent: tenant.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
-        name: tenant.name.clone(),
-        status: status_to_proto(tenant.status).into(),
-        depth: tenant.depth,
-        provider: tenant.provider,
-        settings: settings_to_proto(&tenant.settings),
-        version: tenant.version,
-        created_at: tenant.created_at.micros(),
-        updated_at: tenant.updated_at.micros(),
-        closing_timer: closing.map(|closing| closing.timer.clone()).unwrap_or_default(),
-        closing_at: closing.map_or(0, |closing| closing.at.micros()),
-        reason: tenant.reason.clone(),
-    }
+fn unless_default<S: Default + PartialEq, P>(state: &S, encode: fn(&S) -> P) -> Option<P> {
+    (*state != S::default()).then(|| encode(state))
 }
 
-fn tenant_from_proto(it: pb::TenantState) -> Result<Tenant, DecodeError> {
-    let closing = if it.closing_timer.is_empty() {
-        None
-    } else {
-        Some(Closing { timer: it.closing_timer, at: timestamp(it.closing_at, "closing_at")? })
-    };
-    Ok(Tenant {
-        id: tenant_id(it.id, "id")?,
-        parent: optional_tenant_id(it.parent, "parent")?,
-        name: it.name,
-        status: status_from_proto(it.status).ok_or(DecodeError::Field { field: "status" })?,
-        depth: it.depth,
-        provider: it.provider,
-        settings: settings_from_proto(it.settings)?,
-        version: it.version,
-        created_at: timestamp(it.created_at, "created_at")?,
-        updated_at: timestamp(it.updated_at, "updated_at")?,
-        closing,
-        reason: it.reason,
-    })
+fn or_default<S: Default, P>(
+    state: Option<P>,
+    decode: fn(P) -> Result<S, DecodeError>,
+) -> Result<Arc<S>, DecodeError> {
+    state.map(decode).transpose().map(Option::unwrap_or_default).map(Arc::new)
 }

@@ -60,8 +60,16 @@ fn identities_and_minted_ids() {
     ];
     let cases = cases.map(|(stream, issuer, id)| {
         let identity = Identity::of(stream, issuer, id);
-        let minted = [("tmr_", 0), ("tmr_", 1), ("", 4_294_967_295)].map(|(prefix, index)| {
-            json!({"prefix": prefix, "index": index, "id": minted_id(prefix, identity, index)})
+        let minted = [
+            ("tmr_", 0, 0),
+            ("tmr_", 1_740_000_000_000_001, 0),
+            ("tmr_", 1_740_000_000_000_001, 1),
+            ("", 1, 4_294_967_295),
+        ];
+        let minted = minted.map(|(prefix, micros, index)| {
+            let now = Timestamp::from_micros(micros).unwrap();
+            let id = minted_id(prefix, identity, now, index);
+            json!({"prefix": prefix, "at": micros, "index": index, "id": id})
         });
         json!({
             "stream": stream,

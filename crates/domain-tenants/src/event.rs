@@ -17,6 +17,8 @@ pub enum Event {
         name: String,
         settings: BTreeMap<String, String>,
         provider: bool,
+        /// The tenant is a sandbox, whose own time begins here.
+        test_clock: Option<Timestamp>,
     },
     Renamed {
         name: String,
@@ -42,6 +44,10 @@ pub enum Event {
     },
     ClosingCancelled {
         timer: String,
+    },
+    /// A sandbox's own time was moved.
+    ClockAdvanced {
+        to: Timestamp,
     },
     /// What the partitions are to adopt.
     ProviderProfiled(ProviderProfile),

@@ -13,16 +13,16 @@ mod tenant;
 mod tests;
 
 pub use commands::{
-    AdoptProvider, Bootstrap, CancelClosing, Close, Command, Create, FireClosing, Promote,
-    Reinstate, Rename, ScheduleClosing, Suspend, UpdateSettings,
+    AdoptProvider, AdvanceClock, Bootstrap, CLOCK_END_MICROS, CancelClosing, Close, Command,
+    Create, FireClosing, Promote, Reinstate, Rename, ScheduleClosing, Suspend, UpdateSettings,
 };
 pub use event::Event;
-pub use providers::{EffectiveSetting, Providers, effective_settings};
+pub use providers::{EffectiveSetting, Providers, effective_setting, effective_settings};
 pub use rejection::{DEPTH_MAX, NAME_CHARS_MAX, REASON_CHARS_MAX, Rejection, codes};
 pub use settings::{
-    SETTING_KEY_CHARS_MAX, SETTING_VALUE_BYTES_MAX, SETTINGS_BYTES_MAX, SETTINGS_MAX,
+    SETTING_KEY_CHARS_MAX, SETTING_VALUE_BYTES_MAX, SETTINGS_BYTES_MAX, SETTINGS_MAX, TIMEZONE,
 };
-pub use tenant::{Closing, Tenant};
+pub use tenant::{Closing, Tenant, open};
 
 use exchequer_kernel::{Ctx, Decider};
 use exchequer_types::{Fact, Timestamp};
@@ -58,6 +58,7 @@ impl Decider for Tenants {
             Command::ScheduleClosing(it) => it.decide(tenant::open(state)?, ctx),
             Command::CancelClosing(it) => it.decide(tenant::open(state)?),
             Command::FireClosing(it) => it.decide(state.tenant.as_ref(), ctx),
+            Command::AdvanceClock(it) => it.decide(state.tenant.as_ref()),
             Command::AdoptProvider(it) => it.decide(&state.adopted),
         }
     }
@@ -71,6 +72,17 @@ impl Decider for Tenants {
     }
 }
 
+/// The own time up to which a sandbox's timers are due before `command` is decided: where it
+/// moves the clock to, if it would be accepted, else where the clock stands. None: the tenant
+/// lives in real time.
+pub fn own_time(state: &State, command: Option<&Command>) -> Option<Timestamp> {
+    let tenant = state.tenant.as_ref()?;
+    match command {
+        Some(Command::AdvanceClock(it)) if it.decide(Some(tenant)).is_ok() => Some(it.to),
+        _ => tenant.clock,
+    }
+}
+
 /// The small public form of `event`, for timers, the other domains and processes.
 pub fn facts(event: &Event) -> Vec<Fact> {
     match event {
@@ -80,8 +92,11 @@ pub fn facts(event: &Event) -> Vec<Fact> {
         Event::ClosingCancelled { timer } => {
             vec![Fact::TimerCleared { id: timer.clone(), fired: false }]
         }
-        Event::Closed { timer: Some(timer), by_timer, .. } => {
-            vec![Fact::TimerCleared { id: timer.clone(), fired: *by_timer }]
+        Event::Closed { timer, by_timer, .. } => {
+            let cleared = timer
+                .as_ref()
+                .map(|timer| Fact::TimerCleared { id: timer.clone(), fired: *by_timer });
+            cleared.into_iter().chain([Fact::TenantClosed]).collect()
         }
         Event::ProviderProfiled(profile) => {
             vec![Fact::ProviderChanged { profile: profile.clone() }]

@@ -49,6 +49,25 @@ pub struct EffectiveSetting {
     pub source: TenantId,
 }
 
+/// The value in force of one setting of `tenant`.
+pub fn effective_setting<'a>(
+    tenant: &'a Tenant,
+    providers: &'a Providers,
+    key: &str,
+) -> Option<&'a str> {
+    let mut found = tenant.settings.get(key);
+    let mut next = tenant.parent.as_ref();
+    for _ in 0..=DEPTH_MAX {
+        let Some(profile) = next.filter(|_| found.is_none()).and_then(|id| providers.get(id))
+        else {
+            break;
+        };
+        found = profile.settings.get(key);
+        next = profile.parent.as_ref();
+    }
+    found.map(String::as_str)
+}
+
 /// The settings in force for `tenant`: its own, then its provider's, then that
 /// one's provider's, up to the root.
 pub fn effective_settings(

@@ -1,7 +1,7 @@
 //! Every business "no" of the domain, with its stable code.
 
 use exchequer_kernel::Reason;
-use exchequer_types::TenantId;
+use exchequer_types::{TenantId, Timestamp};
 
 /// The root has depth 0.
 pub const DEPTH_MAX: u32 = 4;
@@ -28,6 +28,9 @@ pub mod codes {
     pub const SETTING_VALUE_INVALID: &str = "SETTING_VALUE_INVALID";
     pub const SETTINGS_TOO_MANY: &str = "SETTINGS_TOO_MANY";
     pub const SETTINGS_TOO_LARGE: &str = "SETTINGS_TOO_LARGE";
+    pub const TENANT_NOT_SANDBOX: &str = "TENANT_NOT_SANDBOX";
+    pub const CLOCK_BACKWARDS: &str = "CLOCK_BACKWARDS";
+    pub const CLOCK_OUT_OF_RANGE: &str = "CLOCK_OUT_OF_RANGE";
     pub const PROFILE_OUTDATED: &str = "PROFILE_OUTDATED";
 }
 
@@ -64,6 +67,14 @@ pub enum Rejection {
     SettingsTooLarge {
         bytes_max: usize,
     },
+    /// The tenant lives in real time.
+    NotSandbox,
+    ClockBackwards {
+        clock: Timestamp,
+    },
+    ClockOutOfRange {
+        field: &'static str,
+    },
     /// A newer profile is adopted already.
     ProfileOutdated {
         adopted: u64,
@@ -91,15 +102,20 @@ impl Reason for Rejection {
             Self::SettingValueInvalid { .. } => codes::SETTING_VALUE_INVALID,
             Self::SettingsTooMany { .. } => codes::SETTINGS_TOO_MANY,
             Self::SettingsTooLarge { .. } => codes::SETTINGS_TOO_LARGE,
+            Self::NotSandbox => codes::TENANT_NOT_SANDBOX,
+            Self::ClockBackwards { .. } => codes::CLOCK_BACKWARDS,
+            Self::ClockOutOfRange { .. } => codes::CLOCK_OUT_OF_RANGE,
             Self::ProfileOutdated { .. } => codes::PROFILE_OUTDATED,
         }
     }
 
     fn field(&self) -> Option<&'static str> {
         match self {
-            Self::Exists | Self::NotFound => Some("id"),
+            Self::Exists | Self::NotFound | Self::NotSandbox => Some("id"),
             Self::TooDeep | Self::ProviderNotActive { .. } => Some("parent"),
             Self::ClosingInThePast => Some("at"),
+            Self::ClockBackwards { .. } => Some("to"),
+            Self::ClockOutOfRange { field } => Some(field),
             Self::NameInvalid => Some("name"),
             Self::ReasonInvalid => Some("reason"),
             Self::SettingKeyInvalid { .. }
@@ -148,6 +164,14 @@ impl Reason for Rejection {
             Self::SettingsTooLarge { bytes_max } => {
                 format!("a tenant's own settings have at most {bytes_max} bytes together")
             }
+            Self::NotSandbox => {
+                "the tenant lives in real time: only one created with a test clock can be advanced"
+                    .to_owned()
+            }
+            Self::ClockBackwards { clock } => {
+                format!("the tenant's clock stands at {clock} and moves forward only")
+            }
+            Self::ClockOutOfRange { .. } => "must lie before 2200-01-01".to_owned(),
             Self::ProfileOutdated { adopted } => {
                 format!("version {adopted} of the provider is adopted already")
             }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use exchequer_types::Zone;
+
 use crate::Rejection;
 
 pub const SETTINGS_MAX: usize = 256;
@@ -51,8 +53,15 @@ const RULES: &[Rule] = &[
                 })
         },
     },
+    Rule {
+        key: TIMEZONE,
+        expected: "a time zone of the IANA database such as Europe/Paris",
+        holds: |value| Zone::parse(value).is_some(),
+    },
 ];
 
+/// The time zone in which the tenant's calendar runs.
+pub const TIMEZONE: &str = "timezone";
 /// How large a share background work for the tenant gets.
 pub(crate) const BACKGROUND_PRIORITY: &str = "background.priority";
 

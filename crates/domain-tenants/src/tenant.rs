@@ -26,6 +26,8 @@ pub struct Tenant {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub closing: Option<Closing>,
+    /// The own time that a sandbox lives in. None: the tenant lives in real time.
+    pub clock: Option<Timestamp>,
     /// Given when it was suspended or closed.
     pub reason: String,
 }
@@ -66,6 +68,7 @@ impl Tenant {
         let settings =
             self.settings.iter().map(|(key, value)| (key.clone(), Json::text(value))).collect();
         Json::object([
+            ("clock", optional(self.clock.map(|it| it.to_string()))),
             ("closes_at", optional(self.closing.as_ref().map(|it| it.at.to_string()))),
             ("id", Json::text(self.id.as_str())),
             ("name", Json::text(&self.name)),
@@ -88,7 +91,7 @@ fn status_word(status: TenantStatus) -> &'static str {
 }
 
 /// The tenant, if it exists and is not closed.
-pub(crate) fn open(state: &State) -> Result<&Tenant, Rejection> {
+pub fn open(state: &State) -> Result<&Tenant, Rejection> {
     let tenant = state.tenant.as_ref().ok_or(Rejection::NotFound)?;
     if tenant.status == TenantStatus::Closed { Err(Rejection::Closed) } else { Ok(tenant) }
 }
@@ -110,7 +113,7 @@ pub(crate) fn with_profile(tenant: &Tenant, mut events: Vec<Event>, at: Timestam
 }
 
 pub(crate) fn evolve(state: &mut Option<Tenant>, event: &Event, at: Timestamp) {
-    if let Event::Created { id, parent, depth, name, settings, provider, .. } = event {
+    if let Event::Created { id, parent, depth, name, settings, provider, test_clock, .. } = event {
         *state = Some(Tenant {
             id: id.clone(),
             parent: parent.clone(),
@@ -123,6 +126,7 @@ pub(crate) fn evolve(state: &mut Option<Tenant>, event: &Event, at: Timestamp) {
             created_at: at,
             updated_at: at,
             closing: None,
+            clock: *test_clock,
             reason: String::new(),
         });
         return;
@@ -156,6 +160,7 @@ pub(crate) fn evolve(state: &mut Option<Tenant>, event: &Event, at: Timestamp) {
             tenant.closing = Some(Closing { timer: timer.clone(), at: *at });
         }
         Event::ClosingCancelled { .. } => tenant.closing = None,
+        Event::ClockAdvanced { to } => tenant.clock = Some(*to),
         Event::Created { .. } | Event::ProviderProfiled(_) | Event::ProviderAdopted(_) => {}
     }
 }

@@ -46,11 +46,17 @@ fn create() -> Command {
         parent: provider(1, TenantStatus::Active),
         name: "Acme".to_owned(),
         settings: BTreeMap::new(),
+        test_clock: None,
     })
 }
 
 fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn sandbox_of(clock: Timestamp) -> Command {
+    let Command::Create(create) = create() else { unreachable!() };
+    Command::Create(Create { test_clock: Some(clock), ..create })
 }
 
 /// A history of commands, each decided twice.
@@ -111,7 +117,12 @@ fn a_tenant_is_created_below_its_provider() {
 #[test]
 fn creation_is_refused_in_order() {
     let with = |parent: ProviderProfile, name: &str, own: &[(&str, &str)]| {
-        Command::Create(Create { parent, name: name.to_owned(), settings: settings(own) })
+        Command::Create(Create {
+            parent,
+            name: name.to_owned(),
+            settings: settings(own),
+            test_clock: None,
+        })
     };
     let active = || provider(1, TenantStatus::Active);
     let cases = [
@@ -122,8 +133,10 @@ fn creation_is_refused_in_order() {
         (with(active(), &"x".repeat(201), &[]), codes::NAME_INVALID),
         (with(active(), "A", &[("Bad", "")]), codes::SETTING_KEY_INVALID),
         (with(active(), "A", &[("locale", "?")]), codes::SETTING_VALUE_INVALID),
+        (with(active(), "A", &[("timezone", "Mars/Olympus")]), codes::SETTING_VALUE_INVALID),
         (with(active(), "A", &[("branding.color", "red")]), codes::SETTING_VALUE_INVALID),
         (with(active(), "A", &[("audit.retention-days", "0")]), codes::SETTING_VALUE_INVALID),
+        (sandbox_of(at(CLOCK_END_MICROS / 1_000_000)), codes::CLOCK_OUT_OF_RANGE),
     ];
     for (command, code) in cases {
         assert_eq!(Story::default().refuses(command), code);
@@ -227,7 +240,10 @@ fn a_closing_can_be_set_moved_cancelled_and_fires_once() {
     assert_eq!(story.refuses(fire(first)), codes::CLOSING_NOT_SCHEDULED);
     assert_eq!(story.refuses(schedule(200)), codes::CLOSING_IN_THE_PAST);
     let fired = story.at(&fire(timer), at(200)).unwrap();
-    assert_eq!(facts(&fired[0]), [Fact::TimerCleared { id: timer.clone(), fired: true }]);
+    assert_eq!(
+        facts(&fired[0]),
+        [Fact::TimerCleared { id: timer.clone(), fired: true }, Fact::TenantClosed]
+    );
     assert_eq!(story.tenant().status, TenantStatus::Closed);
     assert_eq!(story.refuses(fire(timer)), codes::CLOSING_NOT_SCHEDULED);
     assert_eq!(story.refuses(Command::CancelClosing(CancelClosing)), codes::TENANT_CLOSED);
@@ -272,4 +288,47 @@ fn state_is_the_fold_of_events() {
         Tenants::evolve(&mut again, event, now);
     }
     assert_eq!(again, story.state);
+}
+
+// REQ: BIL-30
+#[test]
+fn a_sandbox_has_a_clock_that_moves_forward_alone() {
+    let mut story = Story::default().when(sandbox_of(at(5_000)));
+    assert_eq!(story.tenant().clock, Some(at(5_000)));
+    let advance = |seconds: i64| Command::AdvanceClock(AdvanceClock { to: at(seconds) });
+    assert_eq!(story.refuses(advance(4_999)), codes::CLOCK_BACKWARDS);
+    assert_eq!(story.refuses(advance(5_000)), codes::CLOCK_BACKWARDS);
+    story = story.when(advance(9_000));
+    assert_eq!((story.tenant().clock, story.tenant().version), (Some(at(9_000)), 2));
+    let end = CLOCK_END_MICROS / 1_000_000;
+    assert_eq!(story.refuses(advance(end)), codes::CLOCK_OUT_OF_RANGE);
+    let past = |seconds| own_time(&story.state, Some(&advance(seconds)));
+    assert_eq!([1, end, 9_500].map(past), [at(9_000), at(9_000), at(9_500)].map(Some));
+    assert_eq!(own_time(&story.state, None), Some(at(9_000)));
+    let closed = story.when(Command::Close(Close { reason: String::new() }));
+    assert_eq!(
+        closed.when(advance(9_600)).tenant().clock,
+        Some(at(9_600)),
+        "it may be due on the way"
+    );
+    assert_eq!(Story::default().refuses(advance(9_000)), codes::TENANT_NOT_FOUND);
+    let mut real = Story::created();
+    assert_eq!(real.refuses(advance(9_000)), codes::TENANT_NOT_SANDBOX);
+    assert_eq!(own_time(&real.state, Some(&advance(9_000))), None);
+}
+
+// REQ: IAM-15
+#[test]
+fn one_setting_in_force_is_the_nearest() {
+    let story = Story::created();
+    let mut providers = Providers::default();
+    providers.adopt(provider(1, TenantStatus::Active));
+    assert_eq!(effective_setting(story.tenant(), &providers, "locale"), Some("vi-VN"));
+    assert_eq!(effective_setting(story.tenant(), &providers, "timezone"), None);
+    let own = Command::UpdateSettings(UpdateSettings {
+        set: settings(&[("locale", "fr-FR")]),
+        unset: Vec::new(),
+    });
+    let story = story.when(own);
+    assert_eq!(effective_setting(story.tenant(), &providers, "locale"), Some("fr-FR"));
 }

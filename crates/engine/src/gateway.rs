@@ -13,7 +13,7 @@ use exchequer_proto::journal::v1 as pb;
 use exchequer_runtime::Metric;
 use exchequer_tenant::Command;
 use exchequer_types::{
-    ActorId, CommandId, Identity, Issuer, PartitionId, Place, StreamId, Timestamp, partition_of,
+    ActorId, CommandId, Identity, Issuer, PartitionId, Place, StreamId, Timestamp,
 };
 use futures::future::{Either, select};
 use prost::Message;
@@ -130,12 +130,7 @@ impl Gateway {
         submission: Submission,
         patience: Duration,
     ) -> Result<Answer, SubmitError> {
-        let partition = match &submission.stream {
-            StreamId::Partition(own) => *own,
-            stream @ StreamId::Tenant(_) => {
-                partition_of(stream.to_string().as_bytes(), self.tail.partitions())
-            }
-        };
+        let partition = self.tail.partition_of(&submission.stream);
         let lane =
             if submission.issuer.as_str() == "api" { Lane::Commands } else { Lane::Internal };
         let stream = submission.stream.clone();

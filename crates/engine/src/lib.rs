@@ -5,6 +5,7 @@ mod clock;
 pub mod decider;
 mod failures;
 mod gateway;
+mod live;
 mod platform;
 mod ports;
 mod projector;
@@ -17,7 +18,8 @@ mod view;
 
 pub use failures::{Failure, Failures};
 pub use gateway::{Answer, Gateway, Submission, SubmitError};
-pub use platform::{Platform, Roles};
+pub use live::{LiveKind, LiveView, Seen, live_of};
+pub use platform::{Parts, Platform, Roles};
 pub use ports::{EngineError, Ports};
 pub use reactor::{Commanding, CursorState, Cursors, Effect, Forwarder, React};
 pub use settings::{

@@ -5,14 +5,17 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use exchequer_codec::Entry;
 use exchequer_domain_tenants as tenants;
 use exchequer_kernel::Status;
+use exchequer_readstore::LoadLive;
 use exchequer_runtime::{Metric, OnEnd, TaskError, TaskKind};
 use exchequer_tenant::Command;
 use exchequer_types::{ActorId, CommandId, Issuer, PartitionId, StreamId, TenantId};
 use tracing::warn;
 
 use crate::gateway::{Gateway, Submission};
+use crate::live::{LiveKind, LiveView, Lives};
 use crate::reactor::{Cursors, React};
 use crate::view::{View, ViewHandle, Views};
 use crate::{EngineError, Ports, Tail, clock, decider, projector, reactor};
@@ -44,6 +47,15 @@ impl Roles {
     pub const ALL: Self = Self { decides: true, bootstraps: true };
 }
 
+/// What a platform is made of, beside its ports.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    pub views: Vec<Arc<dyn View>>,
+    /// Each loads from one of `views`.
+    pub lives: Vec<Arc<dyn LiveKind>>,
+    pub consumers: Vec<Arc<dyn React>>,
+}
+
 /// A running platform. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Platform {
@@ -51,28 +63,22 @@ pub struct Platform {
     pub tail: Arc<Tail>,
     pub gateway: Gateway,
     pub views: Views,
+    lives: Lives,
     /// By consumer.
     pub cursors: Arc<BTreeMap<&'static str, Arc<Cursors>>>,
 }
 
 impl Platform {
     /// Starts every role in this process.
-    pub async fn start(
-        ports: Ports,
-        views: Vec<Arc<dyn View>>,
-        consumers: Vec<Arc<dyn React>>,
-    ) -> Result<Self, EngineError> {
-        Self::start_as(Roles::ALL, ports, views, consumers).await
+    pub async fn start(ports: Ports, given: Parts) -> Result<Self, EngineError> {
+        Self::start_as(Roles::ALL, ports, given).await
     }
 
     /// Starts some roles in this process.
-    pub async fn start_as(
-        roles: Roles,
-        ports: Ports,
-        views: Vec<Arc<dyn View>>,
-        consumers: Vec<Arc<dyn React>>,
-    ) -> Result<Self, EngineError> {
+    pub async fn start_as(roles: Roles, ports: Ports, given: Parts) -> Result<Self, EngineError> {
         let tail = Arc::new(Tail::new(ports.clone()));
+        // Before the gateway: what a reply tells of is in the snapshots by then.
+        let lives = Lives::open(&ports, &tail, &given.lives);
         let gateway = Gateway::new(ports.clone(), Arc::clone(&tail));
         for partition in (0..tail.partitions()).map(PartitionId) {
             let (ports, tail) = (ports.clone(), Arc::clone(&tail));
@@ -84,22 +90,30 @@ impl Platform {
             }
         }
         let mut handles = Vec::new();
-        for view in views {
+        let notices = Arc::new(clock::Notices::new(tail.partitions()));
+        for view in given.views {
+            let view = if view.name() == TIMERS {
+                Arc::new(clock::Noting { view, notices: Arc::clone(&notices) })
+            } else {
+                view
+            };
             handles.push(projector::start(&ports, &tail, view).await?);
         }
         let views = Views::new(handles);
+        lives.connect(&views)?;
         let mut cursors = BTreeMap::new();
-        for react in consumers {
+        for react in given.consumers {
             let states = Arc::new(Cursors::default());
             cursors.insert(react.name(), Arc::clone(&states));
             let run = reactor::run(ports.clone(), gateway.clone(), react, states);
             ports.runtime.spawn(REACTOR, Box::pin(run));
         }
         if let Some(timers) = views.get(TIMERS) {
-            let run = clock::run(ports.clone(), gateway.clone(), Arc::clone(timers));
+            let run = clock::run(ports.clone(), gateway.clone(), Arc::clone(timers), notices);
             ports.runtime.spawn(CLOCK, Box::pin(run));
         }
-        let platform = Self { ports, tail, gateway, views, cursors: Arc::new(cursors) };
+        let cursors = Arc::new(cursors);
+        let platform = Self { ports, tail, gateway, views, lives, cursors };
         if roles.bootstraps {
             platform.ports.runtime.spawn(BOOTSTRAP, Box::pin(platform.clone().bootstrap()));
         }
@@ -158,12 +172,21 @@ impl Platform {
                 Metric::CursorLagEvents.gauge(&labels).set(lag as f64);
             }
         }
+        self.lives.refresh_gauges();
         Metric::CommandsWaiting.gauge(&[]).set(self.gateway.waiting() as f64);
     }
 
     /// A view that this platform was started with.
     pub fn view(&self, name: &str) -> Option<&Arc<ViewHandle>> {
         self.views.get(name)
+    }
+
+    /// The live snapshots of a kind that this platform was started with.
+    pub fn live<L>(&self) -> Option<Arc<LiveView<L>>>
+    where
+        L: LoadLive<Entry = Entry> + Send + Sync + 'static,
+    {
+        self.lives.get()
     }
 }
 

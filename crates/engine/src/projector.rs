@@ -215,6 +215,8 @@ impl Projector {
                 let items = self.tail.next(partition, end).await?;
                 for item in &items {
                     self.fold_entry(&item.entry, &mut rows).await?;
+                    // A store in the process never waits, and callers come first.
+                    give_way().await;
                     progress.folded_at[index] = item.entry.now();
                     folded += 1;
                 }
@@ -301,7 +303,22 @@ impl Projector {
     }
 }
 
+/// Lets other tasks run.
+async fn give_way() {
+    let mut gave = false;
+    let turn = core::future::poll_fn(|context| {
+        if gave {
+            return core::task::Poll::Ready(());
+        }
+        gave = true;
+        context.waker().wake_by_ref();
+        core::task::Poll::Pending
+    });
+    turn.await;
+}
+
 fn note(progress: &mut Progressed, heads: &[Head]) {
+    progress.known = true;
     for (offset, head) in progress.offsets.iter_mut().zip(heads) {
         *offset = head.offset;
     }

@@ -41,6 +41,8 @@ pub struct Settings {
     pub commands_max: usize,
     /// Accepted commits kept decoded for readers, for each partition.
     pub tail_bytes_max: usize,
+    /// Live snapshots held in memory, over all kinds.
+    pub live_bytes_max: usize,
     /// Rows that a view folds before it writes.
     pub view_rows_max: usize,
     /// Bytes of journal read at once by a reader that is behind.
@@ -63,6 +65,7 @@ impl Default for Settings {
             tenant_commands_max: 1_024,
             commands_max: 65_536,
             tail_bytes_max: 2 * 1024 * 1024,
+            live_bytes_max: 64 * 1024 * 1024,
             view_rows_max: 4_096,
             read_bytes_max: 1024 * 1024,
             claim_retry: Duration::from_millis(50),

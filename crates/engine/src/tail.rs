@@ -12,7 +12,7 @@ use exchequer_journal::{Fault, FaultKind};
 use exchequer_kernel::{Head, Verdict, fold};
 use exchequer_proto::journal::v1 as pb;
 use exchequer_runtime::Metric;
-use exchequer_types::{Hash, Identity, PartitionId};
+use exchequer_types::{Hash, Identity, Offset, PartitionId, StreamId, partition_of};
 use tokio::sync::watch;
 
 use crate::{EngineError, Ports};
@@ -44,9 +44,14 @@ pub struct TailItem {
 }
 
 /// Told of each accepted commit, in order, and when a partition can't decide.
+/// Listeners are called one after the other, in the order in which they were added.
 pub trait TailListener: Send + Sync + core::fmt::Debug {
     fn accepted(&self, item: &TailItem);
-    fn unavailable(&self, partition: PartitionId, fault: &Fault);
+    /// Everything below `next` is folded, and what was accepted of it is told.
+    fn passed(&self, _partition: PartitionId, _next: Offset) {}
+    /// The fold begins at `next`; nothing below it is told.
+    fn started(&self, _partition: PartitionId, _next: Offset) {}
+    fn unavailable(&self, _partition: PartitionId, _fault: &Fault) {}
 }
 
 /// What the fold has seen of a partition.
@@ -75,6 +80,8 @@ pub struct Tail {
 
 #[derive(Debug, Default)]
 struct Partition {
+    /// Is it known from where on the partition is folded here?
+    started: bool,
     state: PartitionState,
     ring: VecDeque<TailItem>,
     ring_bytes: usize,
@@ -102,6 +109,14 @@ impl Tail {
         self.partitions.len() as u32
     }
 
+    /// Where `stream` is decided.
+    pub fn partition_of(&self, stream: &StreamId) -> PartitionId {
+        match stream {
+            StreamId::Tenant(id) => partition_of(id.as_str().as_bytes(), self.partitions()),
+            StreamId::Partition(own) => *own,
+        }
+    }
+
     /// Adds a listener, before anything is folded.
     pub fn listen(&self, listener: Arc<dyn TailListener>) {
         lock(&self.listeners).push(listener);
@@ -126,16 +141,44 @@ impl Tail {
         lock(&self.partitions[partition.index()]).state.fault.clone()
     }
 
-    /// Starts `partition` at `head`; what lies below is read from the journal.
-    pub fn start_at(&self, partition: PartitionId, head: Head) {
-        let mut it = lock(&self.partitions[partition.index()]);
-        if it.state.head.offset < head.offset {
-            it.ring.clear();
-            it.ring_bytes = 0;
-            it.ring_from = head.offset;
-            self.offsets[partition.index()].store(head.offset, Ordering::Release);
-            it.state.head = head;
+    /// Brings the tail to `head` at least. The first call begins there, and what
+    /// lies below is never told; later, what lies between is read, since there may
+    /// be waiting callers whose outcomes it holds.
+    pub async fn reach(&self, partition: PartitionId, head: &Head) -> Result<(), EngineError> {
+        if self.begin(partition, head) {
+            return Ok(());
         }
+        let mut own = self.state(partition).head;
+        while own.offset < head.offset {
+            let read = self.ports.settings.read_bytes_max;
+            for record in self.ports.journal.read(partition, own.offset, read).await? {
+                if record.offset >= head.offset {
+                    break;
+                }
+                let (verdict, item) = fold_record(partition, &mut own, &record.bytes);
+                self.advance(partition, verdict, &own, item);
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins at `head`, unless the tail has begun.
+    fn begin(&self, partition: PartitionId, head: &Head) -> bool {
+        {
+            let mut it = lock(&self.partitions[partition.index()]);
+            if it.started {
+                return false;
+            }
+            it.started = true;
+            it.ring_from = head.offset;
+            it.state.head = head.clone();
+            self.offsets[partition.index()].store(head.offset, Ordering::Release);
+        }
+        for listener in lock(&self.listeners).iter() {
+            listener.started(partition, head.offset);
+        }
+        self.changes.send_modify(|changes| *changes += 1);
+        true
     }
 
     /// Takes over a record that was just folded. `head` is the place behind it.
@@ -160,10 +203,11 @@ impl Tail {
                 it.push(item.clone(), self.ports.settings.tail_bytes_max);
             }
         }
-        if let Some(item) = item {
-            for listener in lock(&self.listeners).iter() {
-                listener.accepted(&item);
+        for listener in lock(&self.listeners).iter() {
+            if let Some(item) = &item {
+                listener.accepted(item);
             }
+            listener.passed(partition, head.offset);
         }
         self.changes.send_modify(|changes| *changes += 1);
     }
@@ -232,7 +276,7 @@ impl Tail {
     /// which no decider feeds it.
     pub async fn follow(&self, partition: PartitionId, mut head: Head) -> Result<(), EngineError> {
         self.check_remembered("the gateway", partition, &head).await?;
-        self.start_at(partition, head.clone());
+        self.reach(partition, &head).await?;
         loop {
             self.ports.journal.wait(partition, head.offset).await;
             let read = self.ports.settings.read_bytes_max;

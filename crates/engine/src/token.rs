@@ -25,6 +25,12 @@ impl Token {
         Self(vec![(partition, offset + 1)])
     }
 
+    /// The next offset that it asks for of `partition`; 0 when it names it not.
+    pub fn offset(&self, partition: PartitionId) -> Offset {
+        let named = self.0.iter().filter(|(named, _)| *named == partition);
+        named.map(|(_, offset)| *offset).max().unwrap_or(0)
+    }
+
     /// As it travels.
     pub fn encode(&self) -> String {
         let mut bytes = vec![VERSION];

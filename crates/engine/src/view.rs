@@ -61,6 +61,8 @@ where
 /// How far one generation of a view has folded each partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progressed {
+    /// Has it been read where this generation stands?
+    pub known: bool,
     /// Next offset, by partition.
     pub offsets: Vec<Offset>,
     /// Time of the last commit folded, by partition.
@@ -78,6 +80,7 @@ impl Generation {
     pub(crate) fn new(number: u64, partitions: u32) -> Self {
         let partitions = partitions as usize;
         let start = Progressed {
+            known: false,
             offsets: vec![0; partitions],
             folded_at: vec![Timestamp::MIN; partitions],
         };
@@ -199,25 +202,38 @@ impl ViewHandle {
         token: &Token,
         patience: Duration,
     ) -> Result<u64, Behind> {
-        let seen = |progress: &Progressed| {
-            token.0.iter().all(|(partition, offset)| {
-                progress.offsets.get(partition.index()).is_some_and(|folded| folded >= offset)
-            })
-        };
-        let reached = async {
-            loop {
-                let generation = self.active();
-                let progress = generation.progress();
-                if seen(&progress) {
-                    return generation.number;
-                }
-                self.progressed(&progress).await;
-            }
-        };
         let deadline = ports.runtime.sleep(patience);
-        match select(core::pin::pin!(reached), deadline).await {
+        match select(core::pin::pin!(self.reached(token)), deadline).await {
             Either::Left((generation, _)) => Ok(generation),
             Either::Right(_) => Err(Behind { view: self.view.name() }),
+        }
+    }
+
+    /// The same, however long it takes.
+    async fn reached(&self, token: &Token) -> u64 {
+        loop {
+            let generation = self.active();
+            let progress = generation.progress();
+            let seen = token.0.iter().all(|(partition, offset)| {
+                progress.offsets.get(partition.index()).is_some_and(|folded| folded >= offset)
+            });
+            if seen {
+                return generation.number;
+            }
+            self.progressed(&progress).await;
+        }
+    }
+
+    /// Waits until everything of `partition` below `offset` is folded, for as long as
+    /// it takes, and it is known what is.
+    pub(crate) async fn passed(&self, partition: PartitionId, offset: Offset) -> Arc<Generation> {
+        loop {
+            let generation = self.active();
+            let progress = generation.progress();
+            if progress.known && progress.offsets[partition.index()] >= offset {
+                return generation;
+            }
+            self.progressed(&progress).await;
         }
     }
 

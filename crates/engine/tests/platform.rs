@@ -11,8 +11,8 @@ use exchequer_consumer_adoption::Adoption;
 use exchequer_domain_audit as audit;
 use exchequer_domain_tenants as tenants;
 use exchequer_engine::{
-    Answer, Commanding, Forwarder, Platform, Ports, React, Settings, Submission, SubmitError, View,
-    ViewOf,
+    Answer, Commanding, Forwarder, Parts, Platform, Ports, React, Settings, Submission,
+    SubmitError, View, ViewOf,
 };
 use exchequer_journal::{Lane, MemoryInput, MemoryInputLimits, MemoryJournal};
 use exchequer_kernel::{SealKey, Status};
@@ -20,7 +20,7 @@ use exchequer_projection_tenants as tenants_view;
 use exchequer_projection_timers as timers_view;
 use exchequer_readstore::MemoryStore;
 use exchequer_runtime::{Runtime as _, TokioRuntime};
-use exchequer_tenant::Command;
+use exchequer_tenant::{Command, Create};
 use exchequer_types::{ActorId, CommandId, Issuer, StreamId, TenantId, TenantStatus, partition_of};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,7 +71,8 @@ impl World {
             Arc::new(Commanding(Adoption { partitions: 3 })),
             Arc::new(Forwarder { ports: ports.clone() }),
         ];
-        let platform = Platform::start(ports, views, consumers).await.unwrap();
+        let platform =
+            Platform::start(ports, Parts { views, consumers, ..Parts::default() }).await.unwrap();
         (platform, runtime)
     }
 }
@@ -90,11 +91,12 @@ fn submission(stream: &str, id: &str, command: Command) -> Submission {
 }
 
 fn create(name: &str) -> Command {
-    Command::Create {
+    Command::Create(Create {
         parent: TenantId::platform(),
         name: name.to_owned(),
         settings: BTreeMap::new(),
-    }
+        test_clock: None,
+    })
 }
 
 fn append(action: &str) -> Command {

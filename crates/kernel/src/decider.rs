@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use exchequer_types::{ActorId, CommandId, Identity, TenantId, Timestamp, minted_id};
+use exchequer_types::{ActorId, CommandId, Identity, Json, TenantId, Timestamp, minted_id};
 
 /// A domain's rules. Both functions depend on their arguments alone, so that a
 /// decision taken twice gives the same events.
@@ -35,6 +35,18 @@ pub trait Reason: fmt::Debug {
     fn message(&self) -> String;
 }
 
+/// How the audit log tells of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// What was done, as `<resource>.<past participle>`.
+    pub action: &'static str,
+    pub resource_type: &'static str,
+    pub resource_id: String,
+    /// The resource; null when it was not there.
+    pub before: Json,
+    pub after: Json,
+}
+
 /// What a decision may know beside state and command, all of it taken from the
 /// log's records.
 #[derive(Clone, Debug)]
@@ -53,6 +65,6 @@ pub struct Ctx {
 impl Ctx {
     /// The `index`-th id that this decision makes: `prefix` and 26 characters.
     pub fn mint(&self, prefix: &str, index: u32) -> String {
-        minted_id(prefix, self.identity, index)
+        minted_id(prefix, self.identity, self.now, index)
     }
 }

@@ -7,6 +7,7 @@
 mod decider;
 pub mod fold;
 pub mod invariant;
+mod live;
 pub mod mutation;
 mod outcome;
 mod process;
@@ -15,8 +16,9 @@ mod projection;
 mod seal;
 mod timers;
 
-pub use decider::{Ctx, Decider, Reason};
+pub use decider::{Ctx, Decider, Reason, Shown};
 pub use fold::{Head, RecordHead, Verdict, fold};
+pub use live::Live;
 pub use outcome::{Rejection, Status};
 pub use process::{Process, Reaction};
 pub use progress::Progress;

@@ -44,7 +44,7 @@ impl Timers {
         match fact {
             Fact::TimerSet { id, due } => self.set(id, *due),
             Fact::TimerCleared { id, .. } => self.clear(id),
-            Fact::ProviderChanged { .. } => {}
+            Fact::ProviderChanged { .. } | Fact::TenantClosed | Fact::PlanChanged { .. } => {}
         }
     }
 

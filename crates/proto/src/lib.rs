@@ -7,14 +7,34 @@ pub mod audit {
         tonic::include_proto!("exchequer.audit.v1");
     }
 }
+pub mod catalog {
+    pub mod v1 {
+        tonic::include_proto!("exchequer.catalog.v1");
+    }
+}
 pub mod common {
     pub mod v1 {
         tonic::include_proto!("exchequer.common.v1");
     }
 }
+pub mod entitlements {
+    pub mod v1 {
+        tonic::include_proto!("exchequer.entitlements.v1");
+    }
+}
+pub mod flags {
+    pub mod v1 {
+        tonic::include_proto!("exchequer.flags.v1");
+    }
+}
 pub mod journal {
     pub mod v1 {
         tonic::include_proto!("exchequer.journal.v1");
+    }
+}
+pub mod subscriptions {
+    pub mod v1 {
+        tonic::include_proto!("exchequer.subscriptions.v1");
     }
 }
 pub mod system {

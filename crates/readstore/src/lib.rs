@@ -4,14 +4,17 @@
 
 pub mod conformance;
 mod key;
+mod live;
 mod memory;
 mod rows;
 mod table;
+pub mod views;
 
 pub use key::{
     DecodeError, decode_key, decode_timestamp, decode_values, deletion_trailer, encode_key,
     encode_prefix, encode_range, encode_values, successor,
 };
+pub use live::{LoadLive, Loaded};
 pub use memory::{MemoryStore, Step, StepHook};
 pub use rows::{RowSet, load_missing};
 pub use table::{Column, KEY_BYTES_MAX, Key, Kind, Row, Scan, Table, Value, Write};

@@ -6,6 +6,7 @@ mod metric;
 pub mod metrics;
 mod tokio_runtime;
 
+pub use ::metrics::Counter;
 pub use metric::{Family, Metric, MetricKind};
 pub use tokio_runtime::TokioRuntime;
 

@@ -90,6 +90,30 @@ pub const FAMILIES: &[Family] = &[
         labels: &["consumer", "destination"],
     },
     Family {
+        name: "exchequer_live_hits_total",
+        kind: Counter,
+        help: "Live snapshots asked for that were in memory.",
+        labels: &["live"],
+    },
+    Family {
+        name: "exchequer_live_misses_total",
+        kind: Counter,
+        help: "Live snapshots asked for that had to be loaded from their view.",
+        labels: &["live"],
+    },
+    Family {
+        name: "exchequer_live_entries",
+        kind: Gauge,
+        help: "Live snapshots in memory.",
+        labels: &["live"],
+    },
+    Family {
+        name: "exchequer_live_bytes",
+        kind: Gauge,
+        help: "Live snapshots in memory, estimated.",
+        labels: &["live"],
+    },
+    Family {
         name: "exchequer_dead_letters_total",
         kind: Counter,
         help: "Inputs that were dead-lettered, by reason.",

@@ -50,6 +50,8 @@ pub struct Config {
 pub struct Engine {
     /// State of tenants held in memory.
     pub state_bytes_max: usize,
+    /// Flags and entitlements held in memory for evaluations and checks.
+    pub live_bytes_max: usize,
     /// Entries of the identity index in memory before they are written, for each partition.
     pub identity_entries_max: usize,
     /// Filters of the identity index held in memory.
@@ -140,6 +142,7 @@ impl Default for Engine {
         let it = Settings::default();
         Self {
             state_bytes_max: it.state_bytes_max,
+            live_bytes_max: it.live_bytes_max,
             identity_entries_max: it.identity_entries_max,
             identity_filter_bytes_max: it.identity_filter_bytes_max,
             read_ahead_inputs_max: it.read_ahead_inputs_max,
@@ -233,6 +236,7 @@ impl Engine {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             state_bytes_max: self.state_bytes_max,
+            live_bytes_max: self.live_bytes_max,
             identity_entries_max: self.identity_entries_max,
             identity_filter_bytes_max: self.identity_filter_bytes_max,
             read_ahead_inputs_max: self.read_ahead_inputs_max,

@@ -8,11 +8,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use exchequer_consumer_adoption::Adoption;
-use exchequer_engine::{Commanding, EngineError, Forwarder, Platform, Ports, React, View, ViewOf};
+use exchequer_engine::{
+    Commanding, EngineError, Forwarder, LiveKind, Parts, Platform, Ports, React, View, ViewOf,
+    live_of,
+};
 use exchequer_journal::{MemoryInput, MemoryInputLimits};
 use exchequer_journal_local::{LocalJournal, OpenError, Options};
 use exchequer_projection_audit as audit_view;
+use exchequer_projection_catalogs as catalogs_view;
 use exchequer_projection_dead_letters as letters_view;
+use exchequer_projection_entitlements as entitlements_view;
+use exchequer_projection_flags as flags_view;
+use exchequer_projection_subscriptions as subscriptions_view;
 use exchequer_projection_tenants as tenants_view;
 use exchequer_projection_timers as timers_view;
 use exchequer_readstore_local as readstore;
@@ -201,7 +208,8 @@ async fn open(config: &Config) -> Result<Opened, RunError> {
         Arc::new(Commanding(Adoption { partitions })),
         Arc::new(Forwarder { ports: ports.clone() }),
     ];
-    let platform = Platform::start(ports, views(), consumers).await?;
+    let platform =
+        Platform::start(ports, Parts { views: views(), lives: lives(), consumers }).await?;
     Ok(Opened { platform, journal, store, runtime })
 }
 
@@ -214,7 +222,22 @@ fn views() -> Vec<Arc<dyn View>> {
             projection: letters_view::DeadLettersView,
             tables: letters_view::TABLES,
         }),
+        Arc::new(ViewOf { projection: catalogs_view::CatalogsView, tables: catalogs_view::TABLES }),
+        Arc::new(ViewOf {
+            projection: subscriptions_view::SubscriptionsView,
+            tables: subscriptions_view::TABLES,
+        }),
+        Arc::new(ViewOf {
+            projection: entitlements_view::EntitlementsView,
+            tables: entitlements_view::TABLES,
+        }),
+        Arc::new(ViewOf { projection: flags_view::FlagsView, tables: flags_view::TABLES }),
     ]
+}
+
+/// What every evaluation and check asks for, kept in memory.
+fn lives() -> Vec<Arc<dyn LiveKind>> {
+    vec![live_of(entitlements_view::LiveEntitlements), live_of(flags_view::LiveFlags)]
 }
 
 /// Views that a power loss has damaged are dropped: they are folded again.

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use exchequer_domain_audit as audit;
+use exchequer_domain_catalog as catalog;
+use exchequer_domain_entitlements as entitlements;
+use exchequer_domain_flags as flags;
+use exchequer_domain_subscriptions as subscriptions;
 use exchequer_domain_tenants as tenants;
-use exchequer_types::{TenantId, Timestamp};
+use exchequer_types::{Selection, SelectionChange, TenantId, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -19,45 +23,66 @@ pub enum Command {
     Release {
         reason: String,
     },
-    /// Create the tenant below `parent`, which must be adopted here.
-    Create {
-        parent: TenantId,
-        name: String,
-        settings: BTreeMap<String, String>,
-    },
+    Create(Create),
     Tenants(tenants::Command),
     Audit(audit::Command),
+    Catalog(catalog::Command),
+    Subscribe(Subscribe),
+    ChangeSubscription(ChangeSubscription),
+    AmendChange(AmendChange),
+    Subscriptions(subscriptions::Command),
+    Entitlements(entitlements::Command),
+    Flags(flags::Command),
 }
 
-impl Command {
-    /// As audit entries name what was done.
-    pub(crate) fn action(&self) -> &'static str {
-        use tenants::Command as T;
-        match self {
-            Self::Wake | Self::Lookup { .. } => "",
-            Self::Release { .. } => "tenant.released",
-            Self::Create { .. } | Self::Tenants(T::Bootstrap(_) | T::Create(_)) => "tenant.created",
-            Self::Tenants(T::Rename(_)) => "tenant.renamed",
-            Self::Tenants(T::UpdateSettings(_)) => "tenant.settings-updated",
-            Self::Tenants(T::Promote(_)) => "tenant.promoted",
-            Self::Tenants(T::Suspend(_)) => "tenant.suspended",
-            Self::Tenants(T::Reinstate(_)) => "tenant.reinstated",
-            Self::Tenants(T::Close(_) | T::FireClosing(_)) => "tenant.closed",
-            Self::Tenants(T::ScheduleClosing(_)) => "tenant.closing-scheduled",
-            Self::Tenants(T::CancelClosing(_)) => "tenant.closing-cancelled",
-            Self::Tenants(T::AdoptProvider(_)) => "provider.adopted",
-            Self::Audit(_) => "audit.appended",
-        }
-    }
+/// Creates the stream's tenant below `parent`, which must be adopted here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Create {
+    pub parent: TenantId,
+    pub name: String,
+    pub settings: BTreeMap<String, String>,
+    /// The tenant is a sandbox, whose own time begins here and is moved by commands.
+    pub test_clock: Option<Timestamp>,
+}
+
+/// Begins a subscription to what the tenant's provider offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscribe {
+    pub selection: Selection,
+    /// None: no trial.
+    pub trial_days: Option<u32>,
+    /// Name of a time zone. None: the tenant's setting `timezone`, else UTC.
+    pub zone: Option<String>,
+}
+
+/// Changes what the subscription holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeSubscription {
+    pub to: SelectionChange,
+    pub when: subscriptions::When,
+}
+
+/// Changes what a scheduled change is to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AmendChange {
+    /// Of the entry in the schedule.
+    pub id: String,
+    pub to: SelectionChange,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Tenants(tenants::Event),
     Audit(audit::Event),
+    Catalog(catalog::Event),
+    Subscriptions(subscriptions::Event),
+    Entitlements(entitlements::Event),
+    Flags(flags::Event),
     TimerSet {
         id: String,
         due: Timestamp,
+        /// Due in the stream's own time: the wall clock never wakes it.
+        own_time: bool,
     },
     TimerCleared {
         id: String,
@@ -79,4 +104,8 @@ pub enum Reply {
     Nothing,
     Tenant(Box<tenants::Tenant>),
     Appended { first_seq: u64, count: u32 },
+    Catalog(Box<catalog::Reply>),
+    Subscriptions(Box<subscriptions::Reply>),
+    Entitlements(Box<entitlements::Reply>),
+    Flags(Box<flags::Reply>),
 }

@@ -6,6 +6,7 @@
 
 mod audit;
 mod command;
+mod resolve;
 mod route;
 mod step;
 mod stream;
@@ -13,6 +14,6 @@ mod stream;
 mod tests;
 
 pub use audit::{AuditHead, LEAF_BYTES_MAX, Leaf};
-pub use command::{Command, Event, Reply};
+pub use command::{AmendChange, ChangeSubscription, Command, Create, Event, Reply, Subscribe};
 pub use step::{Decided, Decision, Poison, Request, park, step};
 pub use stream::{Reference, Stream};

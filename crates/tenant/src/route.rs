@@ -1,102 +1,282 @@
 //! Which domain decides a command, and what the others follow it with.
 
 use exchequer_domain_audit as audit;
+use exchequer_domain_catalog as catalog;
+use exchequer_domain_entitlements as entitlements;
+use exchequer_domain_flags as flags;
+use exchequer_domain_subscriptions as subscriptions;
 use exchequer_domain_tenants as tenants;
-use exchequer_kernel::{Ctx, Decider as _, Rejection};
-use exchequer_types::Fact;
+use exchequer_kernel::{Ctx, Decider, Shown};
+use exchequer_types::{Fact, HeldPlan, Json, PlanContent};
 
-use crate::{Command, Event, Reference, Stream};
+use crate::resolve::{Refusal, rejected, rejection};
+use crate::{Command, Decided, Event, Reference, Reply, Stream};
 
-/// Why a command was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    Rejected(Rejection),
-    /// What it needs from elsewhere has not come to this partition yet.
-    NotAdopted {
-        what: String,
-    },
+/// What a command came to: events, and the stream with them taken over.
+#[derive(Debug)]
+pub(crate) struct Routed {
+    /// Each with the stream's version after it.
+    pub(crate) events: Vec<(Event, u64)>,
+    pub(crate) stream: Stream,
 }
 
-/// Asks the command's domain.
+/// Asks the command's domain, and offers what happened to the others, in the same
+/// commit. `command` names nothing that is still to be looked up.
 pub(crate) fn route(
     stream: &Stream,
     command: &Command,
     reference: &Reference,
     ctx: &Ctx,
-) -> Result<Vec<Event>, Refusal> {
+) -> Result<Routed, Refusal> {
+    let mut routing = Routing { stream: stream.clone(), events: Vec::new(), reference, ctx };
     match command {
-        Command::Wake | Command::Lookup { .. } => Ok(Vec::new()),
-        Command::Release { reason } => match &stream.parked {
-            Some(_) => Ok(vec![Event::Released { reason: reason.clone() }]),
-            None => Err(Refusal::Rejected(Rejection {
-                code: "TENANT_NOT_PARKED".to_owned(),
-                field: Some("tenant".to_owned()),
-                message: "the tenant is not parked".to_owned(),
-            })),
-        },
-        Command::Create { parent, name, settings } => {
-            let profile = reference.get(parent).ok_or_else(|| Refusal::NotAdopted {
-                what: format!("provider {parent} is not known here: it does not exist, is no provider yet, or became one a moment ago"),
-            })?;
-            let create = tenants::Create {
-                parent: profile.clone(),
-                name: name.clone(),
-                settings: settings.clone(),
-            };
-            decide_tenants(stream, &tenants::Command::Create(create), ctx)
+        Command::Wake | Command::Lookup { .. } => {}
+        Command::Release { reason } => {
+            if stream.parked.is_none() {
+                let message = "the tenant is not parked".to_owned();
+                return Err(Refusal::Rejected(rejection("TENANT_NOT_PARKED", "tenant", message)));
+            }
+            routing.push(Event::Released { reason: reason.clone() });
         }
-        Command::Tenants(command) => decide_tenants(stream, command, ctx),
+        Command::Tenants(command) => {
+            let events = decide::<tenants::Tenants>(&stream.tenants, command, ctx)?;
+            routing.take(Order::Tenants, events, tenants::facts, Event::Tenants);
+        }
         Command::Audit(command) => {
             if stream.tenants.tenant.is_none() {
-                return Err(Refusal::Rejected(Rejection::from(&tenants::Rejection::NotFound)));
+                return Err(rejected(tenants::Rejection::NotFound));
             }
-            let decided = audit::Audit::decide(&audit::State, command, ctx);
-            let events = decided.map_err(|no| Refusal::Rejected(Rejection::from(&no)))?;
-            Ok(events.into_iter().map(Event::Audit).collect())
+            let events = decide::<audit::Audit>(&audit::State, command, ctx)?;
+            events.into_iter().for_each(|event| routing.push(Event::Audit(event)));
         }
+        Command::Catalog(command) => {
+            if !command.is_adoption() {
+                check_provider(stream)?;
+            }
+            let events = decide::<catalog::Catalog>(&stream.catalog, command, ctx)?;
+            routing.take(Order::Catalog, events, catalog::facts, Event::Catalog);
+        }
+        Command::Subscriptions(command) => {
+            tenants::open(&stream.tenants).map_err(rejected)?;
+            let state = &stream.subscriptions;
+            let events = decide::<subscriptions::Subscriptions>(state, command, ctx)?;
+            let facts = subscriptions::facts;
+            routing.take(Order::Subscriptions, events, facts, Event::Subscriptions);
+        }
+        Command::Entitlements(command) => {
+            tenants::open(&stream.tenants).map_err(rejected)?;
+            let state = &stream.entitlements;
+            let events = decide::<entitlements::Entitlements>(state, command, ctx)?;
+            let facts = entitlements::facts;
+            routing.take(Order::Entitlements, events, facts, Event::Entitlements);
+        }
+        Command::Flags(command) => {
+            tenants::open(&stream.tenants).map_err(rejected)?;
+            let events = decide::<flags::Flags>(&stream.flags, command, ctx)?;
+            routing.take(Order::Flags, events, flags::facts, Event::Flags);
+        }
+        Command::Create(_)
+        | Command::Subscribe(_)
+        | Command::ChangeSubscription(_)
+        | Command::AmendChange(_) => unreachable!("commands are resolved before they are routed"),
     }
+    Ok(Routed { events: routing.events, stream: routing.stream })
 }
 
-fn decide_tenants(
-    stream: &Stream,
-    command: &tenants::Command,
+fn decide<D: Decider>(
+    state: &D::State,
+    command: &D::Command,
     ctx: &Ctx,
-) -> Result<Vec<Event>, Refusal> {
-    let decided = tenants::Tenants::decide(&stream.tenants, command, ctx);
-    let events = decided.map_err(|no| Refusal::Rejected(Rejection::from(&no)))?;
-    let mut out = Vec::with_capacity(events.len());
-    for event in events {
-        let facts = tenants::facts(&event);
-        out.push(Event::Tenants(event));
-        out.extend(facts.iter().filter_map(|fact| follow(stream, fact)));
-    }
-    Ok(out)
+) -> Result<Vec<D::Event>, Refusal> {
+    D::decide(state, command, ctx).map_err(rejected)
 }
 
-/// What the stream's timers make of a fact. Domains to come are asked here, in
-/// a fixed order.
-fn follow(stream: &Stream, fact: &Fact) -> Option<Event> {
-    match fact {
-        Fact::TimerSet { id, due } => Some(Event::TimerSet { id: id.clone(), due: *due }),
-        Fact::TimerCleared { id, fired } => {
-            let due = stream.timers.due_of(id)?;
-            Some(Event::TimerCleared { id: id.clone(), due, fired: *fired })
+fn check_provider(stream: &Stream) -> Result<(), Refusal> {
+    let tenant = tenants::open(&stream.tenants).map_err(rejected)?;
+    if tenant.provider {
+        return Ok(());
+    }
+    let message = "only a provider has catalogs: promote the tenant first".to_owned();
+    Err(Refusal::Rejected(rejection("TENANT_NOT_PROVIDER", "tenant", message)))
+}
+
+/// The order in which domains follow: a fact goes to those behind its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    Tenants,
+    Catalog,
+    Subscriptions,
+    Entitlements,
+    Flags,
+}
+
+struct Routing<'a> {
+    stream: Stream,
+    events: Vec<(Event, u64)>,
+    reference: &'a Reference,
+    ctx: &'a Ctx,
+}
+
+impl Routing<'_> {
+    fn push(&mut self, event: Event) {
+        self.stream.evolve(&event, self.ctx.now);
+        let version = self.stream.version;
+        self.events.push((event, version));
+    }
+
+    fn take<E>(
+        &mut self,
+        order: Order,
+        events: Vec<E>,
+        facts: fn(&E) -> Vec<Fact>,
+        wrap: fn(E) -> Event,
+    ) {
+        for event in events {
+            let facts = facts(&event);
+            self.push(wrap(event));
+            for fact in &facts {
+                self.follow(order, fact);
+            }
         }
-        Fact::ProviderChanged { .. } => None,
+    }
+
+    fn follow(&mut self, order: Order, fact: &Fact) {
+        if order < Order::Subscriptions {
+            let events = subscriptions::follow(&self.stream.subscriptions, fact, self.ctx);
+            let facts = subscriptions::facts;
+            self.take(Order::Subscriptions, events, facts, Event::Subscriptions);
+        }
+        if order < Order::Entitlements {
+            let content = match fact {
+                Fact::PlanChanged { held: Some(held) } => self.content(held),
+                _ => None,
+            };
+            let state = &self.stream.entitlements;
+            let events = entitlements::follow(state, fact, content.as_ref(), self.ctx);
+            let facts = entitlements::facts;
+            self.take(Order::Entitlements, events, facts, Event::Entitlements);
+        }
+        self.follow_timers(fact);
+    }
+
+    fn content(&self, held: &HeldPlan) -> Option<PlanContent> {
+        self.reference.catalog.adopted.content(&held.plan, &held.add_ons)
+    }
+
+    fn follow_timers(&mut self, fact: &Fact) {
+        match fact {
+            Fact::TimerSet { id, due } => {
+                let own_time = self.stream.own_time().is_some();
+                self.push(Event::TimerSet { id: id.clone(), due: *due, own_time });
+            }
+            Fact::TimerCleared { id, fired } => {
+                if let Some(due) = self.stream.timers.due_of(id) {
+                    self.push(Event::TimerCleared { id: id.clone(), due, fired: *fired });
+                }
+            }
+            Fact::ProviderChanged { .. } | Fact::TenantClosed | Fact::PlanChanged { .. } => {}
+        }
     }
 }
 
-/// The command that a due timer stands for.
+/// The command that a due timer stands for: its id begins with its domain's letters.
 pub(crate) fn timer_command(timer: &str) -> Command {
-    Command::Tenants(tenants::Command::FireClosing(tenants::FireClosing {
-        timer: timer.to_owned(),
-    }))
+    match timer.split_once('_') {
+        Some(("tms", _)) => Command::Subscriptions(subscriptions::timer_command(timer)),
+        Some(("tme", _)) => Command::Entitlements(entitlements::timer_command(timer)),
+        _ => Command::Tenants(tenants::Command::FireClosing(tenants::FireClosing {
+            timer: timer.to_owned(),
+        })),
+    }
 }
 
 /// Version of what the command is addressed to: what `expected_version` means.
 pub(crate) fn version(stream: &Stream, command: &Command) -> u64 {
     match command {
         Command::Audit(_) => stream.audit.seq,
+        Command::Catalog(command) => catalog::version(&stream.catalog, command),
+        Command::Subscribe(_) | Command::ChangeSubscription(_) | Command::AmendChange(_) => {
+            subscriptions::current_version(&stream.subscriptions)
+        }
+        Command::Subscriptions(command) => subscriptions::version(&stream.subscriptions, command),
+        Command::Entitlements(command) => entitlements::version(&stream.entitlements, command),
+        Command::Flags(command) => flags::version(&stream.flags, command),
         _ => stream.tenants.tenant.as_ref().map_or(0, |tenant| tenant.version),
     }
+}
+
+/// What the accepted `command` is answered with. `events` are those it made.
+pub(crate) fn reply(after: &Stream, command: &Command, events: &[Decided]) -> Reply {
+    match command {
+        Command::Catalog(command) => {
+            let events = only(events, |event| match event {
+                Event::Catalog(event) => Some(event.clone()),
+                _ => None,
+            });
+            Reply::Catalog(Box::new(catalog::reply(&after.catalog, command, &events)))
+        }
+        Command::Subscriptions(command) => {
+            let events = only(events, |event| match event {
+                Event::Subscriptions(event) => Some(event.clone()),
+                _ => None,
+            });
+            let reply = subscriptions::reply(&after.subscriptions, command, &events);
+            Reply::Subscriptions(Box::new(reply))
+        }
+        Command::Entitlements(command) => {
+            let events = only(events, |event| match event {
+                Event::Entitlements(event) => Some(event.clone()),
+                _ => None,
+            });
+            let reply = entitlements::reply(&after.entitlements, command, &events);
+            Reply::Entitlements(Box::new(reply))
+        }
+        Command::Flags(command) => {
+            let events = only(events, |event| match event {
+                Event::Flags(event) => Some(event.clone()),
+                _ => None,
+            });
+            Reply::Flags(Box::new(flags::reply(&after.flags, command, &events)))
+        }
+        Command::Tenants(_) => match &after.tenants.tenant {
+            Some(tenant) => Reply::Tenant(Box::new(tenant.clone())),
+            None => Reply::Nothing,
+        },
+        _ => Reply::Nothing,
+    }
+}
+
+fn only<E>(events: &[Decided], pick: fn(&Event) -> Option<E>) -> Vec<E> {
+    events.iter().filter_map(|it| pick(&it.event)).collect()
+}
+
+/// How the audit log tells of a command that changed something. None for what tells
+/// of itself.
+pub(crate) fn shown(before: &Stream, after: &Stream, command: &Command) -> Option<Shown> {
+    let tenant = |action: &'static str| {
+        let of = |stream: &Stream| {
+            stream.tenants.tenant.as_ref().map_or(Json::Null, tenants::Tenant::to_json)
+        };
+        let id = |stream: &Stream| stream.tenants.tenant.as_ref().map(|it| it.id.to_string());
+        Shown {
+            action,
+            resource_type: "tenant",
+            resource_id: id(after).unwrap_or_default(),
+            before: of(before),
+            after: of(after),
+        }
+    };
+    Some(match command {
+        Command::Release { .. } => tenant("tenant.released"),
+        Command::Tenants(command) => tenant(command.action()),
+        Command::Catalog(command) => catalog::shown(&before.catalog, &after.catalog, command),
+        Command::Subscriptions(command) => {
+            subscriptions::shown(&before.subscriptions, &after.subscriptions, command)
+        }
+        Command::Entitlements(command) => {
+            entitlements::shown(&before.entitlements, &after.entitlements, command)
+        }
+        Command::Flags(command) => flags::shown(&before.flags, &after.flags, command),
+        _ => return None,
+    })
 }

@@ -9,11 +9,17 @@ use exchequer_kernel::{Ctx, Rejection, Status};
 use exchequer_types::{ActorId, CommandId, Identity, Json, StreamId, TenantId, Timestamp};
 
 use crate::audit::Facts;
-use crate::route::{Refusal, route, timer_command, version};
+use crate::resolve::{Refusal, resolve};
+use crate::route::{Routed, reply, route, shown, timer_command, version};
 use crate::{Command, Event, Leaf, Reference, Reply, Stream};
 
 /// Events that one command may make, its due timers included.
 const EVENTS_MAX: usize = 4096;
+/// Due timers that one command decides at most; the rest waits for the next one.
+const TIMERS_MAX: usize = 64;
+/// Bytes of audit entries with which no further timer is decided by the same command:
+/// events are of the same order, and all of it must fit one commit.
+const DUE_BYTES_MAX: usize = 192 * 1024;
 /// Issuer and actor of what timers decide.
 const TIMER: &str = "timer";
 
@@ -122,7 +128,16 @@ pub fn park(stream: &Stream, request: &Request, poison: &Poison, now: Timestamp)
     step.refused(Status::Poisoned, poisoned())
 }
 
+/// What became of the timers that are due.
+enum Due {
+    Decided,
+    /// More are due than one command may decide.
+    More,
+}
+
 struct Step<'a> {
+    /// The stream as it was.
+    before: &'a Stream,
     request: &'a Request,
     reference: &'a Reference,
     stream: Stream,
@@ -131,91 +146,129 @@ struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    fn new(stream: &Stream, request: &'a Request, reference: &'a Reference) -> Self {
-        Self { request, reference, stream: stream.clone(), events: Vec::new(), leaves: Vec::new() }
+    fn new(before: &'a Stream, request: &'a Request, reference: &'a Reference) -> Self {
+        let stream = before.clone();
+        Self { before, request, reference, stream, events: Vec::new(), leaves: Vec::new() }
     }
 
     fn run(mut self, now: Timestamp) -> Result<Decision, Poison> {
         if self.stream.parked.is_some() && !self.is_release() {
             return Ok(self.refused(Status::Parked, parked()));
         }
+        let now = self.time(now);
+        let is_advance = self.stream.own_time().is_some_and(|clock| clock != now);
         let timers_first = !mutation::active(Mutation::TimersFirst) || self.is_wake();
         if self.stream.parked.is_none() && timers_first {
-            self.decide_due(now)?;
+            match self.decide_due(now)? {
+                Due::Decided => {}
+                Due::More if is_advance => return Ok(self.step_too_large()),
+                Due::More if self.is_wake() => {}
+                Due::More => return Ok(self.refused(Status::TooLarge, timers_behind())),
+            }
         }
-        let current = version(&self.stream, &self.request.command);
+        // What a moved clock changes on the way, its caller cannot have read.
+        let read = if is_advance { self.before } else { &self.stream };
+        let current = version(read, &self.request.command);
         if let Some(expected) = self.request.expected_version
             && expected != current
         {
-            return Ok(self.refused(Status::VersionConflict, version_conflict(expected, current)));
+            let conflict = version_conflict(expected, current);
+            return Ok(self.undone(is_advance).refused(Status::VersionConflict, conflict));
         }
-        let ctx = self.ctx(
-            now,
-            &self.request.id,
-            Identity::of(
-                &self.request.stream.to_string(),
-                &self.request.issuer,
-                self.request.id.as_str(),
-            ),
-            &self.request.actor,
-        );
-        let before = self.stream.clone();
+        let ctx = self.ctx(now, &self.request.id, self.request.identity(), &self.request.actor);
         assert!(!mutation::is_poisoned(self.request.id.as_str()), "a bug that was put there");
-        match route(&self.stream, &self.request.command, self.reference, &ctx) {
-            Ok(events) => {
-                self.apply(events, now, None)?;
-                let leaves_before = self.stream.audit.seq;
-                self.audit(&before, &self.request.command, &self.request.issuer, &ctx);
-                Ok(self.accepted(leaves_before))
+        match self.decide(&ctx) {
+            Ok((command, routed)) => {
+                let (before, leaves_before) = (self.stream.clone(), self.stream.audit.seq);
+                let events_before = self.events.len();
+                self.apply(routed, now, None)?;
+                self.audit(&before, &command, &self.request.issuer, &ctx);
+                Ok(self.accepted(&command, events_before, leaves_before))
             }
-            Err(Refusal::Rejected(no)) => Ok(self.refused(Status::Rejected, no)),
-            Err(Refusal::NotAdopted { what }) => {
-                let no = rejection("PROVIDER_NOT_ADOPTED", Some("parent"), what);
-                Ok(self.refused(Status::NotAdopted, no))
+            Err(refusal) => {
+                let (status, no) = match refusal {
+                    Refusal::Rejected(no) => (Status::Rejected, no),
+                    Refusal::NotAdopted(no) => (Status::NotAdopted, no),
+                };
+                Ok(self.undone(is_advance).refused(status, no))
             }
         }
     }
 
-    /// Decides every timer due at or before `now`, in due order, at its due instant.
-    fn decide_due(&mut self, now: Timestamp) -> Result<(), Poison> {
-        while let Some((due, timer)) = self.stream.timers.first_due(now) {
+    /// A sandbox whose clock does not move has not reached what was due on the way.
+    fn undone(self, is_advance: bool) -> Self {
+        if is_advance { Self::new(self.before, self.request, self.reference) } else { self }
+    }
+
+    /// The time to decide at: for a sandbox that of its own clock, or where the command
+    /// moves that clock to.
+    fn time(&self, now: Timestamp) -> Timestamp {
+        let command = match &self.request.command {
+            Command::Tenants(command) => Some(command),
+            _ => None,
+        };
+        exchequer_domain_tenants::own_time(&self.stream.tenants, command).unwrap_or(now)
+    }
+
+    fn decide(&self, ctx: &Ctx) -> Result<(Command, Routed), Refusal> {
+        let command = resolve(&self.stream, &self.request.command, self.reference)?;
+        let routed = route(&self.stream, &command, self.reference, ctx)?;
+        Ok((command.into_owned(), routed))
+    }
+
+    /// Decides timers due at or before `until`, in due order, at their due instant.
+    /// As many as one command may decide.
+    fn decide_due(&mut self, until: Timestamp) -> Result<Due, Poison> {
+        for _ in 0..TIMERS_MAX {
+            if self.leaves.iter().map(|leaf| leaf.json.len()).sum::<usize>() > DUE_BYTES_MAX {
+                break;
+            }
+            let Some((due, timer)) = self.stream.timers.first_due(until) else { break };
             let timer = timer.to_owned();
-            let id = CommandId::parse(timer.as_str())
-                .map_err(|_| Poison { reason: format!("timer id {timer:?} is malformed") })?;
-            let actor = ActorId::parse(TIMER).map_err(|_| Poison { reason: String::new() })?;
-            let identity = Identity::of(&self.request.stream.to_string(), TIMER, &timer);
-            // Nobody else's word for when it happened: it is due when it is due.
-            let ctx = Ctx { claimed_at: due, ..self.ctx(due, &id, identity, &actor) };
-            let command = timer_command(&timer);
-            let before = self.stream.clone();
-            let decided = route(&self.stream, &command, self.reference, &ctx);
-            let is_wanted = decided.is_ok();
-            // A timer that its domain does not want any more is cleared all the same.
-            let events = decided.unwrap_or_else(|_| {
-                vec![Event::TimerCleared { id: timer.clone(), due, fired: false }]
-            });
-            self.apply(events, due, Some(&timer))?;
-            if is_wanted {
+            self.decide_timer(due, &timer)?;
+            let pending = self.stream.timers.first_due(until).map(|(_, id)| id);
+            invariant::timer_is_gone(pending, &timer)?;
+        }
+        let has_more = self.stream.timers.first_due(until).is_some();
+        Ok(if has_more { Due::More } else { Due::Decided })
+    }
+
+    fn decide_timer(&mut self, due: Timestamp, timer: &str) -> Result<(), Poison> {
+        let id = CommandId::parse(timer)
+            .map_err(|_| Poison { reason: format!("timer id {timer:?} is malformed") })?;
+        let actor = ActorId::parse(TIMER).map_err(|_| Poison { reason: String::new() })?;
+        let identity = Identity::of(&self.request.stream.to_string(), TIMER, timer);
+        // Nobody else's word for when it happened: it is due when it is due.
+        let ctx = Ctx { claimed_at: due, ..self.ctx(due, &id, identity, &actor) };
+        let command = timer_command(timer);
+        let before = self.stream.clone();
+        match route(&self.stream, &command, self.reference, &ctx) {
+            Ok(routed) => {
+                self.apply(routed, due, Some(timer))?;
                 self.audit(&before, &command, TIMER, &ctx);
             }
-            let pending = self.stream.timers.first_due(now).map(|(_, id)| id);
-            invariant::timer_is_gone(pending, &timer)?;
+            Err(_) => {
+                // A timer that its domain does not want any more is cleared all the same.
+                let mut stream = before;
+                let cleared = Event::TimerCleared { id: timer.to_owned(), due, fired: false };
+                stream.evolve(&cleared, due);
+                let version = stream.version;
+                self.apply(Routed { events: vec![(cleared, version)], stream }, due, Some(timer))?;
+            }
         }
         Ok(())
     }
 
-    fn apply(
-        &mut self,
-        events: Vec<Event>,
-        at: Timestamp,
-        timer: Option<&str>,
-    ) -> Result<(), Poison> {
+    fn apply(&mut self, routed: Routed, at: Timestamp, timer: Option<&str>) -> Result<(), Poison> {
+        let Routed { events, stream } = routed;
         invariant::events_fit(self.events.len() + events.len(), EVENTS_MAX)?;
-        for event in events {
-            self.stream.evolve(&event, at);
-            let version = self.stream.version;
-            self.events.push(Decided { event, version, at, timer: timer.map(str::to_owned) });
-        }
+        self.stream = stream;
+        self.events.extend(events.into_iter().map(|(event, version)| Decided {
+            event,
+            version,
+            at,
+            timer: timer.map(str::to_owned),
+        }));
         Ok(())
     }
 
@@ -232,43 +285,33 @@ impl<'a> Step<'a> {
         if before.version == self.stream.version {
             return;
         }
-        let shown = |stream: &Stream| {
-            stream
-                .tenants
-                .tenant
-                .as_ref()
-                .map_or(Json::Null, exchequer_domain_tenants::Tenant::to_json)
-        };
+        let Some(shown) = shown(before, &self.stream, command) else { return };
         let context = match command {
             Command::Release { reason } => Json::object([("reason", Json::text(reason.as_str()))]),
             _ => Json::Null,
         };
         let facts = Facts {
-            action: command.action(),
+            action: shown.action,
             actor: ctx.actor.as_str(),
-            resource_type: "tenant",
-            resource_id: tenant.as_str(),
-            before: shown(before),
-            after: shown(&self.stream),
+            resource_type: shown.resource_type,
+            resource_id: &shown.resource_id,
+            before: shown.before,
+            after: shown.after,
             context,
             claimed: ctx.claimed_at,
         };
         self.leaves.push(self.stream.audit.append(&tenant, issuer, ctx, facts));
     }
 
-    fn accepted(self, leaves_before: u64) -> Decision {
-        let reply = match &self.request.command {
-            Command::Wake | Command::Lookup { .. } | Command::Release { .. } => Reply::Nothing,
+    fn accepted(self, command: &Command, events_before: usize, leaves_before: u64) -> Decision {
+        let reply = match command {
             Command::Audit(_) => Reply::Appended {
                 first_seq: leaves_before + 1,
                 count: u32::try_from(self.stream.audit.seq - leaves_before).unwrap_or(u32::MAX),
             },
-            Command::Create { .. } | Command::Tenants(_) => match &self.stream.tenants.tenant {
-                Some(tenant) => Reply::Tenant(Box::new(tenant.clone())),
-                None => Reply::Nothing,
-            },
+            _ => reply(&self.stream, command, self.events.get(events_before..).unwrap_or_default()),
         };
-        let version = version(&self.stream, &self.request.command);
+        let version = version(&self.stream, command);
         self.ended(Status::Accepted, None, version, reply)
     }
 
@@ -276,6 +319,17 @@ impl<'a> Step<'a> {
     fn refused(self, status: Status, rejection: Rejection) -> Decision {
         let version = version(&self.stream, &self.request.command);
         self.ended(status, Some(rejection), version, Reply::Nothing)
+    }
+
+    /// A sandbox's clock is to pass more than one commit can hold: nothing is done.
+    fn step_too_large(self) -> Decision {
+        let reached = self.stream.timers.first_due(Timestamp::MAX).map(|(due, _)| due);
+        let reached = reached.map(|due| due.to_string()).unwrap_or_default();
+        let message = format!(
+            "too much falls due until then for one step: advance to before {reached} first"
+        );
+        let no = rejection("CLOCK_STEP_TOO_LARGE", Some("to"), message);
+        self.undone(true).refused(Status::Rejected, no)
     }
 
     fn ended(
@@ -328,6 +382,11 @@ fn poisoned() -> Rejection {
 fn parked() -> Rejection {
     let message = "the tenant is parked after an internal error: an operator must release it";
     rejection("TENANT_PARKED", None, message.to_owned())
+}
+
+fn timers_behind() -> Rejection {
+    let message = "much is due for this tenant and is being decided: retry in a moment";
+    rejection("TIMERS_BEHIND", None, message.to_owned())
 }
 
 fn version_conflict(expected: u64, current: u64) -> Rejection {

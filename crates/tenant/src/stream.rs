@@ -3,6 +3,10 @@
 use std::sync::Arc;
 
 use exchequer_domain_audit as audit;
+use exchequer_domain_catalog as catalog;
+use exchequer_domain_entitlements as entitlements;
+use exchequer_domain_flags as flags;
+use exchequer_domain_subscriptions as subscriptions;
 use exchequer_domain_tenants as tenants;
 use exchequer_kernel::{Decider as _, Timers};
 use exchequer_types::Timestamp;
@@ -20,10 +24,27 @@ pub struct Stream {
     /// Why no command is decided.
     pub parked: Option<Arc<str>>,
     pub tenants: Arc<tenants::State>,
+    pub catalog: Arc<catalog::State>,
+    pub subscriptions: Arc<subscriptions::State>,
+    pub entitlements: Arc<entitlements::State>,
+    pub flags: Arc<flags::State>,
 }
 
 /// What a decision may know of other streams: what the partition has adopted.
-pub type Reference = tenants::Providers;
+#[derive(Clone, Debug, Default)]
+pub struct Reference {
+    /// Providers' profiles.
+    pub tenants: Arc<tenants::State>,
+    /// Providers' catalogs.
+    pub catalog: Arc<catalog::State>,
+}
+
+impl Reference {
+    /// What `own`, the partition's own stream, has adopted.
+    pub fn of(own: &Stream) -> Self {
+        Self { tenants: Arc::clone(&own.tenants), catalog: Arc::clone(&own.catalog) }
+    }
+}
 
 impl Stream {
     /// Takes `event` over. Total.
@@ -34,10 +55,35 @@ impl Stream {
                 tenants::Tenants::evolve(Arc::make_mut(&mut self.tenants), event, at);
             }
             Event::Audit(event) => audit::Audit::evolve(&mut audit::State, event, at),
-            Event::TimerSet { id, due } => Arc::make_mut(&mut self.timers).set(id, *due),
+            Event::Catalog(event) => {
+                catalog::Catalog::evolve(Arc::make_mut(&mut self.catalog), event, at);
+            }
+            Event::Subscriptions(event) => {
+                let state = Arc::make_mut(&mut self.subscriptions);
+                subscriptions::Subscriptions::evolve(state, event, at);
+            }
+            Event::Entitlements(event) => {
+                let state = Arc::make_mut(&mut self.entitlements);
+                entitlements::Entitlements::evolve(state, event, at);
+            }
+            Event::Flags(event) => flags::Flags::evolve(Arc::make_mut(&mut self.flags), event, at),
+            Event::TimerSet { id, due, .. } => Arc::make_mut(&mut self.timers).set(id, *due),
             Event::TimerCleared { id, .. } => Arc::make_mut(&mut self.timers).clear(id),
             Event::Parked { reason } => self.parked = Some(Arc::from(reason.as_str())),
             Event::Released { .. } => self.parked = None,
         }
+    }
+
+    /// The clock of a sandbox.
+    pub fn own_time(&self) -> Option<Timestamp> {
+        self.tenants.tenant.as_ref().and_then(|tenant| tenant.clock)
+    }
+
+    /// About how many bytes the domains hold.
+    pub fn weight(&self) -> usize {
+        catalog::weight(&self.catalog)
+            + subscriptions::weight(&self.subscriptions)
+            + entitlements::weight(&self.entitlements)
+            + flags::weight(&self.flags)
     }
 }

@@ -2,6 +2,7 @@
 //! chain, parking.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use exchequer_domain_audit as audit;
 use exchequer_domain_tenants as tenants;
@@ -31,8 +32,8 @@ fn request(id: &str, command: Command) -> Request {
 }
 
 fn reference() -> Reference {
-    let mut adopted = Reference::default();
-    adopted.adopt(ProviderProfile {
+    let mut state = tenants::State::default();
+    state.adopted.adopt(ProviderProfile {
         id: TenantId::platform(),
         version: 1,
         parent: None,
@@ -40,15 +41,20 @@ fn reference() -> Reference {
         status: TenantStatus::Active,
         settings: BTreeMap::new(),
     });
-    adopted
+    Reference { tenants: Arc::new(state), ..Reference::default() }
 }
 
-fn create() -> Command {
-    Command::Create {
+fn create_with(test_clock: Option<Timestamp>) -> Command {
+    Command::Create(Create {
         parent: TenantId::platform(),
         name: "Acme".to_owned(),
         settings: BTreeMap::new(),
-    }
+        test_clock,
+    })
+}
+
+fn create() -> Command {
+    create_with(None)
 }
 
 fn decide(stream: &Stream, id: &str, command: Command, now: i64) -> Decision {
@@ -79,8 +85,14 @@ fn each_change_has_its_entry_in_a_chain() {
     assert!(first.contains(&format!("\"prev\":\"{}\"", Hash::ZERO)));
     let digest = Hash(Sha256::digest(first.as_bytes()).into());
     assert!(second.contains(&format!("\"prev\":\"{digest}\"")));
-    assert!(second.contains("\"before\":{\"closes_at\":null,\"id\":\"acme\",\"name\":\"Acme\""));
-    assert!(second.contains("\"after\":{\"closes_at\":null,\"id\":\"acme\",\"name\":\"B\""));
+    assert!(second.contains(
+        "\"before\":{\"clock\":null,\"closes_at\":null,\"id\":\"acme\",\"name\":\"Acme\""
+    ));
+    assert!(
+        second.contains(
+            "\"after\":{\"clock\":null,\"closes_at\":null,\"id\":\"acme\",\"name\":\"B\""
+        )
+    );
     assert!(second.contains("\"seq\":2"));
 }
 
@@ -113,11 +125,12 @@ fn a_stale_version_is_told_the_current_one() {
 
 #[test]
 fn a_provider_that_is_not_adopted_may_come_yet() {
-    let command = Command::Create {
+    let command = Command::Create(Create {
         parent: TenantId::parse("nobody").unwrap(),
         name: "A".to_owned(),
         settings: BTreeMap::new(),
-    };
+        test_clock: None,
+    });
     assert_eq!(decide(&Stream::default(), "c-1", command, 1).status, Status::NotAdopted);
 }
 
@@ -161,4 +174,45 @@ fn entries_need_a_tenant() {
     let append = audit::Command::Append(audit::Append { entries: vec![] });
     let decision = decide(&Stream::default(), "c-1", Command::Audit(append), 1);
     assert_eq!(decision.rejection.unwrap().code, "TENANT_NOT_FOUND");
+}
+
+fn advance(seconds: i64) -> Command {
+    Command::Tenants(tenants::Command::AdvanceClock(tenants::AdvanceClock { to: at(seconds) }))
+}
+
+// REQ: BIL-30
+#[test]
+fn a_sandbox_lives_in_its_own_time() {
+    let created = decide(&Stream::default(), "c-1", create_with(Some(at(1_000))), 10);
+    assert_eq!(created.stream.tenants.tenant.as_ref().unwrap().clock, Some(at(1_000)));
+    let scheduled = decide(&created.stream, "c-2", schedule(1_100), 1_000_000);
+    assert_eq!(scheduled.events[0].at, at(1_000), "decided at the own clock's instant");
+    let set = scheduled.events.iter().map(|it| &it.event);
+    let own: Vec<_> =
+        set.filter(|it| matches!(it, Event::TimerSet { own_time: true, .. })).collect();
+    assert_eq!(own.len(), 1);
+    // Real time passes and wakes nothing.
+    let woken = decide(&scheduled.stream, "w-1", Command::Wake, 2_000_000);
+    assert!(woken.events.is_empty());
+    let short = decide(&scheduled.stream, "c-3", advance(1_099), 2_000_000);
+    assert_eq!(short.events.len(), 1);
+    let far = decide(&scheduled.stream, "c-4", advance(5_000), 2_000_000);
+    assert_eq!(far.status, Status::Accepted);
+    assert_eq!(far.events[0].at, at(1_100), "the closing, at its instant");
+    assert_eq!(far.events.last().unwrap().at, at(5_000), "the clock, where it was moved to");
+    let mut stale = request("c-5", advance(5_000));
+    stale.expected_version = Some(1);
+    let told = step(&scheduled.stream, &stale, &reference(), at(2_000_000)).unwrap();
+    assert_eq!((told.status, told.events.len()), (Status::VersionConflict, 0));
+}
+
+// REQ: BIL-30
+#[test]
+fn real_time_never_moves_backwards_into_a_sandbox() {
+    let created = decide(&Stream::default(), "c-1", create_with(Some(at(1_000))), 10);
+    let told = decide(&created.stream, "c-2", advance(900), 20);
+    assert_eq!(told.rejection.unwrap().code, "CLOCK_BACKWARDS");
+    let real = decide(&Stream::default(), "c-1", create(), 10);
+    let told = decide(&real.stream, "c-2", advance(900), 20);
+    assert_eq!(told.rejection.unwrap().code, "TENANT_NOT_SANDBOX");
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{TenantId, Timestamp};
+use crate::{HeldPlan, TenantId, Timestamp};
 
 /// Life cycle of a tenant. Closed is for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -39,4 +39,8 @@ pub enum Fact {
     TimerCleared { id: String, fired: bool },
     /// What other partitions know of this provider is out of date.
     ProviderChanged { profile: ProviderProfile },
+    /// The tenant is closed, for ever.
+    TenantClosed,
+    /// The plan that the tenant has, its seats or its add-ons are others now. None: no plan.
+    PlanChanged { held: Option<HeldPlan> },
 }

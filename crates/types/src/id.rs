@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::Timestamp;
+
 /// The root tenant.
 pub const PLATFORM: &str = "platform";
 pub const TENANT_ID_CHARS_MAX: usize = 63;
@@ -66,6 +68,12 @@ macro_rules! checked_id {
 checked_id!(
     /// A tenant: `[a-z0-9][a-z0-9-]{0,62}`.
     TenantId,
+    check_slug
+);
+checked_id!(
+    /// An id given by callers within a tenant, of a catalog, plan, price, feature, project,
+    /// environment, flag or variant: `[a-z0-9][a-z0-9-]{0,62}`, immutable.
+    Slug,
     check_slug
 );
 checked_id!(
@@ -142,12 +150,14 @@ impl Identity {
 }
 
 /// An id made by us: `prefix` and 26 base32 characters (RFC 4648, lower case)
-/// of BLAKE3 over the command's identity and `index` as u32 little endian.
-/// Deciding a command twice makes the same ids.
-pub fn minted_id(prefix: &str, identity: Identity, index: u32) -> String {
+/// of BLAKE3 over the command's identity, the instant of the decision in microseconds
+/// as i64 and `index` as u32, both little endian. Deciding a command twice makes the
+/// same ids; an identity that is used again behind its window makes others.
+pub fn minted_id(prefix: &str, identity: Identity, now: Timestamp, index: u32) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut hasher = blake3::Hasher::new();
     hasher.update(&identity.0);
+    hasher.update(&now.micros().to_le_bytes());
     hasher.update(&index.to_le_bytes());
     let hash = hasher.finalize();
     let mut out = String::with_capacity(prefix.len() + 26);
@@ -184,10 +194,12 @@ mod tests {
     #[test]
     fn minted_ids_are_stable_and_distinct() {
         let identity = Identity::of("acme", "api", "c-1");
-        let id = minted_id("tmr_", identity, 0);
+        let now = Timestamp::saturating_from_micros(1);
+        let id = minted_id("tmr_", identity, now, 0);
         assert_eq!(id.len(), 30);
-        assert_eq!(id, minted_id("tmr_", identity, 0));
-        assert_ne!(id, minted_id("tmr_", identity, 1));
+        assert_eq!(id, minted_id("tmr_", identity, now, 0));
+        assert_ne!(id, minted_id("tmr_", identity, now, 1));
+        assert_ne!(id, minted_id("tmr_", identity, Timestamp::MIN, 0));
         assert_ne!(Identity::of("a", "bc", "d"), Identity::of("ab", "c", "d"));
     }
 }

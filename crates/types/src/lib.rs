@@ -8,6 +8,9 @@ mod fact;
 mod hash;
 mod id;
 mod json;
+mod money;
+mod offer;
+mod period;
 mod position;
 mod stream;
 mod timestamp;
@@ -15,10 +18,16 @@ mod timestamp;
 pub use fact::{Fact, ProviderProfile, TenantStatus};
 pub use hash::Hash;
 pub use id::{
-    ActorId, COMMAND_ID_CHARS_MAX, CommandId, IdError, Identity, Issuer, PLATFORM,
+    ActorId, COMMAND_ID_CHARS_MAX, CommandId, IdError, Identity, Issuer, PLATFORM, Slug,
     TENANT_ID_CHARS_MAX, TenantId, minted_id,
 };
 pub use json::Json;
+pub use money::{Currency, Decimal, MONEY_CHARS_MAX, Money, MoneyError, Ratio, Rounding, split};
+pub use offer::{
+    AddOnHolding, AddOnOffer, Allowance, Component, ComponentKind, Downgrade, Exceeded, Features,
+    HeldBy, HeldPlan, Holding, Offer, PlanContent, PlanRef, Proration, Selection, SelectionChange,
+};
+pub use period::{Anchor, Cycle, CycleError, CycleUnit, Period, Zone};
 pub use position::{LogId, Offset, PartitionId, Place, partition_of};
 pub use stream::StreamId;
 pub use timestamp::{Timestamp, TimestampError};

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use exchequer_codec::Entry;
 use exchequer_kernel::Projection as _;
 use exchequer_proto::journal::v1 as pb;
-use exchequer_readstore::{Batch, Fault, Generation, MemoryStore, ReadStore as _, RowSet, Write};
+use exchequer_readstore::views::{GENERATION, Suite};
+use exchequer_readstore::{Batch, Fault, MemoryStore, ReadStore as _, RowSet};
 use exchequer_types::{Hash, Json, PartitionId, TenantId, Timestamp};
 
 use crate::{
-    AUDIT_ENTRIES, AuditEntry, AuditView, Filter, PAGE_BYTES_MAX, Page, ROWS_EXAMINED_MAX, after,
-    list,
+    AUDIT_ENTRIES, AuditEntry, AuditView, Filter, PAGE_BYTES_MAX, Page, ROWS_EXAMINED_MAX, TABLES,
+    after, list,
 };
 
-const GENERATION: Generation = 3;
+const VIEW: Suite<AuditView> = Suite { projection: AuditView, tables: TABLES };
 
 fn acme() -> TenantId {
     TenantId::parse("acme").unwrap()
@@ -86,26 +87,6 @@ fn entry(seq: u64, now: u64, first_seq: u64, entries: &[Told]) -> Entry {
     Entry { partition: PartitionId(0), offset: seq, hash: Hash::ZERO, commit: Arc::new(commit) }
 }
 
-fn writes(entries: &[Entry]) -> Vec<Write> {
-    let mut rows = RowSet::default();
-    for entry in entries {
-        assert!(AuditView.reads(entry, &rows).is_empty());
-        AuditView.fold(entry, &mut rows);
-    }
-    assert_eq!(rows.failure(), None);
-    rows.into_writes(GENERATION)
-}
-
-async fn fold(store: &MemoryStore, entries: &[Entry]) {
-    store.write(Batch { rows: writes(entries), last: Vec::new() }).await.unwrap();
-}
-
-async fn folded(entries: &[Entry]) -> MemoryStore {
-    let store = MemoryStore::new(true);
-    fold(&store, entries).await;
-    store
-}
-
 /// Five entries in three commits. The timer behind entry 4 was due long before.
 fn history() -> Vec<Entry> {
     let late = Told { action: "tenant.closed", actor: "timer", ..told(15) };
@@ -118,9 +99,9 @@ fn history() -> Vec<Entry> {
 
 /// A store that does not show the entry `seq`.
 async fn without(seq: i64) -> MemoryStore {
-    let mut rows = writes(&history());
-    rows.retain(|write| write.key.clustering[0].as_int() != seq);
     let store = MemoryStore::new(false);
+    let mut rows = VIEW.writes(&store, &history()).await;
+    rows.retain(|write| write.key.clustering[0].as_int() != seq);
     store.write(Batch { rows, last: Vec::new() }).await.unwrap();
     store
 }
@@ -155,24 +136,21 @@ async fn pages(store: &MemoryStore, filter: &Filter, limit: usize) -> Vec<Vec<u6
 // REQ: KER-06
 #[tokio::test]
 async fn any_batches_and_a_replay_give_the_same_rows() {
-    let history = history();
-    let expected = folded(&history).await.snapshot(&AUDIT_ENTRIES, GENERATION);
-    assert_eq!(expected.len(), 5);
-    for size in 1..=history.len() {
-        let store = MemoryStore::new(true);
-        for _ in 0..2 {
-            for entries in history.chunks(size) {
-                fold(&store, entries).await;
-            }
-            assert_eq!(store.snapshot(&AUDIT_ENTRIES, GENERATION), expected, "batches of {size}");
-        }
-    }
+    VIEW.check_batches(&history()).await;
+    let rows = VIEW.folded(&history()).await.snapshot(&AUDIT_ENTRIES, GENERATION);
+    assert_eq!(rows.len(), 5);
+}
+
+// REQ: KER-06
+#[tokio::test]
+async fn a_batch_cut_off_anywhere_is_made_good_by_a_replay() {
+    VIEW.check_cut_offs(&history()).await;
 }
 
 // REQ: AUD-02
 #[tokio::test]
 async fn an_entry_comes_back_as_it_was_written() {
-    let store = folded(&history()).await;
+    let store = VIEW.folded(&history()).await;
     let found = after(&store, GENERATION, &acme(), 4, 9).await.unwrap();
     let written = Told { resource: ("plan", "p-\"é\""), ..told(30) };
     let expected = AuditEntry {
@@ -195,7 +173,7 @@ async fn an_entry_comes_back_as_it_was_written() {
 
 #[tokio::test]
 async fn pages_are_newest_first_and_whole() {
-    let store = folded(&history()).await;
+    let store = VIEW.folded(&history()).await;
     let all = Filter::default();
     assert_eq!(pages(&store, &all, 2).await, [vec![5, 4], vec![3, 2], vec![1]]);
     assert_eq!(pages(&store, &all, 5).await, [[5, 4, 3, 2, 1]]);
@@ -208,7 +186,7 @@ async fn pages_are_newest_first_and_whole() {
 
 #[tokio::test]
 async fn each_part_of_the_filter_narrows_the_list() {
-    let store = folded(&history()).await;
+    let store = VIEW.folded(&history()).await;
     let text = |value: &str| Some(value.to_owned());
     let all = Filter::default;
     let cases = [
@@ -235,7 +213,7 @@ async fn a_call_examines_a_bounded_number_of_rows() {
     let count = ROWS_EXAMINED_MAX + 200;
     let mut entries = vec![told(10); count];
     entries[7].actor = "u-9";
-    let store = folded(&[entry(1, 10, 1, &entries)]).await;
+    let store = VIEW.folded(&[entry(1, 10, 1, &entries)]).await;
     let filter = Filter { actor: Some("u-9".to_owned()), ..Filter::default() };
     let first = page(&store, &filter, None, 10).await.unwrap();
     assert_eq!((first.entries.len(), first.next), (0, Some(201)));
@@ -248,7 +226,7 @@ async fn a_call_examines_a_bounded_number_of_rows() {
 #[tokio::test]
 async fn a_page_ends_when_it_is_large() {
     let large = Told { context: Json::text("x".repeat(PAGE_BYTES_MAX / 3)), ..told(10) };
-    let store = folded(&[entry(1, 10, 1, &vec![large; 5])]).await;
+    let store = VIEW.folded(&[entry(1, 10, 1, &vec![large; 5])]).await;
     assert_eq!(pages(&store, &Filter::default(), 5).await, [vec![5, 4, 3], vec![2, 1]]);
     let first = after(&store, GENERATION, &acme(), 0, 5).await.unwrap();
     assert_eq!(seqs(&first), [1, 2, 3]);
@@ -262,7 +240,7 @@ async fn a_tail_never_passes_an_entry_that_is_not_visible_yet() {
         async |seq, limit| seqs(&after(&store, GENERATION, &acme(), seq, limit).await.unwrap());
     assert_eq!(tail(0, 9).await, [1, 2]);
     assert_eq!(tail(2, 9).await, Vec::<u64>::new());
-    fold(&store, &history()).await;
+    VIEW.fold(&store, &history()).await;
     assert_eq!(tail(2, 2).await, [3, 4]);
     assert_eq!(tail(4, 9).await, [5]);
     assert_eq!(tail(5, 9).await, Vec::<u64>::new());
@@ -270,7 +248,7 @@ async fn a_tail_never_passes_an_entry_that_is_not_visible_yet() {
 
 #[tokio::test]
 async fn a_tail_goes_on_over_many_rows() {
-    let store = folded(&[entry(1, 10, 1, &vec![told(10); 300])]).await;
+    let store = VIEW.folded(&[entry(1, 10, 1, &vec![told(10); 300])]).await;
     let found = after(&store, GENERATION, &acme(), 10, 270).await.unwrap();
     assert_eq!(seqs(&found), (11..=280).collect::<Vec<_>>());
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use exchequer_codec::{EVENT_TYPES, Entry, encode_event, outcome_status};
+use exchequer_codec::{Entry, encode_event, event_types, outcome_status};
 use exchequer_kernel::{Projection as _, Status};
 use exchequer_proto::journal::v1 as pb;
-use exchequer_readstore::{Batch, Generation, MemoryStore, ReadStore as _, Row, RowSet};
+use exchequer_readstore::views::{GENERATION, Suite};
+use exchequer_readstore::{MemoryStore, RowSet};
 use exchequer_tenant::Event;
 use exchequer_types::{Hash, PartitionId, Timestamp};
 use prost::Message as _;
@@ -16,7 +17,7 @@ use crate::{
     list_parked,
 };
 
-const GENERATION: Generation = 3;
+const VIEW: Suite<DeadLettersView> = Suite { projection: DeadLettersView, tables: TABLES };
 const PARTITIONS: u32 = 16;
 
 fn at(seconds: u64) -> Timestamp {
@@ -104,41 +105,16 @@ fn history() -> Vec<Entry> {
     ]
 }
 
-async fn fold(store: &MemoryStore, entries: &[Entry]) {
-    let mut rows = RowSet::default();
-    for entry in entries {
-        assert!(DeadLettersView.reads(entry, &rows).is_empty());
-        DeadLettersView.fold(entry, &mut rows);
-    }
-    assert_eq!(rows.failure(), None);
-    let rows = rows.into_writes(GENERATION);
-    store.write(Batch { rows, last: Vec::new() }).await.unwrap();
-}
-
-async fn folded(entries: &[Entry]) -> MemoryStore {
-    let store = MemoryStore::new(true);
-    fold(&store, entries).await;
-    store
-}
-
-fn snapshot(store: &MemoryStore) -> Vec<Vec<Row>> {
-    TABLES.iter().map(|table| store.snapshot(table, GENERATION)).collect()
+// REQ: KER-06
+#[tokio::test]
+async fn any_batches_and_a_replay_give_the_same_rows() {
+    VIEW.check_batches(&history()).await;
 }
 
 // REQ: KER-06
 #[tokio::test]
-async fn any_batches_and_a_replay_give_the_same_rows() {
-    let history = history();
-    let expected = snapshot(&folded(&history).await);
-    for size in 1..=history.len() {
-        let store = MemoryStore::new(true);
-        for _ in 0..2 {
-            for entries in history.chunks(size) {
-                fold(&store, entries).await;
-            }
-        }
-        assert_eq!(snapshot(&store), expected, "batches of {size}");
-    }
+async fn a_batch_cut_off_anywhere_is_made_good_by_a_replay() {
+    VIEW.check_cut_offs(&history()).await;
 }
 
 async fn pages(store: &MemoryStore, limit: usize) -> Vec<Vec<String>> {
@@ -157,7 +133,7 @@ async fn pages(store: &MemoryStore, limit: usize) -> Vec<Vec<String>> {
 // REQ: KER-11
 #[tokio::test]
 async fn dead_letters_of_all_partitions_are_listed_page_by_page() {
-    let store = folded(&history()).await;
+    let store = VIEW.folded(&history()).await;
     let all = ["0-1002-0", "3-1001-1", "3-1001-2", "3-1002-0"];
     assert_eq!(pages(&store, 4).await, [all.to_vec()]);
     assert_eq!(pages(&store, 3).await, [all[..3].to_vec(), all[3..].to_vec()]);
@@ -172,7 +148,7 @@ async fn a_page_ends_when_it_is_large_and_goes_on_within_a_partition() {
     let small = (sealed("a"), Status::DeadLettered);
     let inputs: Vec<_> =
         std::iter::repeat_n(small, 40).chain(std::iter::repeat_n(large, 3)).collect();
-    let store = folded(&[entry(5, 1, &inputs, &[])]).await;
+    let store = VIEW.folded(&[entry(5, 1, &inputs, &[])]).await;
     let pages = pages(&store, 100).await;
     assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [42, 1]);
     assert_eq!(pages[1], ["5-1001-42"]);
@@ -181,7 +157,7 @@ async fn a_page_ends_when_it_is_large_and_goes_on_within_a_partition() {
 // REQ: KER-11
 #[tokio::test]
 async fn a_dead_letter_has_its_bytes_its_place_and_the_reason() {
-    let store = folded(&history()).await;
+    let store = VIEW.folded(&history()).await;
     let id: LetterId = "3-1001-1".parse().unwrap();
     let expected = DeadLetter {
         id,
@@ -206,7 +182,7 @@ async fn a_dead_letter_has_its_bytes_its_place_and_the_reason() {
 async fn a_record_too_large_to_be_carried_has_its_hash() {
     let mut entry = entry(0, 1, &[(Bytes::new(), Status::DeadLettered)], &[]);
     Arc::make_mut(&mut entry.commit).inputs[0].command_hash = vec![1; 32].into();
-    let store = folded(&[entry]).await;
+    let store = VIEW.folded(&[entry]).await;
     let found = list(&store, GENERATION, PARTITIONS, None, 1).await.unwrap().letters.remove(0);
     assert_eq!((found.record.len(), found.record_hash), (0, "01".repeat(32)));
 }
@@ -223,7 +199,7 @@ fn ids_have_one_text_each() {
 // REQ: KER-11
 #[tokio::test]
 async fn parked_streams_are_listed_until_they_are_released() {
-    let store = folded(&history()).await;
+    let store = VIEW.folded(&history()).await;
     let stream = |partition, stream: &str, reason: &str| ParkedStream {
         partition: PartitionId(partition),
         stream: stream.to_owned(),
@@ -274,7 +250,7 @@ fn what_is_not_understood_stops_the_view() {
     for other in ["audit.appended.v1", "kernel.timer-set.v1", "billing.paid.v7"] {
         assert_eq!(failure(other), None, "{other}");
     }
-    assert!(crate::fold::PASSED_OVER.iter().all(|kind| EVENT_TYPES.contains(kind)));
+    assert!(crate::fold::PASSED_OVER.iter().all(|kind| event_types().contains(kind)));
     let mut newer = entry(2, 9, &[(Bytes::new(), Status::Accepted)], &[]);
     Arc::make_mut(&mut newer.commit).outcomes[0].status = 99;
     assert!(fold_failure(&newer).unwrap().contains("status 99"));

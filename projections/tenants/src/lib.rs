@@ -27,7 +27,7 @@ impl Projection for TenantsView {
     type Key = (&'static Table, Key);
 
     const NAME: &'static str = "tenants";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn reads(&self, entry: &Entry, rows: &RowSet) -> Vec<Self::Key> {
         fold::reads(entry, rows)

@@ -26,6 +26,9 @@ pub static TENANT_CHILDREN: Table = Table {
     columns: &[int("active"), int("suspended"), int("closed")],
 };
 
+/// Instead of a clock.
+const REAL_TIME: i64 = -1;
+
 /// In the order of [`TenantRow::to_values`].
 const COLUMNS: &[Column] = &[
     // Empty for the root.
@@ -48,6 +51,8 @@ const COLUMNS: &[Column] = &[
     text("reason"),
     // Status before it was closed; empty while it is not.
     text("closed_from"),
+    // The own time of a sandbox; below 0 when the tenant lives in real time.
+    int("clock"),
 ];
 
 const fn text(name: &'static str) -> Column {
@@ -113,6 +118,7 @@ impl TenantRow {
             created_at,
             updated_at,
             closing,
+            clock,
             reason,
         } = &self.tenant;
         vec![
@@ -129,6 +135,7 @@ impl TenantRow {
             Value::Int(closing.as_ref().map_or(0, |closing| closing.at.micros())),
             Value::text(reason),
             Value::text(self.closed_from.map_or("", status_word)),
+            Value::Int(clock.map_or(REAL_TIME, Timestamp::micros)),
         ]
     }
 
@@ -153,12 +160,13 @@ impl TenantRow {
             closing_at,
             reason,
             closed_from,
+            clock,
         ] = values
         else {
             return Err(damaged("number of columns"));
         };
         let tenant_id = |text: &str, column| TenantId::parse(text).map_err(|_| damaged(column));
-        let instant = |value: &Value| Timestamp::saturating_from_micros(value.as_int());
+        let instant = |value: &Value| instant_of(value.as_int());
         let optional = |value: &Value| Some(value.as_text().to_owned()).filter(|it| !it.is_empty());
         let closing =
             optional(closing_timer).map(|timer| Closing { timer, at: instant(closing_at) });
@@ -178,6 +186,7 @@ impl TenantRow {
                 created_at: instant(created_at),
                 updated_at: instant(updated_at),
                 closing,
+                clock: Some(clock.as_int()).filter(|clock| *clock >= 0).map(instant_of),
                 reason: reason.as_text().to_owned(),
             },
             closed_from: closed_from.transpose()?,
@@ -204,6 +213,10 @@ pub(crate) fn child_key(parent: &str, id: &str) -> Key {
 pub(crate) fn children_key(parent: &str, source: PartitionId) -> Key {
     let source = Value::Int(i64::from(source.0));
     Key { partition: vec![Value::text(parent)], clustering: vec![source] }
+}
+
+fn instant_of(micros: i64) -> Timestamp {
+    Timestamp::saturating_from_micros(micros)
 }
 
 fn settings_to_text(settings: &BTreeMap<String, String>) -> String {

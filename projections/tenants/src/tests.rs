@@ -4,18 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use exchequer_codec::{EVENT_TYPES, Entry, encode_event};
+use exchequer_codec::{Entry, event_types};
 use exchequer_domain_tenants::{Event, State, Tenant, Tenants};
 use exchequer_kernel::{Decider as _, Projection as _};
-use exchequer_proto::journal::v1 as pb;
-use exchequer_readstore::{
-    Batch, Generation, Key, MemoryStore, ReadStore as _, Row, RowSet, Value, Write, load_missing,
-};
-use exchequer_types::{Hash, PartitionId, ProviderProfile, TenantId, TenantStatus, Timestamp};
+use exchequer_readstore::views::{GENERATION, Suite};
+use exchequer_readstore::{Batch, Key, MemoryStore, ReadStore as _, Row, RowSet, Value, Write};
+use exchequer_types::{PartitionId, ProviderProfile, TenantId, TenantStatus, Timestamp};
 
 use crate::{ChildCounts, TABLES, TENANTS, TenantsView, effective_settings, get, list};
 
-const GENERATION: Generation = 3;
+const VIEW: Suite<TenantsView> = Suite { projection: TenantsView, tables: TABLES };
 
 fn id(text: &str) -> TenantId {
     TenantId::parse(text).unwrap()
@@ -38,6 +36,7 @@ fn created(tenant: &str, parent: Option<&str>, own: &[(&str, &str)]) -> Event {
         name: format!("{tenant} Ltd \"é\""),
         settings: settings(own),
         provider: parent.is_none(),
+        test_clock: (tenant == "d").then(|| at(50)),
     }
 }
 
@@ -46,29 +45,11 @@ fn reason(text: &str) -> String {
 }
 
 fn entry(partition: u32, seq: u64, events: Vec<(&str, Event)>) -> Entry {
-    let events = events.into_iter().enumerate().map(|(index, (stream, event))| {
-        let (kind, payload) = encode_event(&exchequer_tenant::Event::Tenants(event));
-        pb::Event {
-            stream: stream.to_owned(),
-            version: index as u64 + 1,
-            r#type: kind.to_owned(),
-            payload,
-            at: at(seq).micros(),
-            ..pb::Event::default()
-        }
-    });
-    let commit = pb::Commit {
-        seq,
-        now: at(seq).micros(),
-        events: events.collect(),
-        ..pb::Commit::default()
-    };
-    Entry {
-        partition: PartitionId(partition),
-        offset: seq,
-        hash: Hash::ZERO,
-        commit: Arc::new(commit),
-    }
+    let events: Vec<_> = events
+        .into_iter()
+        .map(|(stream, event)| (stream, exchequer_tenant::Event::Tenants(event)))
+        .collect();
+    Entry::of_events(PartitionId(partition), seq, at(seq), &events)
 }
 
 /// Two partitions; `b` is closed while suspended, `c` while active.
@@ -113,85 +94,33 @@ fn history() -> Vec<Entry> {
                 ("c", closed()),
             ],
         ),
-        entry(1, 4, vec![("d", Event::ClosingScheduled { timer: reason("tmr_2"), at: at(80) })]),
+        entry(
+            1,
+            4,
+            vec![
+                ("d", Event::ClosingScheduled { timer: reason("tmr_2"), at: at(80) }),
+                ("d", Event::ClockAdvanced { to: at(60) }),
+            ],
+        ),
     ]
-}
-
-async fn writes(store: &MemoryStore, entries: &[Entry]) -> Vec<Write> {
-    let mut rows = RowSet::default();
-    for entry in entries {
-        loop {
-            let keys = TenantsView.reads(entry, &rows);
-            if !load_missing(store, GENERATION, &mut rows, keys).await.unwrap() {
-                break;
-            }
-        }
-        TenantsView.fold(entry, &mut rows);
-    }
-    assert_eq!(rows.failure(), None);
-    rows.into_writes(GENERATION)
-}
-
-async fn fold(store: &MemoryStore, entries: &[Entry]) {
-    let rows = writes(store, entries).await;
-    store.write(Batch { rows, last: Vec::new() }).await.unwrap();
-}
-
-async fn folded(entries: &[Entry]) -> MemoryStore {
-    let store = MemoryStore::new(true);
-    fold(&store, entries).await;
-    store
-}
-
-fn snapshot(store: &MemoryStore) -> Vec<Vec<Row>> {
-    TABLES.iter().map(|table| store.snapshot(table, GENERATION)).collect()
 }
 
 // REQ: KER-06
 #[tokio::test]
 async fn any_batches_and_a_replay_give_the_same_rows() {
-    let history = history();
-    let expected = snapshot(&folded(&history).await);
-    for size in 1..=history.len() {
-        let store = MemoryStore::new(true);
-        for _ in 0..2 {
-            for entries in history.chunks(size) {
-                fold(&store, entries).await;
-            }
-            assert_eq!(snapshot(&store), expected, "batches of {size}");
-        }
-    }
+    VIEW.check_batches(&history()).await;
 }
 
 // REQ: KER-06
 #[tokio::test]
 async fn a_batch_cut_off_anywhere_is_made_good_by_a_replay() {
-    let history = history();
-    let expected = snapshot(&folded(&history).await);
-    for checkpoint in 0..history.len() {
-        let (before, batch) = history.split_at(checkpoint);
-        let count = writes(&folded(before).await, batch).await.len();
-        for applied in 0..1_u32 << count {
-            let store = folded(before).await;
-            let mut rows = writes(&store, batch).await;
-            let mut index = 0;
-            rows.retain(|_| {
-                index += 1;
-                applied & (1 << (index - 1)) != 0
-            });
-            store.write(Batch { rows, last: Vec::new() }).await.unwrap();
-            for entry in batch {
-                fold(&store, std::slice::from_ref(entry)).await;
-            }
-            assert_eq!(snapshot(&store), expected, "from {checkpoint}, rows {applied:b}");
-        }
-    }
+    VIEW.check_cut_offs(&history()).await;
 }
 
-// REQ: KER-14
+// REQ: KER-14, BIL-30
 #[tokio::test]
 async fn a_row_is_what_the_domain_makes_of_the_events() {
-    let store = folded(&history()).await;
+    let store = VIEW.folded(&history()).await;
     for tenant in ["platform", "a", "b", "c", "d"] {
         let mut state = State::default();
         for entry in history() {
@@ -207,13 +136,15 @@ async fn a_row_is_what_the_domain_makes_of_the_events() {
         }
         let listed = get(&store, GENERATION, &id(tenant)).await.unwrap();
         assert_eq!(listed.map(|it| it.tenant), state.tenant, "{tenant}");
+        let clock = state.tenant.and_then(|tenant| tenant.clock);
+        assert_eq!(clock, (tenant == "d").then(|| at(60)), "{tenant}");
     }
 }
 
 // REQ: KER-06
 #[tokio::test]
 async fn children_are_counted_over_all_partitions() {
-    let store = folded(&history()).await;
+    let store = VIEW.folded(&history()).await;
     let children =
         async |tenant: &str| get(&store, GENERATION, &id(tenant)).await.unwrap().unwrap().children;
     assert_eq!(children("a").await, ChildCounts { active: 0, suspended: 1, closed: 2 });
@@ -238,7 +169,7 @@ async fn pages(store: &MemoryStore, limit: usize, statuses: &[TenantStatus]) -> 
 
 #[tokio::test]
 async fn children_are_listed_by_id_page_by_page() {
-    let store = folded(&history()).await;
+    let store = VIEW.folded(&history()).await;
     assert_eq!(pages(&store, 2, &[]).await, [vec!["b", "c"], vec!["d"]]);
     assert_eq!(pages(&store, 3, &[]).await, [["b", "c", "d"]]);
     assert_eq!(pages(&store, 0, &[]).await, [["b"], ["c"], ["d"]]);
@@ -257,7 +188,7 @@ async fn a_long_filtered_list_comes_in_short_pages() {
         .collect();
     let events = events.iter().map(|(name, event)| (name.as_str(), event.clone())).collect();
     let last = ("t-05499", Event::Suspended { reason: reason("") });
-    let store = folded(&[entry(0, 1, events), entry(0, 2, vec![last])]).await;
+    let store = VIEW.folded(&[entry(0, 1, events), entry(0, 2, vec![last])]).await;
     let pages = pages(&store, 10, &[TenantStatus::Suspended]).await;
     assert_eq!(pages, [vec![], vec!["t-05499"]]);
 }
@@ -265,7 +196,7 @@ async fn a_long_filtered_list_comes_in_short_pages() {
 // REQ: IAM-15
 #[tokio::test]
 async fn settings_in_force_come_from_the_nearest_that_set_them() {
-    let store = folded(&history()).await;
+    let store = VIEW.folded(&history()).await;
     let found = effective_settings(&store, GENERATION, &id("d")).await.unwrap().unwrap();
     let found: Vec<_> = found
         .iter()
@@ -303,14 +234,14 @@ async fn what_is_not_understood_stops_the_view() {
     for other in ["audit.appended.v1", "kernel.timer-set.v1", "billing.paid.v7"] {
         assert_eq!(failure(&renamed_to(other, b"\xff")), None, "{other}");
     }
-    assert!(crate::fold::PASSED_OVER.iter().all(|kind| EVENT_TYPES.contains(kind)));
+    assert!(crate::fold::PASSED_OVER.iter().all(|kind| event_types().contains(kind)));
 }
 
 #[tokio::test]
 async fn a_damaged_row_is_named() {
     let store = MemoryStore::new(true);
-    let mut values = vec![Value::text(""); 13];
-    for index in [3, 4, 6, 7, 8, 10] {
+    let mut values = vec![Value::text(""); 14];
+    for index in [3, 4, 6, 7, 8, 10, 13] {
         values[index] = Value::Int(0);
     }
     let key = Key { partition: vec![Value::text("a")], clustering: vec![] };
@@ -323,7 +254,7 @@ async fn a_damaged_row_is_named() {
 
 #[tokio::test]
 async fn what_is_folded_anew_ignores_the_generation_before() {
-    let store = folded(&history()).await;
+    let store = VIEW.folded(&history()).await;
     let found: Option<Tenant> =
         get(&store, GENERATION + 1, &id("a")).await.unwrap().map(|it| it.tenant);
     assert_eq!(found, None);

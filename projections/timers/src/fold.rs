@@ -34,7 +34,8 @@ fn fold_event(
 ) -> Result<(), DecodeError> {
     let timestamp = entry.timestamp(index);
     match decode_event(&event.stream, &event.r#type, &event.payload)? {
-        Event::TimerSet { id, due } => {
+        // A sandbox is woken by commands alone.
+        Event::TimerSet { id, due, own_time: false } => {
             let key = due_key(entry.partition, due, &event.stream, &id);
             rows.put(&TIMERS_BY_DUE, key, Vec::new(), timestamp);
         }

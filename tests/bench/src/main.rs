@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: every figure of docs/benchmarks.md.
 
 mod durable;
+mod pure;
+mod renewals;
 mod report;
 mod scale;
 mod server;
@@ -17,12 +19,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-const NAMES: [&str; 5] = ["durable", "durable-with-views", "latency", "grpc", "scale"];
+const NAMES: [&str; 8] =
+    ["durable", "durable-with-views", "latency", "renewals", "grpc", "scale", "proration", "flags"];
 
 /// Measures what docs/benchmarks.md states.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Only this one: durable, durable-with-views, latency, grpc, scale.
+    /// Only this one: durable, durable-with-views, latency, renewals, grpc, scale,
+    /// proration, flags.
     #[arg(long)]
     only: Option<String>,
     /// Also writes the figures here, as JSON.
@@ -31,7 +35,7 @@ struct Args {
     /// Multiplies how much is measured.
     #[arg(long, default_value_t = 1)]
     scale: usize,
-    /// How much of the 10 million commands `scale` runs.
+    /// How much of their commands and tenants `scale` and `renewals` run.
     #[arg(long, default_value_t = 100)]
     percent: usize,
 }
@@ -52,7 +56,10 @@ async fn main() -> Result<(), Failure> {
             "durable" => durable::throughput(&args, ViewsRun::None).await?,
             "durable-with-views" => durable::throughput(&args, ViewsRun::All).await?,
             "latency" => durable::latency(&args).await?,
+            "renewals" => renewals::run(&args).await?,
             "grpc" => server::run(&args).await?,
+            "proration" => pure::proration(&args)?,
+            "flags" => pure::flags(&args)?,
             _ => Box::pin(scale::run(&args)).await?,
         };
         for figure in &measured {

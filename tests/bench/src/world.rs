@@ -8,14 +8,14 @@ use std::time::Duration;
 use exchequer_consumer_adoption::Adoption;
 use exchequer_domain_audit as audit;
 use exchequer_engine::{
-    Commanding, Forwarder, Platform, Ports, React, Settings, Submission, View, ViewOf,
+    Commanding, Forwarder, Parts, Platform, Ports, React, Settings, Submission, View, ViewOf,
 };
 use exchequer_journal::{MemoryInput, MemoryInputLimits};
 use exchequer_journal_local::{LocalJournal, Options};
 use exchequer_kernel::{SealKey, Status};
 use exchequer_readstore_local::LocalReadStore;
 use exchequer_runtime::{Runtime as _, TokioRuntime};
-use exchequer_tenant::Command;
+use exchequer_tenant::{Command, Create};
 use exchequer_types::{ActorId, CommandId, Issuer, StreamId, TenantId};
 
 use crate::Failure;
@@ -31,7 +31,7 @@ pub(crate) enum ViewsRun {
 
 pub(crate) struct World {
     pub(crate) platform: Platform,
-    runtime: TokioRuntime,
+    pub(crate) runtime: TokioRuntime,
     journal: Arc<LocalJournal>,
 }
 
@@ -68,7 +68,11 @@ impl World {
             Arc::new(Commanding(Adoption { partitions })),
             Arc::new(Forwarder { ports: ports.clone() }),
         ];
-        let platform = Platform::start(ports, all_views(views), consumers).await?;
+        let platform = Platform::start(
+            ports,
+            Parts { views: all_views(views), consumers, ..Parts::default() },
+        )
+        .await?;
         let mut changes = platform.tail.changes();
         while !platform.is_ready() {
             let _ = tokio::time::timeout(Duration::from_millis(5), changes.changed()).await;
@@ -86,11 +90,12 @@ impl World {
     pub(crate) async fn create_tenants(&self, from: usize, to: usize) -> Result<(), Failure> {
         let create = |n: usize| async move {
             loop {
-                let command = Command::Create {
+                let command = Command::Create(Create {
                     parent: TenantId::platform(),
                     name: format!("Tenant {n}"),
                     settings: BTreeMap::new(),
-                };
+                    test_clock: None,
+                });
                 let submission = submission(&format!("t{n}"), format!("create-{n}"), command)?;
                 let answer = self.platform.gateway.submit(submission, PATIENCE).await?;
                 match answer.status() {

@@ -202,6 +202,7 @@ impl Sent {
             name: format!("Tenant {tenant}"),
             settings: vec![tenants::Setting { key: "locale".to_owned(), value: "de".to_owned() }],
             write: Some(write(id, None)),
+            ..tenants::CreateTenantRequest::default()
         };
         Self::new(CREATE, &request, tenant, id)
     }

@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(!unopened.message.is_empty());
     }
     let Some((kind, payload)) = data.split_first() else { return };
-    let types = exchequer_codec::COMMAND_TYPES;
+    let types = exchequer_codec::command_types();
     let kind = types[usize::from(*kind) % types.len()];
     let decoded = decode_command(kind, payload);
     let envelope = Envelope {

@@ -4,6 +4,7 @@
 mod changes;
 mod commands;
 mod executor;
+mod names;
 mod runner;
 mod script;
 mod show;

@@ -3,25 +3,36 @@
 
 use core::future::Future;
 use core::task::Poll;
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use exchequer_codec::Entry;
 use exchequer_consumer_adoption::Adoption;
-use exchequer_engine::{Commanding, Forwarder, Platform, Ports, React, Settings, View, ViewOf};
+use exchequer_engine::{
+    Commanding, Forwarder, Parts, Platform, Ports, React, Seen, Settings, Token, View, ViewOf,
+    live_of,
+};
 use exchequer_journal::{InputLog, MemoryInput, MemoryInputLimits, MemoryJournal};
 use exchequer_kernel::SealKey;
 use exchequer_projection_audit as audit;
+use exchequer_projection_catalogs as catalogs;
 use exchequer_projection_dead_letters as dead_letters;
+use exchequer_projection_entitlements as entitlements;
+//F use exchequer_projection_flags as flags;
+use exchequer_projection_subscriptions as subscriptions;
 use exchequer_projection_tenants as tenants;
 use exchequer_projection_timers as timers;
-use exchequer_readstore::{MemoryStore, Row};
+use exchequer_readstore::{LoadLive, MemoryStore, Row};
 use exchequer_runtime::{OnEnd, Runtime as _, TaskKind};
 use exchequer_types::{PartitionId, Timestamp};
 
 use crate::executor::Executor;
 
 const PARTITIONS: u64 = 16;
+/// How long a question to the gateway's memory may take, in virtual time.
+const PATIENCE: Duration = Duration::from_secs(5);
 const ASKED: TaskKind = TaskKind { name: "asked", on_end: OnEnd::Fine };
 
 /// What a script may set at its head.
@@ -99,6 +110,16 @@ impl World {
         };
         let views: Vec<Arc<dyn View>> = vec![
             Arc::new(ViewOf { projection: tenants::TenantsView, tables: tenants::TABLES }),
+            Arc::new(ViewOf { projection: catalogs::CatalogsView, tables: catalogs::TABLES }),
+            Arc::new(ViewOf {
+                projection: subscriptions::SubscriptionsView,
+                tables: subscriptions::TABLES,
+            }),
+            Arc::new(ViewOf {
+                projection: entitlements::EntitlementsView,
+                tables: entitlements::TABLES,
+            }),
+            //F Arc::new(ViewOf { projection: flags::FlagsView, tables: flags::TABLES }),
             Arc::new(ViewOf { projection: audit::AuditView, tables: audit::TABLES }),
             Arc::new(ViewOf { projection: timers::TimersView, tables: timers::TABLES }),
             Arc::new(ViewOf {
@@ -110,7 +131,12 @@ impl World {
             Arc::new(Commanding(Adoption { partitions: self.setup.partitions })),
             Arc::new(Forwarder { ports: ports.clone() }),
         ];
-        let started = self.ask(Platform::start(ports, views, consumers));
+        let lives = vec![
+            live_of(entitlements::LiveEntitlements),
+            //F live_of(flags::LiveFlags),
+        ];
+        let given = Parts { views, lives, consumers };
+        let started = self.ask(Platform::start(ports, given));
         self.executor.settle();
         let platform = started.take().ok_or("the platform does not start")?;
         self.platform = Some(platform.map_err(|error| error.to_string())?);
@@ -141,6 +167,22 @@ impl World {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.executor.now()
+    }
+
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = PartitionId> {
+        (0..self.setup.partitions).map(PartitionId)
+    }
+
+    /// What the gateway has in memory under `key`, loaded if it is not there.
+    pub(crate) fn live<L>(&self, key: L::Key) -> Result<Seen<L::Snapshot>, String>
+    where
+        L: LoadLive<Entry = Entry> + Send + Sync + 'static,
+    {
+        let live = self.platform()?.live::<L>().ok_or("no such snapshots are kept")?;
+        let asked = self.ask(async move { live.get(&key, &Token::default(), PATIENCE).await });
+        self.executor.settle();
+        let seen = asked.take().ok_or("the gateway does not answer")?;
+        seen.map_err(|behind| format!("{behind:?}"))
     }
 
     /// Asks without waiting for anything.

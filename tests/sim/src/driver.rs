@@ -15,11 +15,12 @@ use prost::Message as _;
 
 use crate::check::chain;
 use crate::exec::lock;
-use crate::procs::{Procs, Role};
-use crate::workload::{People, rename, tenant};
+use crate::procs::{Procs, Role, views};
+use crate::workload::{People, customer, provider, rename, sandbox, tenant};
 use crate::world::World;
 
 const SECOND: u64 = 1_000_000;
+const DAY: u64 = 86_400 * SECOND;
 /// Once faults stop, everybody must have been answered after this long.
 const ANSWERED_WITHIN: u64 = 400 * SECOND;
 /// In calm, one command must be answered after this long, whatever floods.
@@ -43,6 +44,14 @@ impl Driver {
             let rng = sim.rng(crate::rng::Rng::fork);
             sim.spawn_on(0, self.people.clone().client(rng));
         }
+        for number in 0..self.world.plan.providers {
+            let rng = sim.rng(crate::rng::Rng::fork);
+            sim.spawn_on(0, self.people.clone().merchant(number, rng));
+        }
+        for _ in 0..self.world.plan.shoppers {
+            let rng = sim.rng(crate::rng::Rng::fork);
+            sim.spawn_on(0, self.people.clone().shopper(rng));
+        }
         let end = sim.micros() + self.world.plan.storm_micros;
         while sim.micros() < end {
             let mean = self.world.plan.intervention_micros;
@@ -52,6 +61,7 @@ impl Driver {
         }
         self.calm();
         if self.everyone_is_answered().await {
+            self.let_months_pass().await;
             self.epilogue().await;
             sim.sleep(SETTLE).await;
             for view in self.procs.building() {
@@ -86,9 +96,12 @@ impl Driver {
             return;
         }
         mutation::poison(None);
-        for number in 0..self.world.plan.tenants {
+        let plan = &self.world.plan;
+        let all = (0..plan.tenants).map(tenant).chain((0..plan.providers).map(provider));
+        let all = all.chain((0..plan.customers).map(customer));
+        for tenant in all.chain((0..plan.sandboxes).map(sandbox)) {
             let release = Command::Release { reason: "mended".to_owned() };
-            let submission = self.people.submission(&tenant(number), release);
+            let submission = self.people.submission(&tenant, release);
             let people = self.people.clone();
             self.world.sim.spawn_on(0, async move {
                 people.busy.fetch_add(1, Ordering::Relaxed);
@@ -120,6 +133,18 @@ impl Driver {
         true
     }
 
+    /// In calm: subscriptions renew, trials end and grants expire, month after month.
+    async fn let_months_pass(&self) {
+        if !self.world.plan.months_pass {
+            return;
+        }
+        let sim = &self.world.sim;
+        for _ in 0..sim.within(2, 9) {
+            sim.leap(sim.within(1, 40) * DAY);
+            sim.sleep(sim.within(2, 8) * SECOND).await;
+        }
+    }
+
     /// In calm: while one tenant floods, each other one is answered soon.
     async fn epilogue(&self) {
         let sim = &self.world.sim;
@@ -146,6 +171,9 @@ impl Driver {
 
     fn intervene(&self) {
         let sim = &self.world.sim;
+        if self.world.plan.months_pass && sim.chance(60) {
+            return sim.leap(sim.within(1, 40) * DAY);
+        }
         let index = sim.within(0, self.procs.len() as u64) as usize;
         match sim.within(0, 100) {
             0..15 => self.procs.kill(index),
@@ -158,7 +186,7 @@ impl Driver {
             76..84 => self.skew(),
             84..94 => self.retention(),
             94..99 => sim.leap(sim.within(1, 3_600) * SECOND),
-            _ => sim.leap(sim.within(1, 9) * 86_400 * SECOND),
+            _ => sim.leap(sim.within(1, 9) * DAY),
         }
     }
 
@@ -215,7 +243,7 @@ impl Driver {
 
     fn rebuild(&self) {
         let Some((proc, platform)) = self.procs.platform(&[Role::Views]) else { return };
-        let names = ["tenants", "audit", "timers", "dead-letters"];
+        let names: Vec<&str> = views().iter().map(|view| view.name()).collect();
         let name = *self.world.sim.rng(|rng| rng.pick(&names));
         let sim = self.world.sim.clone();
         self.world.sim.spawn_on(proc, async move {

@@ -83,6 +83,16 @@ pub(crate) struct Plan {
     pub(crate) clients: u64,
     pub(crate) commands_per_client: u64,
     pub(crate) tenants: u64,
+    /// Who sell, the root among them.
+    pub(crate) providers: u64,
+    pub(crate) commands_per_merchant: u64,
+    pub(crate) customers: u64,
+    pub(crate) sandboxes: u64,
+    /// People who act for customers.
+    pub(crate) shoppers: u64,
+    pub(crate) commands_per_shopper: u64,
+    /// Weeks pass at once, during the storm and in calm.
+    pub(crate) months_pass: bool,
     /// Length of the part with faults.
     pub(crate) storm_micros: u64,
     /// Deciding the command of this id panics, until it is calm.
@@ -103,6 +113,13 @@ impl Plan {
             clients: rng.within(3, 7),
             commands_per_client: rng.within(15, 40),
             tenants: rng.within(4, 12),
+            providers: rng.within(1, 4),
+            commands_per_merchant: rng.within(4, 16),
+            customers: rng.within(2, 8),
+            sandboxes: rng.below(3),
+            shoppers: rng.within(3, 9),
+            commands_per_shopper: rng.within(30, 90),
+            months_pass: rng.chance(600),
             storm_micros: rng.within(20, 60) * 1_000_000,
             poisoned: rng.chance(200).then(|| format!("c-{}", rng.within(3, 60))),
             intervention_micros: rng.within(300, 4_000) * 1_000,
@@ -123,9 +140,10 @@ fn settings(rng: &mut Rng) -> Settings {
         tenant_commands_max: of(6, 40),
         commands_max: of(40, 200),
         tail_bytes_max: of(500, 40_000),
+        live_bytes_max: of(500, 40_000),
         view_rows_max: of(1, 60),
         read_bytes_max: of(1, 40_000),
         claim_retry: Duration::from_millis(of(20, 200) as u64),
-        commit_bytes_max: of(4_000, 40_000),
+        commit_bytes_max: of(30_000, 120_000),
     }
 }

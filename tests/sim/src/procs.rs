@@ -4,10 +4,13 @@
 use std::sync::{Arc, Mutex};
 
 use exchequer_consumer_adoption::Adoption;
-use exchequer_engine::{Commanding, Forwarder, Platform, Ports, React, Roles, View, ViewOf};
+use exchequer_engine::{
+    Commanding, Forwarder, LiveKind, Parts, Platform, Ports, React, Roles, View, ViewOf, live_of,
+};
 use exchequer_journal::{InputLog, MemoryInput, MemoryInputLimits};
 use exchequer_projection_audit as audit;
 use exchequer_projection_dead_letters as dead_letters;
+use exchequer_projection_entitlements as entitlements;
 use exchequer_projection_tenants as tenants;
 use exchequer_projection_timers as timers;
 use exchequer_runtime::{OnEnd, Runtime};
@@ -59,7 +62,16 @@ pub(crate) fn views() -> Vec<Arc<dyn View>> {
             projection: dead_letters::DeadLettersView,
             tables: dead_letters::TABLES,
         }),
+        Arc::new(ViewOf {
+            projection: entitlements::EntitlementsView,
+            tables: entitlements::TABLES,
+        }),
     ]
+}
+
+/// What is kept in memory where views are.
+fn lives() -> Vec<Arc<dyn LiveKind>> {
+    vec![live_of(entitlements::LiveEntitlements)]
 }
 
 impl Procs {
@@ -168,7 +180,8 @@ impl Procs {
             Role::Views => (follows, views(), Vec::new()),
             Role::Reactors => (Roles { bootstraps: true, ..follows }, Vec::new(), consumers()),
         };
-        match Platform::start_as(roles, ports.clone(), views, consumers).await {
+        let given = Parts { views, consumers, ..Parts::default() };
+        match Platform::start_as(roles, ports.clone(), given).await {
             Ok(platform) => {
                 let mut slots = lock(&self.slots);
                 if slots[index].proc == Some(proc) {

@@ -41,4 +41,9 @@ impl Rng {
         let index = self.below(items.len() as u64) as usize;
         &items[index]
     }
+
+    pub(crate) fn word<'a>(&mut self, words: &[&'a str]) -> &'a str {
+        let word: &&'a str = self.pick(words);
+        word
+    }
 }

@@ -13,7 +13,7 @@ use crate::exec::{OUTSIDE, Proc, Sim, lock};
 use crate::plan::{Plan, Rates, Shape};
 use crate::ports::inputs::SharedInputs;
 use crate::ports::store::StoreState;
-use crate::workload::Asked;
+use crate::workload::{Asked, Glance};
 
 /// An append that was sent and has not landed.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) rates: Mutex<Rates>,
     pub(crate) underway: Mutex<BTreeMap<u64, Underway>>,
     pub(crate) asked: Mutex<Vec<Asked>>,
+    /// What gateways said of entitlements.
+    pub(crate) glances: Mutex<Vec<Glance>>,
     pub(crate) violations: Mutex<Vec<String>>,
 }
 
@@ -67,6 +69,7 @@ impl World {
             rates: Mutex::new(plan.rates),
             underway: Mutex::default(),
             asked: Mutex::default(),
+            glances: Mutex::default(),
             violations: Mutex::default(),
             sim,
             plan,

@@ -64,6 +64,7 @@ pub(super) const ROWS: &[Row] = &[
         places: &[
             "crates/proto",
             "crates/codec",
+            "crates/catalog-file",
             "crates/journal",
             "crates/readstore",
             "crates/outbound",

@@ -5,6 +5,10 @@
 
 mod audit;
 mod bad_input;
+mod catalogs;
+mod entitlements;
+mod sandbox;
+mod subscriptions;
 mod system;
 mod tenants;
 mod world;

@@ -5,16 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use exchequer_consumer_adoption::Adoption;
-use exchequer_engine::{Commanding, Forwarder, Platform, Ports, React, Settings, View, ViewOf};
+use exchequer_engine::{
+    Commanding, Forwarder, LiveKind, Parts, Platform, Ports, React, Settings, View, ViewOf, live_of,
+};
 use exchequer_journal::{MemoryInput, MemoryInputLimits, MemoryJournal};
 use exchequer_kernel::SealKey;
 use exchequer_projection_audit as audit_view;
+use exchequer_projection_catalogs as catalogs_view;
 use exchequer_projection_dead_letters as letters_view;
+use exchequer_projection_entitlements as entitlements_view;
+use exchequer_projection_subscriptions as subscriptions_view;
 use exchequer_projection_tenants as tenants_view;
 use exchequer_projection_timers as timers_view;
 use exchequer_proto::audit::v1 as pba;
 use exchequer_proto::audit::v1::audit_service_client::AuditServiceClient;
 use exchequer_proto::common::v1::WriteOptions;
+use exchequer_proto::entitlements::v1::entitlement_service_client::EntitlementServiceClient;
 use exchequer_proto::system::v1::system_service_client::SystemServiceClient;
 use exchequer_proto::tenants::v1 as pb;
 use exchequer_proto::tenants::v1::tenant_service_client::TenantServiceClient;
@@ -40,6 +46,7 @@ pub(crate) struct World {
     pub(crate) tenants: TenantServiceClient<Channel>,
     pub(crate) audit: AuditServiceClient<Channel>,
     pub(crate) system: SystemServiceClient<Channel>,
+    pub(crate) entitlements: EntitlementServiceClient<Channel>,
     pub(crate) channel: Channel,
 }
 
@@ -73,6 +80,7 @@ impl World {
             tenants: TenantServiceClient::new(channel.clone()),
             audit: AuditServiceClient::new(channel.clone()),
             system: SystemServiceClient::new(channel.clone()),
+            entitlements: EntitlementServiceClient::new(channel.clone()),
             channel,
         };
         world.rest().await;
@@ -207,16 +215,26 @@ async fn platform(
         Arc::new(ViewOf { projection: tenants_view::TenantsView, tables: tenants_view::TABLES }),
         Arc::new(ViewOf { projection: audit_view::AuditView, tables: audit_view::TABLES }),
         Arc::new(ViewOf { projection: timers_view::TimersView, tables: timers_view::TABLES }),
+        Arc::new(ViewOf { projection: catalogs_view::CatalogsView, tables: catalogs_view::TABLES }),
+        Arc::new(ViewOf {
+            projection: subscriptions_view::SubscriptionsView,
+            tables: subscriptions_view::TABLES,
+        }),
         Arc::new(ViewOf {
             projection: letters_view::DeadLettersView,
             tables: letters_view::TABLES,
         }),
+        Arc::new(ViewOf {
+            projection: entitlements_view::EntitlementsView,
+            tables: entitlements_view::TABLES,
+        }),
     ];
+    let lives: Vec<Arc<dyn LiveKind>> = vec![live_of(entitlements_view::LiveEntitlements)];
     let consumers: Vec<Arc<dyn React>> = vec![
         Arc::new(Commanding(Adoption { partitions: PARTITIONS })),
         Arc::new(Forwarder { ports: ports.clone() }),
     ];
-    let platform = Platform::start(ports, views, consumers).await.unwrap();
+    let platform = Platform::start(ports, Parts { views, lives, consumers }).await.unwrap();
     while !platform.is_ready() {
         platform.ports.runtime.sleep(Duration::from_millis(1)).await;
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use exchequer_domain_audit as audit;
 use exchequer_domain_tenants as tenants;
 use exchequer_kernel::Timers;
-use exchequer_tenant::{AuditHead, Command, Event, Stream};
+use exchequer_tenant::{AuditHead, Command, Create, Event, Stream};
 use exchequer_types::{Hash, ProviderProfile, TenantId, TenantStatus, Timestamp};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -78,8 +78,11 @@ pub(super) fn command() -> impl Strategy<Value = Command> {
     use tenants::Command as T;
     let append = vec(draft(), 0..3)
         .prop_map(|entries| Command::Audit(audit::Command::Append(audit::Append { entries })));
-    let create = (tenant_id(), text(), settings())
-        .prop_map(|(parent, name, settings)| Command::Create { parent, name, settings });
+    let create = (tenant_id(), text(), settings(), option::of(instant())).prop_map(
+        |(parent, name, settings, test_clock)| {
+            Command::Create(Create { parent, name, settings, test_clock })
+        },
+    );
     let of_tenants = prop_oneof![
         text().prop_map(|name| T::Bootstrap(tenants::Bootstrap { name })),
         text().prop_map(|name| T::Rename(tenants::Rename { name })),
@@ -91,6 +94,7 @@ pub(super) fn command() -> impl Strategy<Value = Command> {
         text().prop_map(|reason| T::Close(tenants::Close { reason })),
         instant().prop_map(|at| T::ScheduleClosing(tenants::ScheduleClosing { at })),
         Just(T::CancelClosing(tenants::CancelClosing)),
+        instant().prop_map(|to| T::AdvanceClock(tenants::AdvanceClock { to })),
         profile().prop_map(|profile| T::AdoptProvider(tenants::AdoptProvider { profile })),
     ];
     prop_oneof![
@@ -109,7 +113,8 @@ pub(super) fn event(id: TenantId) -> impl Strategy<Value = Event> {
     let timer = || "tmr_[a-z2-7]{26}";
     let created =
         (option::of(tenant_id()), any::<u64>(), any::<u32>(), text(), settings(), any::<bool>())
-            .prop_map(move |(parent, parent_version, depth, name, settings, provider)| {
+            .prop_flat_map(|it| (Just(it), option::of(instant())))
+            .prop_map(move |((parent, parent_version, depth, name, settings, provider), clock)| {
                 T::Created {
                     id: id.clone(),
                     parent,
@@ -118,6 +123,7 @@ pub(super) fn event(id: TenantId) -> impl Strategy<Value = Event> {
                     name,
                     settings,
                     provider,
+                    test_clock: clock,
                 }
             });
     let of_tenants = prop_oneof![
@@ -131,11 +137,13 @@ pub(super) fn event(id: TenantId) -> impl Strategy<Value = Event> {
             .prop_map(|(reason, timer, by_timer)| T::Closed { reason, timer, by_timer }),
         (timer(), instant()).prop_map(|(timer, at)| T::ClosingScheduled { timer, at }),
         timer().prop_map(|timer| T::ClosingCancelled { timer }),
+        instant().prop_map(|to| T::ClockAdvanced { to }),
         profile().prop_map(T::ProviderProfiled),
         profile().prop_map(T::ProviderAdopted),
     ];
     prop_oneof![
-        1 => (timer(), instant()).prop_map(|(id, due)| Event::TimerSet { id, due }),
+        1 => (timer(), instant(), any::<bool>())
+            .prop_map(|(id, due, own_time)| Event::TimerSet { id, due, own_time }),
         1 => (timer(), instant(), any::<bool>())
             .prop_map(|(id, due, fired)| Event::TimerCleared { id, due, fired }),
         1 => text().prop_map(|reason| Event::Parked { reason }),
@@ -151,11 +159,11 @@ fn tenant() -> impl Strategy<Value = tenants::Tenant> {
     );
     let identity = (tenant_id(), option::of(tenant_id()), text(), status());
     let rest = (any::<u32>(), any::<bool>(), settings(), any::<u64>(), text());
-    (identity, rest, (instant(), instant(), closing)).prop_map(
+    (identity, rest, (instant(), instant(), closing, option::of(instant()))).prop_map(
         |(
             (id, parent, name, status),
             (depth, provider, settings, version, reason),
-            (created_at, updated_at, closing),
+            (created_at, updated_at, closing, clock),
         )| tenants::Tenant {
             id,
             parent,
@@ -168,6 +176,7 @@ fn tenant() -> impl Strategy<Value = tenants::Tenant> {
             created_at,
             updated_at,
             closing,
+            clock,
             reason,
         },
     )
@@ -194,6 +203,7 @@ pub(super) fn stream() -> impl Strategy<Value = Stream> {
                 timers: Arc::new(timers),
                 parked: parked.map(Arc::from),
                 tenants: Arc::new(state),
+                ..Stream::default()
             }
         },
     )

@@ -13,8 +13,8 @@ use super::{MORNING, create, hex, rename};
 
 /// The chain, entry by entry, and where it ends.
 pub(crate) fn document() -> Value {
-    let mut reference = Reference::default();
-    reference.adopt(ProviderProfile {
+    let mut own = Stream::default();
+    std::sync::Arc::make_mut(&mut own.tenants).adopted.adopt(ProviderProfile {
         id: TenantId::platform(),
         version: 1,
         parent: None,
@@ -22,6 +22,7 @@ pub(crate) fn document() -> Value {
         status: TenantStatus::Active,
         settings: [].into(),
     });
+    let reference = Reference::of(&own);
     let mut stream = Stream::default();
     let mut entries = Vec::new();
     for (number, command) in (1..).zip(life()) {

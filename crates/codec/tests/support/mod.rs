@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use exchequer_codec::encode_command;
 use exchequer_domain_tenants as tenants;
 use exchequer_proto::journal::v1 as pb;
-use exchequer_tenant::Command;
+use exchequer_tenant::{Command, Create};
 use exchequer_types::{PLATFORM, TenantId};
 
 /// Lower-case hexadecimal.
@@ -40,11 +40,12 @@ pub(crate) fn envelope(stream: &str, id: &str, command: &Command) -> pb::Envelop
 /// The creation of `acme`.
 pub(crate) fn create() -> Command {
     let settings = [("locale", "de-AT"), ("support.email", "help@acme.example")];
-    Command::Create {
+    Command::Create(Create {
         parent: TenantId::parse(PLATFORM).unwrap(),
         name: "Acme & Söhne".to_owned(),
         settings: settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-    }
+        test_clock: None,
+    })
 }
 
 /// A renaming.

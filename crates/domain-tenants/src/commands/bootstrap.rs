@@ -36,6 +36,7 @@ impl Bootstrap {
                 name: self.name.clone(),
                 settings: BTreeMap::new(),
                 provider: true,
+                test_clock: None,
             },
             Event::ProviderProfiled(profile),
         ])

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use exchequer_kernel::Ctx;
-use exchequer_types::{ProviderProfile, TenantStatus};
+use exchequer_types::{ProviderProfile, TenantStatus, Timestamp};
 
+use super::advance_clock::check_clock;
 use super::check_name;
 use crate::rejection::DEPTH_MAX;
 use crate::settings;
@@ -17,6 +18,8 @@ pub struct Create {
     pub parent: ProviderProfile,
     pub name: String,
     pub settings: BTreeMap<String, String>,
+    /// The tenant is a sandbox, whose own time begins here and is moved by commands.
+    pub test_clock: Option<Timestamp>,
 }
 
 impl Create {
@@ -37,6 +40,7 @@ impl Create {
         check_name(&self.name)?;
         settings::check_all(&self.settings)?;
         settings::check(&self.settings)?;
+        self.test_clock.map_or(Ok(()), |clock| check_clock("test_clock", clock))?;
         Ok(vec![Event::Created {
             id: ctx.tenant.clone(),
             parent: Some(self.parent.id.clone()),
@@ -45,6 +49,7 @@ impl Create {
             name: self.name.clone(),
             settings: self.settings.clone(),
             provider: false,
+            test_clock: self.test_clock,
         }])
     }
 }

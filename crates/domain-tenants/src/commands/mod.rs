@@ -2,6 +2,7 @@
 //! precedence.
 
 mod adopt_provider;
+mod advance_clock;
 mod bootstrap;
 mod closing;
 mod create;
@@ -11,6 +12,7 @@ mod suspend;
 mod update_settings;
 
 pub use adopt_provider::AdoptProvider;
+pub use advance_clock::{AdvanceClock, CLOCK_END_MICROS};
 pub use bootstrap::Bootstrap;
 pub use closing::{CancelClosing, Close, FireClosing, ScheduleClosing};
 pub use create::Create;
@@ -36,7 +38,27 @@ pub enum Command {
     ScheduleClosing(ScheduleClosing),
     CancelClosing(CancelClosing),
     FireClosing(FireClosing),
+    AdvanceClock(AdvanceClock),
     AdoptProvider(AdoptProvider),
+}
+
+impl Command {
+    /// As audit entries name what was done.
+    pub fn action(&self) -> &'static str {
+        match self {
+            Self::Bootstrap(_) | Self::Create(_) => "tenant.created",
+            Self::Rename(_) => "tenant.renamed",
+            Self::UpdateSettings(_) => "tenant.settings-updated",
+            Self::Promote(_) => "tenant.promoted",
+            Self::Suspend(_) => "tenant.suspended",
+            Self::Reinstate(_) => "tenant.reinstated",
+            Self::Close(_) | Self::FireClosing(_) => "tenant.closed",
+            Self::ScheduleClosing(_) => "tenant.closing-scheduled",
+            Self::CancelClosing(_) => "tenant.closing-cancelled",
+            Self::AdvanceClock(_) => "tenant.clock-advanced",
+            Self::AdoptProvider(_) => "provider.adopted",
+        }
+    }
 }
 
 fn check_name(name: &str) -> Result<(), Rejection> {

@@ -12,7 +12,7 @@ use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_kernel::{Progress, RecordHead, Rejection, Status};
 use exchequer_proto::journal::v1 as pb;
 use exchequer_runtime::Metric;
-use exchequer_tenant::{Command, Decided, Decision, Leaf, Poison, Stream, park, step};
+use exchequer_tenant::{Command, Decided, Decision, Leaf, Poison, Reference, Stream, park, step};
 use exchequer_types::{Hash, LogId, Offset, PartitionId, Place, StreamId, Timestamp};
 use prost::Message;
 
@@ -277,14 +277,10 @@ impl Deciding {
 
     fn decide(&mut self, opened: &Opened, now: Timestamp) -> Resolved {
         let request = &opened.request;
-        let reference = self
-            .streams
-            .get(&self.own_stream)
-            .map(|stream| Arc::clone(&stream.tenants))
-            .unwrap_or_default();
+        let reference = self.streams.get(&self.own_stream).map(Reference::of).unwrap_or_default();
         let empty = Stream::default();
         let stream = self.streams.get(&request.stream).unwrap_or(&empty);
-        match step(stream, request, &reference.adopted, now) {
+        match step(stream, request, &reference, now) {
             Ok(decision) if request.validate_only => Resolved::plain(validated(request, &decision)),
             Ok(decision) => decided(opened, decision),
             Err(poison) => poisoned(opened, stream, &poison, now),

@@ -80,7 +80,7 @@ async fn lead(
     failures: &mut u32,
 ) -> Result<&'static str, EngineError> {
     let (mut state, mut head) = resume::load(ports, tail, partition).await?;
-    tail.start_at(partition, head.clone());
+    tail.reach(partition, &head).await?;
     resume::catch_up(ports, tail, &mut state, &mut head).await?;
     let owner = ports.runtime.nonce();
     let epoch = head.epoch() + 1;
@@ -140,8 +140,9 @@ impl<'a> Leader<'a> {
             if flush_due && in_flight.is_none() && gathering.is_empty() {
                 flushing = Some(self.flush());
             }
-            let hold = flush_due && flushing.is_none();
-            if !hold && !self.is_pinned_full(flushing.is_some()) {
+            let gathers =
+                (!flush_due || flushing.is_some()) && !self.is_pinned_full(flushing.is_some());
+            if gathers {
                 self.gather(&mut gathering).await?;
             }
             if mutation::active(Mutation::WriteBehind)
@@ -152,8 +153,15 @@ impl<'a> Leader<'a> {
             }
             if in_flight.is_none() && !gathering.is_empty() {
                 in_flight = Some(self.append(core::mem::take(&mut gathering)));
+                if gathers && self.holds_input() {
+                    // It did not fit: the next commit is decided meanwhile.
+                    continue;
+                }
             }
-            let woken = self.wait(&mut in_flight, &mut flushing, hold).await?;
+            // Input that cannot be taken is nothing to wake for.
+            let is_deaf =
+                (in_flight.is_some() || flushing.is_some()) && (!gathers || self.holds_input());
+            let woken = self.wait(&mut in_flight, &mut flushing, is_deaf).await?;
             let Some(acknowledged) = woken else { continue };
             if let Some(sent) = in_flight.take()
                 && let Some(lost) = self.settle(sent, acknowledged).await?
@@ -168,9 +176,8 @@ impl<'a> Leader<'a> {
         &mut self,
         in_flight: &mut Option<InFlight<'a>>,
         flushing: &mut Option<Flushing<'a>>,
-        hold: bool,
+        is_deaf: bool,
     ) -> Result<Option<Ack>, EngineError> {
-        let deaf = hold && in_flight.is_some();
         let ack = async {
             match in_flight {
                 Some(sent) => (&mut sent.acknowledged).await,
@@ -183,7 +190,7 @@ impl<'a> Leader<'a> {
                 None => core::future::pending().await,
             }
         };
-        let input = self.input_or_flush(deaf);
+        let input = self.input_or_flush(is_deaf);
         let ack = core::pin::pin!(ack);
         let flushed = core::pin::pin!(flushed);
         let first = select(flushed, input);
@@ -205,8 +212,8 @@ impl<'a> Leader<'a> {
     }
 
     /// Resolves when there may be input, or when a flush comes due.
-    fn input_or_flush(&self, deaf: bool) -> BoxFuture<'a, ()> {
-        if deaf {
+    fn input_or_flush(&self, is_deaf: bool) -> BoxFuture<'a, ()> {
+        if is_deaf {
             return core::future::pending().boxed();
         }
         let partition = self.state.partition;
@@ -214,11 +221,6 @@ impl<'a> Leader<'a> {
             let next = self.intakes[lane.index()].next();
             self.ports.inputs.wait(lane, partition, next)
         };
-        let held = self.intakes.iter().any(|intake| intake.held() > 0);
-        if held {
-            // The batch was full: the next one gathers when this one is on its way.
-            return self.idle();
-        }
         let input = select(wait(Lane::Commands), wait(Lane::Internal)).map(|_| ());
         let idle = self.idle();
         async move { select(core::pin::pin!(input), idle).map(|_| ()).await }.boxed()
@@ -248,6 +250,11 @@ impl<'a> Leader<'a> {
         flushing
             && self.state.streams.is_full()
             && self.state.streams.dirty_len() >= self.ports.settings.flush_streams_max * 2
+    }
+
+    /// Is there input that did not fit into the commit that gathers?
+    fn holds_input(&self) -> bool {
+        self.intakes.iter().any(|intake| intake.held() > 0)
     }
 
     fn flush(&mut self) -> Flushing<'a> {

@@ -169,7 +169,7 @@ fn weigh(stream: &Stream) -> usize {
         .as_ref()
         .map_or(0, |tenant| tenant.name.len() + tenant.reason.len() + texts(&tenant.settings));
     let adopted: usize = state.adopted.iter().map(|it| 300 + texts(&it.settings)).sum();
-    STREAM_BYTES + own + adopted + stream.timers.len() * 200
+    STREAM_BYTES + own + adopted + stream.timers.len() * 200 + stream.weight()
 }
 
 #[cfg(test)]

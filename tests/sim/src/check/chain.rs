@@ -69,7 +69,7 @@ pub(crate) fn describe(entry: &Entry) -> Vec<String> {
             let events = entry.commit.events.iter().filter(|event| event.input as usize == index);
             let events: Vec<&str> = events.map(|event| event.r#type.as_str()).collect();
             format!(
-                "{partition}/{offset}.{index} input {}:{} {} {} {} {}: {:?} v{} {:?} {events:?}",
+                "{partition}/{offset}.{index} input {}:{} {} {} {} {}: {:?} {} v{} {:?} {events:?}",
                 input.log,
                 input.offset,
                 envelope.stream,
@@ -77,6 +77,7 @@ pub(crate) fn describe(entry: &Entry) -> Vec<String> {
                 envelope.id,
                 envelope.r#type,
                 status_of(outcome),
+                outcome.code,
                 outcome.version,
                 outcome.first,
             )

@@ -19,12 +19,33 @@
 //! - SIM-14 a query with a reply's token sees what was written.
 //! - SIM-15 at rest no gateway counts a command as undecided, so that caps hold
 //!   nobody back, and no reader of a generation that is not read is left.
+//! - SIM-16 a tenant has at most one current subscription, and nothing happens to
+//!   one that has ended.
+//! - SIM-17 every second of a subscription's life lies in exactly one part of it,
+//!   trial, paid or paused, whose bounds are those of the calendar.
+//! - SIM-18 the charges of a period net to the price of what was held in it, second
+//!   by second, within half a minor unit for each line.
+//! - SIM-19 a tenant may use what its plan, packs and grants give it, by a reason that
+//!   is still true, and nothing else.
+//! - SIM-20 the pending timers of a stream are those of what is due in it: one for a
+//!   subscription, one for each grant that expires. No id is given out twice.
+//! - SIM-21 what a gateway answers from memory is what follows from the events up to
+//!   the positions that the answer names.
+//! - SIM-22 a sandbox's events carry its own time, and nothing falls due in it but
+//!   where its clock is moved.
 
 mod answers;
 mod audit;
 pub(crate) mod chain;
+mod charges;
+mod decide;
+mod domains;
+mod entitled;
+mod happened;
+mod lives;
 mod oracle;
 mod rest;
+mod shadow;
 mod timers;
 mod views;
 
@@ -65,6 +86,7 @@ pub(crate) fn check(world: &World) -> Vec<String> {
         return violations;
     }
     rest::check(world, &chains, &folded, &mut violations);
+    domains::check(world, &chains, &folded, &mut violations);
     violations.extend(views::check(world, &chains));
     violations
 }

@@ -11,7 +11,7 @@ use exchequer_codec::{
 use exchequer_engine::{COMMAND_BYTES_MAX, IDENTITY_WINDOW};
 use exchequer_kernel::Status;
 use exchequer_proto::journal::v1 as pb;
-use exchequer_tenant::{Command, Decision, Poison, Stream, park, step};
+use exchequer_tenant::{Command, Decision, Poison, Reference, Stream, park, step};
 use exchequer_types::{Identity, PartitionId, Place, StreamId, Timestamp};
 
 use super::chain::Chain;
@@ -174,7 +174,9 @@ impl Folded {
                 return plain(if is_same { repeated(known.place) } else { found.clone() });
             }
         }
-        if status == Some(Status::TooLarge) {
+        // What does not fit into a commit depends on its size; what timers left behind
+        // is decided by the rules.
+        if status == Some(Status::TooLarge) && found.code != "TIMERS_BEHIND" {
             return plain(found.clone());
         }
         let is_poisoned = status == Some(Status::Poisoned)
@@ -196,7 +198,7 @@ impl Folded {
             let reason = "panicked: a bug that was put there".to_owned();
             park(&stream, request, &Poison { reason }, self.now)
         } else {
-            step(&stream, request, &own.tenants.adopted, self.now)
+            step(&stream, request, &Reference::of(&own), self.now)
                 .map_err(|poison| format!("SIM-4 {}: {}", request.id, poison.reason))?
         };
         let outcome = match &decision.rejection {

@@ -1,0 +1,268 @@
+//! `exchequer.entitlements.v1.EntitlementService`. Checks and lists are answered from
+//! memory, in the time that the tenant lives in.
+
+use std::sync::Arc;
+
+use exchequer_codec::{
+    amount_from_proto, entitlement_message, grant_kind_from_proto, grant_message,
+};
+use exchequer_domain_entitlements as domain;
+use exchequer_projection_entitlements::{LiveEntitlements, Snapshot};
+use exchequer_proto::common::v1::WriteOptions;
+use exchequer_proto::entitlements::v1 as pb;
+use exchequer_proto::entitlements::v1::entitlement_service_server::EntitlementService;
+use exchequer_tenant::Command;
+use exchequer_types::{Slug, StreamId, TenantId, Timestamp};
+use prost::Message;
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::call::Call;
+use crate::check::Check;
+use crate::edge::{Asked, Edge};
+use crate::pages;
+use crate::status::{self, ENUM_UNKNOWN, FEATURES_COUNT_INVALID, FIELD_MISSING, tenant_not_found};
+
+/// Features of one call.
+const FEATURES_MAX: usize = 100;
+
+#[derive(Debug)]
+pub(crate) struct Entitlements {
+    pub(crate) edge: Edge,
+}
+
+type Reply<T> = Result<Response<T>, Status>;
+
+#[async_trait]
+impl EntitlementService for Entitlements {
+    async fn check_entitlement(
+        &self,
+        request: Request<pb::CheckEntitlementRequest>,
+    ) -> Reply<pb::Entitlement> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.check(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn batch_check_entitlements(
+        &self,
+        request: Request<pb::BatchCheckEntitlementsRequest>,
+    ) -> Reply<pb::BatchCheckEntitlementsResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.batch(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn list_entitlements(
+        &self,
+        request: Request<pb::ListEntitlementsRequest>,
+    ) -> Reply<pb::ListEntitlementsResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.list(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn grant_entitlement(
+        &self,
+        request: Request<pb::GrantEntitlementRequest>,
+    ) -> Reply<pb::Grant> {
+        let (call, it) = self.edge.receive(request)?;
+        let mut check = Check::default();
+        let feature = check.slug("feature", it.feature);
+        let amount = amount(&mut check, it.amount);
+        let kind = kind(&mut check, it.kind);
+        let expires_at = check.timestamp("expires_at", it.expires_at);
+        let command = match (feature, amount, kind) {
+            (Some(feature), Some(amount), Some(kind)) => {
+                let reason = it.reason;
+                let grant = domain::GrantFeature { feature, amount, kind, reason, expires_at };
+                Some(domain::Command::Grant(grant))
+            }
+            _ => None,
+        };
+        self.write(call, check, it.tenant, it.write, command).await
+    }
+
+    async fn revoke_grant(&self, request: Request<pb::RevokeGrantRequest>) -> Reply<pb::Grant> {
+        let (call, it) = self.edge.receive(request)?;
+        let revoke = domain::Revoke { id: it.id, reason: it.reason };
+        let command = Some(domain::Command::Revoke(revoke));
+        self.write(call, Check::default(), it.tenant, it.write, command).await
+    }
+
+    async fn list_grants(
+        &self,
+        request: Request<pb::ListGrantsRequest>,
+    ) -> Reply<pb::ListGrantsResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.grants(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn report_use(&self, request: Request<pb::ReportUseRequest>) -> Reply<pb::Entitlement> {
+        let (call, it) = self.edge.receive(request)?;
+        let mut check = Check::default();
+        let feature = check.slug("feature", it.feature);
+        let report = |feature| domain::ReportUse { feature, used: it.used };
+        let command = feature.map(|feature| domain::Command::ReportUse(report(feature)));
+        self.write(call, check, it.tenant, it.write, command).await
+    }
+}
+
+impl Entitlements {
+    async fn check(
+        &self,
+        call: &mut Call,
+        it: pb::CheckEntitlementRequest,
+    ) -> Result<pb::Entitlement, Status> {
+        let mut check = Check::default();
+        let tenant = check.tenant("tenant", it.tenant);
+        let feature = check.slug("feature", it.feature);
+        check.done()?;
+        let feature = feature.ok_or_else(unchecked)?;
+        let (snapshot, at) = self.snapshot(call, &tenant).await?;
+        Ok(answer(&snapshot, &feature, it.units.max(1), at))
+    }
+
+    async fn batch(
+        &self,
+        call: &mut Call,
+        it: pb::BatchCheckEntitlementsRequest,
+    ) -> Result<pb::BatchCheckEntitlementsResponse, Status> {
+        let mut check = Check::default();
+        let tenant = check.tenant("tenant", it.tenant);
+        if !(1..=FEATURES_MAX).contains(&it.features.len()) {
+            let text = format!("must name 1 to {FEATURES_MAX} features");
+            check.refuse(FEATURES_COUNT_INVALID, "features", text);
+        }
+        let features = it.features.into_iter().take(FEATURES_MAX).enumerate();
+        let features: Vec<Slug> = features
+            .filter_map(|(index, feature)| check.slug(&format!("features[{index}]"), feature))
+            .collect();
+        check.done()?;
+        let (snapshot, at) = self.snapshot(call, &tenant).await?;
+        let answers = features.iter().map(|feature| answer(&snapshot, feature, 1, at));
+        Ok(pb::BatchCheckEntitlementsResponse { entitlements: answers.collect() })
+    }
+
+    async fn list(
+        &self,
+        call: &mut Call,
+        it: pb::ListEntitlementsRequest,
+    ) -> Result<pb::ListEntitlementsResponse, Status> {
+        let mut check = Check::default();
+        let tenant = check.tenant("tenant", it.tenant);
+        let limit = check.page_size(it.page_size);
+        let scope = ["entitlements", tenant.as_str()];
+        let after = check.page_token(&scope, &it.page_token, |text| Slug::parse(text).ok());
+        check.done()?;
+        let (snapshot, at) = self.snapshot(call, &tenant).await?;
+        let listed = domain::list(&snapshot.state, at);
+        let from = listed.partition_point(|(feature, _)| Some(feature) <= after.as_ref());
+        let page = &listed[from..listed.len().min(from + limit)];
+        let last = page.last().filter(|_| from + limit < listed.len());
+        let messages = page.iter().map(|(feature, it)| entitlement_message(feature, it, 1));
+        Ok(pb::ListEntitlementsResponse {
+            entitlements: messages.collect(),
+            next_page_token: last
+                .map(|(feature, _)| pages::seal(&scope, feature.as_str()))
+                .unwrap_or_default(),
+        })
+    }
+
+    async fn grants(
+        &self,
+        call: &mut Call,
+        it: pb::ListGrantsRequest,
+    ) -> Result<pb::ListGrantsResponse, Status> {
+        let mut check = Check::default();
+        let tenant = check.tenant("tenant", it.tenant);
+        let limit = check.page_size(it.page_size);
+        let filter = if it.include_ended { "all" } else { "live" };
+        let scope = ["grants", tenant.as_str(), filter];
+        let after = check.page_token(&scope, &it.page_token, |text| Some(text.to_owned()));
+        check.done()?;
+        let (snapshot, at) = self.snapshot(call, &tenant).await?;
+        let wanted = |grant: &domain::Grant| it.include_ended || grant.is_live(at);
+        let grants = snapshot.state.grants.values().filter(|grant| wanted(grant));
+        let behind = grants.filter(|grant| after.as_ref().is_none_or(|after| grant.id > *after));
+        let mut page: Vec<pb::Grant> =
+            behind.take(limit + 1).map(|grant| grant_message(grant)).collect();
+        let is_end = page.len() <= limit;
+        page.truncate(limit);
+        let last = page.last().filter(|_| !is_end);
+        let next_page_token = last.map(|grant| pages::seal(&scope, &grant.id)).unwrap_or_default();
+        Ok(pb::ListGrantsResponse { grants: page, next_page_token })
+    }
+
+    /// A tenant's entitlements, not older than the call wants, and the tenant's time.
+    async fn snapshot(
+        &self,
+        call: &mut Call,
+        tenant: &TenantId,
+    ) -> Result<(Arc<Snapshot>, Timestamp), Status> {
+        let snapshot = self.edge.live::<LiveEntitlements>(call, tenant).await?;
+        if !snapshot.exists {
+            return Err(tenant_not_found("tenant"));
+        }
+        let at = snapshot.time(self.edge.platform.ports.runtime.now());
+        Ok((snapshot, at))
+    }
+
+    async fn write<R: Message + Default>(
+        &self,
+        mut call: Call,
+        mut check: Check,
+        tenant: String,
+        write: Option<WriteOptions>,
+        command: Option<domain::Command>,
+    ) -> Reply<R> {
+        let tenant = check.tenant("tenant", tenant);
+        let write = check.write(write);
+        let result = match check.done().and_then(|()| command.ok_or_else(unchecked)) {
+            Ok(command) => {
+                let stream = StreamId::Tenant(tenant);
+                let command = Command::Entitlements(command);
+                self.edge.submit(&mut call, Asked { stream, command, write, rename }).await
+            }
+            Err(refused) => Err(refused),
+        };
+        call.reply(result)
+    }
+}
+
+fn answer(snapshot: &Snapshot, feature: &Slug, units: u64, at: Timestamp) -> pb::Entitlement {
+    entitlement_message(feature, &domain::check(&snapshot.state, feature, at), units)
+}
+
+fn amount(check: &mut Check, amount: Option<pb::Amount>) -> Option<domain::Amount> {
+    if amount.is_none() {
+        check.refuse(FIELD_MISSING, "amount", "must be given");
+        return None;
+    }
+    let text = "must be ON, UNITS or UNLIMITED";
+    amount_from_proto(amount).map_err(|_| check.refuse(ENUM_UNKNOWN, "amount.kind", text)).ok()
+}
+
+fn kind(check: &mut Check, kind: i32) -> Option<domain::GrantKind> {
+    let kind = grant_kind_from_proto(kind);
+    if kind.is_none() {
+        let text = "must be TRIAL, PROMOTIONAL, MANUAL, BETA or ADD_ON";
+        check.refuse(ENUM_UNKNOWN, "kind", text);
+    }
+    kind
+}
+
+/// What [`Check::done`] lets through is there.
+fn unchecked() -> Status {
+    status::internal("check", "a field is missing that was not refused")
+}
+
+/// As requests call a field of the command, or of the tenant it is addressed to.
+fn rename(field: &str) -> String {
+    match field {
+        "id" => "tenant",
+        "grant" => "id",
+        same => same,
+    }
+    .to_owned()
+}

@@ -1,0 +1,162 @@
+//! Changes to come.
+
+use super::*;
+
+fn reschedule(id: String, at: ScheduleAt) -> Command {
+    Command::Reschedule(Reschedule { id, at })
+}
+
+// REQ: BIL-04
+#[test]
+fn at_period_end_the_new_price_is_charged_whole() {
+    let story = Story::subscribed("2026-01-31", "UTC", &holding("pro", 2000));
+    let story = story.when(change(&holding("basic", 500), When::PeriodEnd));
+    assert!(story.lines().is_empty() && story.facts().is_empty());
+    assert!(story.entry(0).starts_with("sch_"));
+    let story = story.until("2026-02-28");
+    assert_eq!(
+        (story.lines(), story.held()),
+        (vec![500], vec!["basic x1 Subscription".to_owned()])
+    );
+    // The anchor stays where it was.
+    assert_eq!(story.shows(), "active 2026-02-28..2026-03-31");
+    assert!(story.sub().schedule.is_empty());
+}
+
+// REQ: BIL-04
+#[test]
+fn at_period_end_to_another_cycle_the_anchor_is_there() {
+    let story = Story::subscribed("2026-01-31", "UTC", &holding("pro", 2000));
+    let story = story.when(change(&yearly("pro", 20_000), When::PeriodEnd)).until("2026-02-28");
+    assert_eq!(story.shows(), "active 2026-02-28..2027-02-28");
+    assert_eq!(story.lines(), [20_000]);
+}
+
+// REQ: BIL-04
+#[test]
+fn at_trial_end_the_scheduled_plan_is_what_begins() {
+    let story = Story::trial("2026-01-01", "UTC", &holding("pro", 2000), Some(10));
+    let story = story.when(change(&holding("basic", 500), When::PeriodEnd)).until("2026-01-11");
+    assert_eq!(
+        (story.lines(), story.held()),
+        (vec![500], vec!["basic x1 Subscription".to_owned()])
+    );
+    assert_eq!(story.shows(), "active 2026-01-11..2026-02-11");
+}
+
+// REQ: BIL-04 BIL-05
+#[test]
+fn at_an_instant_it_is_prorated_like_one_that_is_asked_for_then() {
+    let story = Story::subscribed("2026-04-01", "UTC", &holding("basic", 1000));
+    let story = story.when(change(&holding("pro", 2000), When::At(at("2026-04-16"))));
+    assert_eq!(story.sub().next_due(), Some(at("2026-04-16")));
+    assert_eq!(story.facts().len(), 2, "the timer moved");
+    let story = story.until("2026-04-20");
+    assert_eq!(story.lines(), [-500, 1000]);
+    assert_eq!(story.sub().next_due(), Some(at("2026-05-01")));
+}
+
+// REQ: BIL-04
+#[test]
+fn several_at_one_instant_apply_in_the_order_of_entry() {
+    let instant = When::At(at("2026-05-01"));
+    let story = Story::subscribed("2026-04-01", "UTC", &holding("basic", 1000));
+    let story = story
+        .when(change(&holding("pro", 2000), instant))
+        .when(change(&holding("team", 3000), When::PeriodEnd))
+        .when(change(&holding("max", 4000), instant))
+        .until("2026-05-01");
+    // All at the end of the period: only what is held at last is charged.
+    assert_eq!((story.lines(), story.held()), (vec![4000], vec!["max x1 Subscription".to_owned()]));
+    let changed = |event: &Event| match event {
+        Event::Changed { holding, .. } => Some(holding.offer.plan.plan.to_string()),
+        _ => None,
+    };
+    let order: Vec<_> = story.events.iter().filter_map(changed).collect();
+    assert_eq!(order, ["pro", "team", "max"]);
+}
+
+// REQ: BIL-04
+#[test]
+fn a_later_change_is_a_change_of_what_is_scheduled_before_it() {
+    let story = Story::subscribed("2026-04-01", "UTC", &holding("basic", 1000));
+    let mut story = story.when(change(&holding("pro", 2000), When::PeriodEnd));
+    let later = When::At(at("2026-06-10"));
+    assert_eq!(held_after(&story.state, later).unwrap().offer.plan.plan.as_str(), "pro");
+    assert_eq!(held_after(&story.state, When::Now).unwrap().offer.plan.plan.as_str(), "basic");
+    story.refuses(change(&holding("pro", 2000), later), "SUBSCRIPTION_UNCHANGED");
+    story.refuses(change(&holding("basic", 1000), When::Now), "SUBSCRIPTION_UNCHANGED");
+    assert!(story.ask(&change(&holding("basic", 1000), later)).is_ok());
+}
+
+// REQ: BIL-04
+#[test]
+fn entries_are_amended_moved_and_dropped() {
+    let story = Story::subscribed("2026-04-01", "UTC", &holding("basic", 1000));
+    let story = story.when(change(&holding("pro", 2000), When::PeriodEnd));
+    let id = story.entry(0);
+    assert_eq!(scheduled(&story.state, &id).unwrap().offer.plan.plan.as_str(), "pro");
+    let amend = |plan: &str| {
+        let holding = holding(plan, 3000);
+        Command::Amend(Amend { id: id.clone(), holding, exceeded: Vec::new() })
+    };
+    let mut story = story.when(amend("team"));
+    story.refuses(amend("team"), "SUBSCRIPTION_UNCHANGED");
+    let to = ScheduleAt::Instant(at("2026-04-16"));
+    let mut story = story.when(reschedule(id.clone(), to));
+    assert_eq!(story.sub().next_due(), Some(at("2026-04-16")));
+    story.refuses(reschedule(id.clone(), to), "SUBSCRIPTION_UNCHANGED");
+    let story = story.when(Command::Drop(DropEntry { id: id.clone() }));
+    assert_eq!(story.sub().next_due(), Some(at("2026-05-01")));
+    assert_eq!(story.until("2026-05-01").lines(), [1000]);
+}
+
+// REQ: BIL-04
+#[test]
+fn cancelling_drops_what_would_come_after_the_end() {
+    let story = Story::subscribed("2026-04-01", "UTC", &holding("basic", 1000));
+    let story = story
+        .when(change(&holding("pro", 2000), When::At(at("2026-04-20"))))
+        .when(change(&holding("team", 2000), When::PeriodEnd))
+        .when(change(&holding("max", 2000), When::At(at("2026-06-01"))))
+        .when(cancel(When::PeriodEnd));
+    let plans: Vec<_> =
+        story.sub().schedule.iter().map(|it| it.holding.offer.plan.plan.to_string()).collect();
+    assert_eq!(plans, ["pro"]);
+    let mut story = story.until("2026-04-21");
+    let no = "SUBSCRIPTION_ENDS_BEFORE";
+    story.refuses(change(&holding("team", 2000), When::PeriodEnd), no);
+    story.refuses(change(&holding("team", 2000), When::At(at("2026-05-02"))), no);
+    let story = story.until("2026-05-01");
+    assert_eq!(story.sub().word(), "ended");
+}
+
+// REQ: BIL-04
+#[test]
+fn what_is_for_the_period_end_follows_it_when_it_moves() {
+    let story = Story::subscribed("2026-04-01", "UTC", &holding("basic", 1000));
+    let story = story.when(change(&holding("pro", 2000), When::PeriodEnd)).until("2026-04-16");
+    let story = story.when(Command::Pause(Pause { resume_at: Some(at("2026-05-20")) }));
+    assert_eq!(story.sub().next_due(), Some(at("2026-05-20")));
+    let story = story.until("2026-05-21");
+    assert_eq!(
+        (story.lines(), story.held()),
+        (vec![1000], vec!["basic x1 Subscription".to_owned()])
+    );
+    let story = story.until("2026-06-20");
+    assert_eq!((story.lines(), story.held()), (vec![2000], vec!["pro x1 Subscription".to_owned()]));
+}
+
+// REQ: BIL-04
+#[test]
+fn two_changes_of_cycle_at_one_instant() {
+    let instant = When::At(at("2026-04-16"));
+    let story = Story::subscribed("2026-04-01", "UTC", &holding("basic", 1000));
+    let story = story
+        .when(change(&yearly("pro", 36_500), instant))
+        .when(change(&holding("team", 3000), instant))
+        .until("2026-04-17");
+    // The year is given back whole: none of it has passed.
+    assert_eq!(story.lines(), [-500, 36_500, -36_500, 3000]);
+    assert_eq!(story.shows(), "active 2026-04-16..2026-05-16");
+}
