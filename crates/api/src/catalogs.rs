@@ -165,7 +165,8 @@ impl Catalogs {
         let store = self.edge.platform.ports.store.as_ref();
         let page = view::list(store, generation, &tenant, after.as_ref(), limit).await;
         let page = page.map_err(fault)?;
-        let catalogs = page.items.iter().map(|(id, (row, latest))| catalog(id, row, latest));
+        let catalogs =
+            page.items.iter().map(|(id, (row, latest))| catalog(id, row, latest.as_ref()));
         let next = page.next.as_ref().map(|next| pages::seal(&scope, next.as_str()));
         let catalogs = catalogs.collect();
         Ok(pb::ListCatalogsResponse { catalogs, next_page_token: next.unwrap_or_default() })
@@ -358,12 +359,12 @@ fn read(it: pb::Document) -> Result<Document, Status> {
     document_from_proto(it).map_err(|misfits| status::internal("document", &format!("{misfits:?}")))
 }
 
-fn catalog(id: &Slug, row: &CatalogRow, latest: &Option<VersionRow>) -> pb::Catalog {
+fn catalog(id: &Slug, row: &CatalogRow, latest: Option<&VersionRow>) -> pb::Catalog {
     pb::Catalog {
         catalog: id.to_string(),
         revision: row.revision,
         draft: row.draft.as_ref().map(|(hash, at)| draft_info(hash, *at)),
-        latest: latest.as_ref().map(|latest| version(id, row.latest, latest)),
+        latest: latest.map(|latest| version(id, row.latest, latest)),
         created_at: Some(instant(row.created_at)),
         updated_at: Some(instant(row.updated_at)),
     }

@@ -7,8 +7,12 @@ mod audit;
 mod call;
 mod catalogs;
 mod check;
+mod context;
 mod edge;
 mod entitlements;
+mod evaluation;
+mod flag_queries;
+mod flags;
 mod health;
 mod json;
 mod malformed;
@@ -28,6 +32,8 @@ use exchequer_proto::DESCRIPTORS;
 use exchequer_proto::audit::v1::audit_service_server::AuditServiceServer;
 use exchequer_proto::catalog::v1::catalog_service_server::CatalogServiceServer;
 use exchequer_proto::entitlements::v1::entitlement_service_server::EntitlementServiceServer;
+use exchequer_proto::flags::v1::evaluation_service_server::EvaluationServiceServer;
+use exchequer_proto::flags::v1::flag_service_server::FlagServiceServer;
 use exchequer_proto::subscriptions::v1::subscription_service_server::SubscriptionServiceServer;
 use exchequer_proto::system::v1::system_service_server::SystemServiceServer;
 use exchequer_proto::tenants::v1::tenant_service_server::TenantServiceServer;
@@ -64,6 +70,8 @@ pub fn routes(
     let catalogs = catalogs::Catalogs { edge: edge.clone() };
     let entitlements = entitlements::Entitlements { edge: edge.clone() };
     let subscriptions = subscriptions::Subscriptions { edge: edge.clone() };
+    let flags = flags::Flags { edge: edge.clone() };
+    let evaluations = evaluation::Evaluations { edge: edge.clone() };
     let system = system::System { edge };
     let routes =
         Routes::new(TenantServiceServer::new(tenants).max_decoding_message_size(REQUEST_BYTES_MAX))
@@ -82,6 +90,11 @@ pub fn routes(
             )
             .add_service(
                 SubscriptionServiceServer::new(subscriptions)
+                    .max_decoding_message_size(REQUEST_BYTES_MAX),
+            )
+            .add_service(FlagServiceServer::new(flags).max_decoding_message_size(REQUEST_BYTES_MAX))
+            .add_service(
+                EvaluationServiceServer::new(evaluations)
                     .max_decoding_message_size(REQUEST_BYTES_MAX),
             )
             .add_service(health)

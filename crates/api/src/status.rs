@@ -26,6 +26,9 @@ pub const TIMESTAMP_INVALID: &str = "TIMESTAMP_INVALID";
 pub const ENUM_UNKNOWN: &str = "ENUM_UNKNOWN";
 pub const VALUE_INVALID: &str = "VALUE_INVALID";
 pub const SETTING_REPEATED: &str = "SETTING_REPEATED";
+pub const CONTEXT_INVALID: &str = "CONTEXT_INVALID";
+pub const CONTEXT_TOO_LARGE: &str = "CONTEXT_TOO_LARGE";
+pub const FLAGS_COUNT_INVALID: &str = "FLAGS_COUNT_INVALID";
 pub const FEATURES_COUNT_INVALID: &str = "FEATURES_COUNT_INVALID";
 pub const PAGE_SIZE_INVALID: &str = "PAGE_SIZE_INVALID";
 pub const PAGE_TOKEN_INVALID: &str = "PAGE_TOKEN_INVALID";
@@ -152,9 +155,7 @@ impl Refusal {
 /// Outcomes of domains to come whose codes are not here are failed preconditions.
 fn grpc_code(code: &str) -> Code {
     use exchequer_domain_audit::codes as audit;
-    use exchequer_domain_catalog::codes as catalog;
     use exchequer_domain_entitlements::codes as entitlements;
-    use exchequer_domain_subscriptions::codes as subscriptions;
     use exchequer_domain_tenants::codes as tenants;
     match code {
         REQUEST_MALFORMED
@@ -188,7 +189,62 @@ fn grpc_code(code: &str) -> Code {
         | entitlements::GRANT_EXPIRY_IN_THE_PAST
         | entitlements::GRANT_EXPIRY_MISSING
         | entitlements::USE_OUT_OF_RANGE
-        | catalog::CATALOG_INVALID
+        | audit::ENTRIES_COUNT_INVALID
+        | audit::ENTRY_INVALID => Code::InvalidArgument,
+        METHOD_UNKNOWN => Code::Unimplemented,
+        TENANT_NOT_FOUND
+        | DEAD_LETTER_NOT_FOUND
+        | VIEW_UNKNOWN
+        | COMMAND_UNKNOWN
+        | entitlements::GRANT_NOT_FOUND => Code::NotFound,
+        TENANT_EXISTS | COMMAND_ID_REUSED => Code::AlreadyExists,
+        VERSION_CONFLICT => Code::Aborted,
+        TENANT_OVERLOADED | OVERLOADED => Code::ResourceExhausted,
+        DISK_FULL
+        | PARTITION_UNAVAILABLE
+        | PROVIDER_NOT_ADOPTED
+        | CATALOG_NOT_ADOPTED
+        | TIMERS_BEHIND
+        | VIEW_BEHIND
+        | VIEW_UNAVAILABLE
+        | SHUTTING_DOWN => Code::Unavailable,
+        OUTCOME_PENDING => Code::DeadlineExceeded,
+        COMMAND_POISONED | INTERNAL => Code::Internal,
+        _ => offer_code(code),
+    }
+}
+
+/// Of the refusals of flags.
+fn flag_code(code: &str) -> Code {
+    use exchequer_domain_flags::codes as flags;
+    use exchequer_flag_eval::codes as eval;
+    match code {
+        CONTEXT_INVALID
+        | CONTEXT_TOO_LARGE
+        | FLAGS_COUNT_INVALID
+        | flags::ENVIRONMENT_SALT_INVALID
+        | flags::FLAG_TOO_LARGE
+        | flags::FLAG_TAGS_INVALID
+        | flags::DESCRIPTION_INVALID => Code::InvalidArgument,
+        flags::PROJECT_NOT_FOUND
+        | flags::ENVIRONMENT_NOT_FOUND
+        | flags::FLAG_NOT_FOUND
+        | flags::FLAG_SPLIT_NOT_FOUND => Code::NotFound,
+        flags::PROJECT_EXISTS | flags::ENVIRONMENT_EXISTS | flags::FLAG_EXISTS => {
+            Code::AlreadyExists
+        }
+        eval::FLAGS_TOO_MANY => Code::FailedPrecondition,
+        of_definition if eval::ALL.contains(&of_definition) => Code::InvalidArgument,
+        _ => Code::FailedPrecondition,
+    }
+}
+
+/// Of the refusals of catalogs and subscriptions.
+fn offer_code(code: &str) -> Code {
+    use exchequer_domain_catalog::codes as catalog;
+    use exchequer_domain_subscriptions::codes as subscriptions;
+    match code {
+        catalog::CATALOG_INVALID
         | catalog::CATALOG_DUPLICATE
         | catalog::CATALOG_REFERENCE_UNKNOWN
         | catalog::CATALOG_CYCLE
@@ -206,39 +262,17 @@ fn grpc_code(code: &str) -> Code {
         | subscriptions::CURRENCY_FIXED
         | subscriptions::TRIAL_TOO_LONG
         | subscriptions::DATE_IN_THE_PAST
-        | subscriptions::DATE_OUT_OF_RANGE
-        | audit::ENTRIES_COUNT_INVALID
-        | audit::ENTRY_INVALID => Code::InvalidArgument,
-        METHOD_UNKNOWN => Code::Unimplemented,
-        TENANT_NOT_FOUND
-        | DEAD_LETTER_NOT_FOUND
-        | VIEW_UNKNOWN
-        | COMMAND_UNKNOWN
-        | catalog::CATALOG_NOT_FOUND
+        | subscriptions::DATE_OUT_OF_RANGE => Code::InvalidArgument,
+        catalog::CATALOG_NOT_FOUND
         | catalog::CATALOG_DRAFT_NOT_FOUND
         | catalog::CATALOG_VERSION_NOT_FOUND
         | catalog::PLAN_UNKNOWN
         | catalog::PRICE_UNKNOWN
         | catalog::ADD_ON_UNKNOWN
-        | entitlements::GRANT_NOT_FOUND
         | subscriptions::SUBSCRIPTION_NOT_FOUND
         | subscriptions::SCHEDULED_CHANGE_NOT_FOUND => Code::NotFound,
-        TENANT_EXISTS | COMMAND_ID_REUSED | subscriptions::SUBSCRIPTION_EXISTS => {
-            Code::AlreadyExists
-        }
-        VERSION_CONFLICT => Code::Aborted,
-        TENANT_OVERLOADED | OVERLOADED => Code::ResourceExhausted,
-        DISK_FULL
-        | PARTITION_UNAVAILABLE
-        | PROVIDER_NOT_ADOPTED
-        | CATALOG_NOT_ADOPTED
-        | TIMERS_BEHIND
-        | VIEW_BEHIND
-        | VIEW_UNAVAILABLE
-        | SHUTTING_DOWN => Code::Unavailable,
-        OUTCOME_PENDING => Code::DeadlineExceeded,
-        COMMAND_POISONED | INTERNAL => Code::Internal,
-        _ => Code::FailedPrecondition,
+        subscriptions::SUBSCRIPTION_EXISTS => Code::AlreadyExists,
+        _ => flag_code(code),
     }
 }
 

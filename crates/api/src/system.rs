@@ -212,7 +212,7 @@ impl System {
         if answer.status() == Some(Decided::Unknown) || answer.outcome.code == COMMAND_UNKNOWN {
             return Ok(pb::GetOutcomeResponse::default());
         }
-        let Answer { outcome, partition, place } = answer;
+        let Answer { outcome, partition, place, .. } = answer;
         Ok(pb::GetOutcomeResponse {
             outcome: Some(outcome),
             found: true,

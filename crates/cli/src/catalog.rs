@@ -230,6 +230,7 @@ impl Planned {
             }
             0 => format!("no changes: version {version} of {catalog} says this, but is retired"),
             count if version == 0 => format!("{count} values: {tenant} has no {catalog} yet"),
+            1 => format!("1 change to version {version} of {catalog}"),
             count => format!("{count} changes to version {version} of {catalog}"),
         });
     }

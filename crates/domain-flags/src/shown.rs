@@ -20,7 +20,7 @@ pub fn shown(before: &State, after: &State, command: &Command) -> Shown {
         Command::RestoreFlag(_) => ("flag.restored", "flag"),
     };
     let project = command.project();
-    let resource_id = match command.flag().or(command.environment()) {
+    let resource_id = match command.flag().or_else(|| command.environment()) {
         Some(part) => format!("{project}/{part}"),
         None => project.to_string(),
     };

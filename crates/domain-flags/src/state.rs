@@ -129,6 +129,7 @@ impl Keyed for Flag {
 
 impl Project {
     /// The project by itself, as a list shows it.
+    #[must_use]
     pub fn without_parts(&self) -> Self {
         Self { environments: Table::default(), flags: Table::default(), ..self.clone() }
     }

@@ -45,6 +45,8 @@ pub struct Answer {
     pub partition: PartitionId,
     /// Of the outcome: the first one, when the command was a repetition.
     pub place: Place,
+    /// The time of the commit that decided it.
+    pub decided_at: Timestamp,
 }
 
 impl Answer {
@@ -80,7 +82,7 @@ pub enum SubmitError {
     Unavailable(String),
 }
 
-type Decided = Result<(pb::Outcome, PartitionId, Place), Fault>;
+type Decided = Result<Answer, Fault>;
 
 /// Submits commands and waits for their outcomes. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -213,7 +215,7 @@ impl Gateway {
             Err(_) => {}
         }
         let deadline = self.ports.runtime.sleep(patience);
-        let (outcome, partition, place) = match select(decided, deadline).await {
+        let answer = match select(decided, deadline).await {
             Either::Left((Ok(decided), _)) => decided.map_err(refused)?,
             Either::Left((Err(_), _)) => {
                 return Err(SubmitError::Unavailable("shutting down".to_owned()));
@@ -222,7 +224,7 @@ impl Gateway {
         };
         // The outcome may be that of another submission of the same command.
         drop(doubt);
-        self.first_answer(outcome, partition, place).await
+        self.first_answer(answer).await
     }
 
     fn enter(
@@ -265,16 +267,10 @@ impl Gateway {
     }
 
     /// A repetition is answered with the first outcome, read from the journal.
-    async fn first_answer(
-        &self,
-        outcome: pb::Outcome,
-        partition: PartitionId,
-        place: Place,
-    ) -> Result<Answer, SubmitError> {
-        let Some(first) = outcome.first.filter(|_| status_of(&outcome) == Some(Status::Repeated))
-        else {
-            return Ok(Answer { outcome, partition, place });
-        };
+    async fn first_answer(&self, answer: Answer) -> Result<Answer, SubmitError> {
+        let first = answer.outcome.first.filter(|_| answer.status() == Some(Status::Repeated));
+        let Some(first) = first else { return Ok(answer) };
+        let partition = answer.partition;
         let place = Place { offset: first.offset, index: first.index };
         let read = self.ports.journal.read(partition, place.offset, 1).await;
         let records = read.map_err(|fault| SubmitError::Unavailable(fault.message))?;
@@ -284,13 +280,14 @@ impl Gateway {
                 pb::record::Body::Commit(mut commit)
                     if (place.index as usize) < commit.outcomes.len() =>
                 {
-                    Some(commit.outcomes.swap_remove(place.index as usize))
+                    let decided_at = Timestamp::saturating_from_micros(commit.now);
+                    Some((commit.outcomes.swap_remove(place.index as usize), decided_at))
                 }
                 _ => None,
             }
         });
         match found {
-            Some(outcome) => Ok(Answer { outcome, partition, place }),
+            Some((outcome, decided_at)) => Ok(Answer { outcome, partition, place, decided_at }),
             None => Err(SubmitError::Unavailable(format!(
                 "partition {partition} names an outcome at {}.{} that is not there",
                 place.offset, place.index
@@ -410,10 +407,15 @@ impl TailListener for Waiting {
             // A misrouted one is sent on, and answered elsewhere under the same id.
             let is_answer = outcome.status != i32::from(pb::OutcomeStatus::Misrouted);
             let Some(callers) = self.leave(&id.key, is_answer) else { continue };
-            let place = Place { offset: item.entry.offset, index: index as u32 };
             for caller in callers {
+                let answer = Answer {
+                    outcome: outcome.clone(),
+                    partition: item.entry.partition,
+                    place: Place { offset: item.entry.offset, index: index as u32 },
+                    decided_at: item.entry.now(),
+                };
                 // A caller may have gone.
-                let _ = caller.send(Ok((outcome.clone(), item.entry.partition, place)));
+                let _ = caller.send(Ok(answer));
             }
         }
     }

@@ -12,11 +12,11 @@ mod decision;
 mod definition;
 mod limits;
 mod number;
+mod rejection;
 mod slots;
 mod snapshot;
 mod table;
 mod text;
-mod violation;
 
 pub use compile::compile;
 pub use compiled::Compiled;
@@ -27,6 +27,6 @@ pub use definition::{
 };
 pub use limits::{ATTRIBUTES_MAX, CONTEXT_BYTES_MAX, Limits};
 pub use number::{Number, NumberError};
+pub use rejection::{Violation, codes};
 pub use slots::{SLOTS, Share, SlotRange, Split, SplitError, slot};
 pub use snapshot::Snapshot;
-pub use violation::{Violation, codes};

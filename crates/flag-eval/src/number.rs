@@ -1,6 +1,6 @@
 //! Exact decimals, so that 0.1 is 0.1: what a JSON text says, not the binary
-//! fraction next to it. Holds every 64-bit integer and every finite double as it is
-//! written shortest.
+//! fraction next to it. Holds 64-bit integers, and what other programs keep in binary
+//! fractions as they write it shortest, which takes 17 digits at most.
 
 use core::cmp::Ordering;
 use core::fmt;
@@ -23,14 +23,14 @@ pub struct Number {
     magnitude: i16,
 }
 
-/// Why a text or double is no number here.
+/// Why a text is no number here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberError {
     /// Not of the form `-12.5e3`. NaN and infinity are not.
     Malformed,
     /// Needs more than 18 digits (19 where they fit 64 bits).
     TooLong,
-    /// Below or above what a double can be.
+    /// Further from 1 than ten to the power of 400, either way.
     OutOfRange,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for NumberError {
         f.write_str(match self {
             Self::Malformed => "must be a decimal number such as -12.5 or 3e8, not NaN or infinity",
             Self::TooLong => "must have at most 18 digits",
-            Self::OutOfRange => "must be within the range of a double",
+            Self::OutOfRange => "must have an exponent of at most 400",
         })
     }
 }
@@ -57,17 +57,6 @@ impl Number {
             return Err(NumberError::OutOfRange);
         }
         Ok(Self { mantissa, exponent: narrow(exponent)?, magnitude: narrow(exponent + digits)? })
-    }
-
-    /// The double as it is written shortest. NaN and infinity are refused.
-    pub fn from_f64(value: f64) -> Result<Self, NumberError> {
-        if !value.is_finite() {
-            return Err(NumberError::Malformed);
-        }
-        // The shortest form has up to 17 digits, a point, a sign and an exponent.
-        let mut text = Written { bytes: [0; 32], length: 0 };
-        write!(text, "{value:e}").map_err(|_| NumberError::TooLong)?;
-        text.as_str().parse()
     }
 }
 
@@ -271,19 +260,6 @@ mod tests {
         assert_eq!("1e401".parse::<Number>(), Err(NumberError::OutOfRange));
         assert_eq!("1e-999999999".parse::<Number>(), Err(NumberError::OutOfRange));
         assert_eq!("0e999999999".parse::<Number>(), Ok(Number::default()));
-    }
-
-    // REQ: FLG-04
-    #[test]
-    fn a_double_is_what_its_text_says() {
-        assert_eq!(Number::from_f64(0.1), Ok(number("0.1")));
-        assert_eq!(Number::from_f64(-0.0), Ok(number("0")));
-        assert_eq!(Number::from_f64(1e300), Ok(number("1e300")));
-        assert_eq!(Number::from_f64(1.0 / 3.0), Ok(number("0.3333333333333333")));
-        assert!(Number::from_f64(f64::MAX).is_ok() && Number::from_f64(f64::MIN_POSITIVE).is_ok());
-        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            assert_eq!(Number::from_f64(bad), Err(NumberError::Malformed));
-        }
     }
 
     #[test]

@@ -163,7 +163,8 @@ async fn all(
     let mut after = None;
     loop {
         let partition = parts_of(tenant.as_str(), project);
-        let rows = chunk(store, table, generation, partition, after.as_ref(), CHUNK_ROWS_MAX).await?;
+        let rows =
+            chunk(store, table, generation, partition, after.as_ref(), CHUNK_ROWS_MAX).await?;
         let is_end = rows.len() < CHUNK_ROWS_MAX;
         found.extend(rows);
         match found.last() {

@@ -127,7 +127,8 @@ pub(crate) fn environment_from(key: Slug, values: &[Value]) -> Result<Environmen
     let [name, dialect, salt, changes, created_at] = values else {
         return Err(damaged("environment", &key, "number of columns"));
     };
-    let dialect = [Dialect::FractionalV2].into_iter().find(|it| dialect_word(*it) == dialect.as_text());
+    let dialect =
+        [Dialect::FractionalV2].into_iter().find(|it| dialect_word(*it) == dialect.as_text());
     Ok(Environment {
         name: name.as_text().to_owned(),
         dialect: dialect.ok_or_else(|| damaged("environment", &key, "dialect"))?,
@@ -172,7 +173,8 @@ pub(crate) fn is_archived(values: &[Value]) -> bool {
 /// The last part of a row's key.
 pub(crate) fn key_of(key: &Key) -> Result<Slug, Fault> {
     let text = key.clustering.first().map_or("", Value::as_text);
-    Slug::parse(text).map_err(|_| Fault::lasting(format!("flags: {text:?} is no key: rebuild the view")))
+    Slug::parse(text)
+        .map_err(|_| Fault::lasting(format!("flags: {text:?} is no key: rebuild the view")))
 }
 
 fn dialect_word(dialect: Dialect) -> &'static str {
@@ -186,6 +188,8 @@ fn instant(value: &Value) -> Timestamp {
 }
 
 fn damaged(what: &str, key: &Slug, column: &str) -> Fault {
-    Fault::lasting(format!("{what} {:?}: the row's {column} is damaged: rebuild the view", key.as_str()))
+    Fault::lasting(format!(
+        "{what} {:?}: the row's {column} is damaged: rebuild the view",
+        key.as_str()
+    ))
 }
-

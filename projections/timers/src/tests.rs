@@ -1,10 +1,12 @@
 //! Fold and query on the store in memory: in any batches, replayed, and cut off
 //! between any two rows.
 
+use std::sync::Arc;
+
 use exchequer_codec::{Entry, event_types};
-use exchequer_kernel::Timers;
-use exchequer_readstore::MemoryStore;
+use exchequer_kernel::{Projection as _, Timers};
 use exchequer_readstore::views::{GENERATION, Suite};
+use exchequer_readstore::{MemoryStore, RowSet};
 use exchequer_tenant::Event;
 use exchequer_types::{PartitionId, Timestamp};
 

@@ -20,7 +20,7 @@ use exchequer_projection_audit as audit;
 use exchequer_projection_catalogs as catalogs;
 use exchequer_projection_dead_letters as dead_letters;
 use exchequer_projection_entitlements as entitlements;
-//F use exchequer_projection_flags as flags;
+use exchequer_projection_flags as flags;
 use exchequer_projection_subscriptions as subscriptions;
 use exchequer_projection_tenants as tenants;
 use exchequer_projection_timers as timers;
@@ -119,7 +119,7 @@ impl World {
                 projection: entitlements::EntitlementsView,
                 tables: entitlements::TABLES,
             }),
-            //F Arc::new(ViewOf { projection: flags::FlagsView, tables: flags::TABLES }),
+            Arc::new(ViewOf { projection: flags::FlagsView, tables: flags::TABLES }),
             Arc::new(ViewOf { projection: audit::AuditView, tables: audit::TABLES }),
             Arc::new(ViewOf { projection: timers::TimersView, tables: timers::TABLES }),
             Arc::new(ViewOf {
@@ -131,10 +131,7 @@ impl World {
             Arc::new(Commanding(Adoption { partitions: self.setup.partitions })),
             Arc::new(Forwarder { ports: ports.clone() }),
         ];
-        let lives = vec![
-            live_of(entitlements::LiveEntitlements),
-            //F live_of(flags::LiveFlags),
-        ];
+        let lives = vec![live_of(entitlements::LiveEntitlements), live_of(flags::LiveFlags)];
         let given = Parts { views, lives, consumers };
         let started = self.ask(Platform::start(ports, given));
         self.executor.settle();

@@ -34,6 +34,8 @@ macro_rules! scenarios {
 // Each script names the rows that it proves; these are all of them.
 // REQ: KER-01, KER-02, KER-03, KER-04, KER-05, KER-06, KER-07, KER-08, KER-09, KER-10
 // REQ: KER-13, KER-14, KER-15, KER-16, KER-17, AUD-01, AUD-02, AUD-03, AUD-12
+// REQ: BIL-01, BIL-03, BIL-04, BIL-05, BIL-06, BIL-19, BIL-21, BIL-22, BIL-30
+// REQ: ENT-01, ENT-02, ENT-04, FLG-01, FLG-04, FLG-05, FLG-09, FLG-10, FLG-12
 scenarios! {
     anchor_on_the_31st_over_a_leap_february,
     audit_entries_all_or_none,
@@ -103,6 +105,7 @@ scenarios! {
     restart_between_renewals,
     restart_keeps_what_is_due,
     rollout_grows_and_nobody_moves,
+    sandbox_flag_follows_its_own_clock,
     sandbox_is_not_woken_by_real_time,
     sandbox_lives_a_year_in_an_afternoon,
     sandbox_takes_too_large_a_step,
@@ -115,6 +118,7 @@ scenarios! {
     test_of_three_headlines,
     the_ladder_that_ships,
     three_renewals_are_caught_up,
+    time_zone_comes_from_the_provider,
     trial_is_cancelled,
     trial_is_cut_short_by_choice,
     trial_upgrade_cancel_and_free,

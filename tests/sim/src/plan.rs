@@ -114,7 +114,7 @@ impl Plan {
             commands_per_client: rng.within(15, 40),
             tenants: rng.within(4, 12),
             providers: rng.within(1, 4),
-            commands_per_merchant: rng.within(4, 16),
+            commands_per_merchant: rng.within(10, 50),
             customers: rng.within(2, 8),
             sandboxes: rng.below(3),
             shoppers: rng.within(3, 9),

@@ -9,8 +9,11 @@ use exchequer_engine::{
 };
 use exchequer_journal::{InputLog, MemoryInput, MemoryInputLimits};
 use exchequer_projection_audit as audit;
+use exchequer_projection_catalogs as catalogs;
 use exchequer_projection_dead_letters as dead_letters;
 use exchequer_projection_entitlements as entitlements;
+use exchequer_projection_flags as flags;
+use exchequer_projection_subscriptions as subscriptions;
 use exchequer_projection_tenants as tenants;
 use exchequer_projection_timers as timers;
 use exchequer_runtime::{OnEnd, Runtime};
@@ -62,6 +65,12 @@ pub(crate) fn views() -> Vec<Arc<dyn View>> {
             projection: dead_letters::DeadLettersView,
             tables: dead_letters::TABLES,
         }),
+        Arc::new(ViewOf { projection: catalogs::CatalogsView, tables: catalogs::TABLES }),
+        Arc::new(ViewOf {
+            projection: subscriptions::SubscriptionsView,
+            tables: subscriptions::TABLES,
+        }),
+        Arc::new(ViewOf { projection: flags::FlagsView, tables: flags::TABLES }),
         Arc::new(ViewOf {
             projection: entitlements::EntitlementsView,
             tables: entitlements::TABLES,
@@ -71,7 +80,7 @@ pub(crate) fn views() -> Vec<Arc<dyn View>> {
 
 /// What is kept in memory where views are.
 fn lives() -> Vec<Arc<dyn LiveKind>> {
-    vec![live_of(entitlements::LiveEntitlements)]
+    vec![live_of(entitlements::LiveEntitlements), live_of(flags::LiveFlags)]
 }
 
 impl Procs {
@@ -173,14 +182,14 @@ impl Procs {
             vec![Arc::new(Commanding(adoption)), Arc::new(Forwarder { ports: ports.clone() })]
         };
         let follows = Roles { decides: false, bootstraps: false };
-        let (roles, views, consumers) = match role {
-            Role::Everything => (Roles::ALL, views(), consumers()),
-            Role::Decider(_) => (Roles { decides: true, ..follows }, Vec::new(), Vec::new()),
-            Role::Gateway => (follows, Vec::new(), Vec::new()),
-            Role::Views => (follows, views(), Vec::new()),
-            Role::Reactors => (Roles { bootstraps: true, ..follows }, Vec::new(), consumers()),
+        let (roles, views, lives, consumers) = match role {
+            Role::Everything => (Roles::ALL, views(), lives(), consumers()),
+            Role::Decider(_) => (Roles { decides: true, ..follows }, vec![], vec![], vec![]),
+            Role::Gateway => (follows, vec![], vec![], vec![]),
+            Role::Views => (follows, views(), lives(), vec![]),
+            Role::Reactors => (Roles { bootstraps: true, ..follows }, vec![], vec![], consumers()),
         };
-        let given = Parts { views, consumers, ..Parts::default() };
+        let given = Parts { views, lives, consumers };
         match Platform::start_as(roles, ports.clone(), given).await {
             Ok(platform) => {
                 let mut slots = lock(&self.slots);

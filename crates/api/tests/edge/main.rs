@@ -7,6 +7,7 @@ mod audit;
 mod bad_input;
 mod catalogs;
 mod entitlements;
+mod flags;
 mod sandbox;
 mod subscriptions;
 mod system;

@@ -14,6 +14,7 @@ use exchequer_projection_audit as audit_view;
 use exchequer_projection_catalogs as catalogs_view;
 use exchequer_projection_dead_letters as letters_view;
 use exchequer_projection_entitlements as entitlements_view;
+use exchequer_projection_flags as flags_view;
 use exchequer_projection_subscriptions as subscriptions_view;
 use exchequer_projection_tenants as tenants_view;
 use exchequer_projection_timers as timers_view;
@@ -228,8 +229,10 @@ async fn platform(
             projection: entitlements_view::EntitlementsView,
             tables: entitlements_view::TABLES,
         }),
+        Arc::new(ViewOf { projection: flags_view::FlagsView, tables: flags_view::TABLES }),
     ];
-    let lives: Vec<Arc<dyn LiveKind>> = vec![live_of(entitlements_view::LiveEntitlements)];
+    let lives: Vec<Arc<dyn LiveKind>> =
+        vec![live_of(entitlements_view::LiveEntitlements), live_of(flags_view::LiveFlags)];
     let consumers: Vec<Arc<dyn React>> = vec![
         Arc::new(Commanding(Adoption { partitions: PARTITIONS })),
         Arc::new(Forwarder { ports: ports.clone() }),

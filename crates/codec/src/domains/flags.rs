@@ -72,7 +72,8 @@ pub(crate) const EVENTS: &[&str] = &[
     FLAG_RESTORED,
 ];
 
-/// The command's type name and payload. None for what is never sent.
+/// The command's type name and payload.
+#[expect(clippy::unnecessary_wraps, reason = "every domain's module has these functions")]
 pub(crate) fn encode_command(command: &C) -> Option<Encoded> {
     let text = ToString::to_string;
     Some(match command {
@@ -163,57 +164,45 @@ pub(crate) fn decode_command(kind: &str, payload: &[u8]) -> Result<Command, Deco
         }
         CREATE_FLAG => {
             let it = pb::CreateFlag::decode(payload)?;
-            C::CreateFlag(flags::CreateFlag {
-                project: project(it.project)?,
-                flag: flag(it.flag)?,
-                definition: given(definition_from_proto(it.definition), "definition")?,
-            })
+            let (project, flag) = named(it.project, it.flag)?;
+            let definition = given(definition_from_proto(it.definition), "definition")?;
+            C::CreateFlag(flags::CreateFlag { project, flag, definition })
         }
         UPDATE_FLAG => {
             let it = pb::UpdateFlag::decode(payload)?;
-            C::UpdateFlag(flags::UpdateFlag {
-                project: project(it.project)?,
-                flag: flag(it.flag)?,
-                definition: given(definition_from_proto(it.definition), "definition")?,
-            })
+            let (project, flag) = named(it.project, it.flag)?;
+            let definition = given(definition_from_proto(it.definition), "definition")?;
+            C::UpdateFlag(flags::UpdateFlag { project, flag, definition })
         }
         SET_TARGETING => {
             let it = pb::SetTargeting::decode(payload)?;
-            C::SetTargeting(flags::SetTargeting {
-                project: project(it.project)?,
-                flag: flag(it.flag)?,
-                environment: environment(it.environment)?,
-                targeting: given(targeting_from_proto(it.targeting), "targeting")?,
-            })
+            let (project, flag) = named(it.project, it.flag)?;
+            let environment = environment(it.environment)?;
+            let targeting = given(targeting_from_proto(it.targeting), "targeting")?;
+            C::SetTargeting(flags::SetTargeting { project, flag, environment, targeting })
         }
         TOGGLE_FLAG => {
             let it = pb::ToggleFlag::decode(payload)?;
-            C::ToggleFlag(flags::ToggleFlag {
-                project: project(it.project)?,
-                flag: flag(it.flag)?,
-                environment: environment(it.environment)?,
-                enabled: it.enabled,
-            })
+            let (project, flag) = named(it.project, it.flag)?;
+            let (environment, enabled) = (environment(it.environment)?, it.enabled);
+            C::ToggleFlag(flags::ToggleFlag { project, flag, environment, enabled })
         }
         GROW_ROLLOUT => {
             let it = pb::GrowRollout::decode(payload)?;
-            let weights = it.weights.into_iter().map(|it| (it.variant, it.weight));
-            C::GrowRollout(flags::GrowRollout {
-                project: project(it.project)?,
-                flag: flag(it.flag)?,
-                environment: environment(it.environment)?,
-                rule: it.rule,
-                weights: weights.collect(),
-            })
+            let (project, flag) = named(it.project, it.flag)?;
+            let environment = environment(it.environment)?;
+            let weights = it.weights.into_iter().map(|it| (it.variant, it.weight)).collect();
+            let rule = it.rule;
+            C::GrowRollout(flags::GrowRollout { project, flag, environment, rule, weights })
         }
         ARCHIVE_FLAG => {
             let it = pb::ArchiveFlag::decode(payload)?;
-            let (project, flag) = (project(it.project)?, flag(it.flag)?);
+            let (project, flag) = named(it.project, it.flag)?;
             C::ArchiveFlag(flags::ArchiveFlag { project, flag })
         }
         RESTORE_FLAG => {
             let it = pb::RestoreFlag::decode(payload)?;
-            let (project, flag) = (project(it.project)?, flag(it.flag)?);
+            let (project, flag) = named(it.project, it.flag)?;
             C::RestoreFlag(flags::RestoreFlag { project, flag })
         }
         _ => return Err(DecodeError::UnknownType(kind.to_owned())),
@@ -350,6 +339,11 @@ pub(crate) fn encode_reply(reply: &Reply) -> Vec<u8> {
 
 fn project(text: String) -> Result<Slug, DecodeError> {
     slug(text, "project")
+}
+
+/// A flag and its project.
+fn named(project_text: String, flag_text: String) -> Result<(Slug, Slug), DecodeError> {
+    Ok((project(project_text)?, flag(flag_text)?))
 }
 
 fn environment(text: String) -> Result<Slug, DecodeError> {

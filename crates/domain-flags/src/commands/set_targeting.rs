@@ -25,7 +25,7 @@ impl SetTargeting {
         let before = flag.targeting.get(&self.environment);
         let targeting = self.laid_out(environment, before);
         check_compiles(&self.flag, &flag.definition, &targeting, "targeting", "targeting.")?;
-        if before.map_or(targeting == Targeting::default(), |before| *before == targeting) {
+        if targeting == before.cloned().unwrap_or_default() {
             return Err(Rejection::Unchanged);
         }
         let mut after = flag.clone();

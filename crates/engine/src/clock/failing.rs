@@ -13,8 +13,8 @@ const STREAMS_MAX: usize = 16_384;
 
 #[derive(Debug, Default)]
 pub(super) struct Failing {
-    /// After how long each is tried again.
-    waits: BTreeMap<StreamId, Duration>,
+    /// After how long each is tried again, and since when it is due.
+    waits: BTreeMap<StreamId, (Duration, Timestamp)>,
     queue: BTreeSet<(Timestamp, StreamId)>,
 }
 
@@ -24,27 +24,31 @@ impl Failing {
     }
 
     /// It failed, once more or for the first time. False when it is one too many.
-    pub(super) fn failed(&mut self, stream: &StreamId, now: Timestamp) -> bool {
-        let wait = match self.waits.get(stream) {
-            Some(wait) => (*wait * 2).min(RETRY_MAX),
+    pub(super) fn failed(&mut self, stream: &StreamId, due: Timestamp, now: Timestamp) -> bool {
+        let (wait, due) = match self.waits.get(stream) {
+            Some((wait, first)) => ((*wait * 2).min(RETRY_MAX), due.min(*first)),
             None if self.waits.len() >= STREAMS_MAX => return false,
-            None => RETRY,
+            None => (RETRY, due),
         };
-        self.waits.insert(stream.clone(), wait);
+        self.waits.insert(stream.clone(), (wait, due));
         self.queue.insert((now.saturating_add(wait), stream.clone()));
         true
     }
 
-    pub(super) fn succeeded(&mut self, stream: &StreamId) {
-        self.waits.remove(stream);
+    /// Had it failed?
+    pub(super) fn succeeded(&mut self, stream: &StreamId) -> bool {
+        self.waits.remove(stream).is_some()
     }
 
-    /// One whose time has come; the caller says how it went.
-    pub(super) fn take(&mut self, now: Timestamp) -> Option<StreamId> {
+    /// One whose time has come, and since when it is due; the caller says how it went.
+    pub(super) fn take(&mut self, now: Timestamp) -> Option<(StreamId, Timestamp)> {
         if self.next().is_none_or(|at| at > now) {
             return None;
         }
-        self.queue.pop_first().map(|(_, stream)| stream)
+        let (_, stream) = self.queue.pop_first()?;
+        let (_, due) = self.waits.get(&stream)?;
+        let due = *due;
+        Some((stream, due))
     }
 
     pub(super) fn next(&self) -> Option<Timestamp> {
@@ -64,25 +68,27 @@ mod tests {
         let mut now = Timestamp::MIN;
         let mut waits = Vec::new();
         for _ in 0..9 {
-            assert!(failing.failed(&stream, now));
+            assert!(failing.failed(&stream, now, now));
             let at = failing.next().unwrap();
             assert_eq!(failing.take(at.saturating_sub(Duration::from_micros(1))), None);
-            assert_eq!(failing.take(at), Some(stream.clone()));
+            assert_eq!(failing.take(at), Some((stream.clone(), Timestamp::MIN)));
             waits.push(at.since(now).as_secs());
             now = at;
         }
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
-        failing.succeeded(&stream);
+        assert!(failing.succeeded(&stream) && !failing.succeeded(&stream));
         assert!(!failing.contains(&stream) && failing.next().is_none());
     }
 
     #[test]
     fn memory_is_bounded() {
         let mut failing = Failing::default();
-        for n in 0..STREAMS_MAX {
-            assert!(failing.failed(&StreamId::parse(&format!("t{n}")).unwrap(), Timestamp::MIN));
-        }
-        assert!(!failing.failed(&StreamId::parse("more").unwrap(), Timestamp::MIN));
-        assert!(failing.failed(&StreamId::parse("t7").unwrap(), Timestamp::MIN));
+        let mut failed = |name: String| {
+            let stream = StreamId::parse(&name).unwrap();
+            failing.failed(&stream, Timestamp::MIN, Timestamp::MIN)
+        };
+        assert!((0..STREAMS_MAX).all(|n| failed(format!("t{n}"))));
+        assert!(!failed("more".to_owned()));
+        assert!(failed("t7".to_owned()));
     }
 }

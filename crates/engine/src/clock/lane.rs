@@ -24,6 +24,8 @@ pub(super) struct Lane {
     /// When all of them are looked at again.
     whole_at: Timestamp,
     pass: Option<Pass>,
+    /// This clock is ahead of the writer's by about this much.
+    ahead: Duration,
     /// Noticed since the last progress: its row may not be there before the next.
     noticed: Option<Timestamp>,
     /// Streams that are being woken.
@@ -57,6 +59,7 @@ impl Lane {
             next: Timestamp::MIN,
             whole_at: Timestamp::MIN,
             pass: None,
+            ahead: Duration::ZERO,
             noticed: None,
             underway: 0,
             unseen: BTreeMap::new(),
@@ -65,7 +68,10 @@ impl Lane {
 
     /// When there may be something to wake.
     pub(super) fn next(&self) -> Timestamp {
-        if self.pass.is_some() { Timestamp::MIN } else { self.next.min(self.whole_at) }
+        if self.pass.is_some() {
+            return Timestamp::MIN;
+        }
+        self.next.min(self.whole_at).saturating_add(self.ahead)
     }
 
     /// The view has progressed.
@@ -84,6 +90,22 @@ impl Lane {
     /// Timers due at `due` or later are looked at again.
     pub(super) fn look_at(&mut self, due: Timestamp) {
         self.next = self.next.min(due);
+    }
+
+    /// A stream was woken at `begun` for a timer due at `due`, and decided at
+    /// `decided_at` by the writer's clock. Was that too early?
+    pub(super) fn decided(
+        &mut self,
+        begun: Timestamp,
+        due: Timestamp,
+        decided_at: Timestamp,
+    ) -> bool {
+        let ahead = begun.since(decided_at);
+        let is_early = decided_at < due;
+        if is_early || ahead < self.ahead / 2 {
+            self.ahead = ahead;
+        }
+        is_early
     }
 
     /// The view has seen that `stream` was woken when it has reached `next`.
@@ -111,6 +133,7 @@ impl Lane {
         now: Timestamp,
         mut passes_over: impl FnMut(&DueTimer) -> bool,
     ) -> Result<Option<DueTimer>, Fault> {
+        let now = now.saturating_sub(self.ahead);
         loop {
             let Some(pass) = &mut self.pass else {
                 if !self.begin(now) {

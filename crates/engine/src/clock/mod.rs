@@ -20,13 +20,13 @@ use exchequer_kernel::Status;
 use exchequer_projection_timers::DueTimer;
 use exchequer_runtime::TaskError;
 use exchequer_tenant::Command;
-use exchequer_types::{ActorId, CommandId, Issuer, Offset, PartitionId, StreamId, Timestamp};
+use exchequer_types::{ActorId, CommandId, Issuer, PartitionId, StreamId, Timestamp};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Either, select};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tracing::warn;
 
-use crate::gateway::{Gateway, Submission};
+use crate::gateway::{Answer, Gateway, Submission};
 use crate::view::{Progressed, ViewHandle};
 use crate::{EngineError, Ports};
 use failing::Failing;
@@ -103,11 +103,14 @@ struct Clock {
     turn: usize,
 }
 
-/// How waking a stream went: the next offset behind what it did, or why it failed.
+/// How waking a stream went.
 struct Woken {
     stream: StreamId,
     partition: PartitionId,
-    result: Result<Offset, String>,
+    /// Of the timer that it was woken for.
+    due: Timestamp,
+    begun: Timestamp,
+    result: Result<Answer, String>,
 }
 
 impl Clock {
@@ -127,11 +130,12 @@ impl Clock {
             }
             if has_progressed {
                 lane.progressed();
-                for stream in lane.seen(progress.offsets[index]) {
-                    // Timers that were passed over may be gone, or new.
-                    if let Some(Some(due)) = self.streams.remove(&stream) {
-                        lane.look_at(due);
-                    }
+            }
+            // The view may have seen it before its answer came.
+            for stream in lane.seen(progress.offsets[index]) {
+                // Timers that were passed over may be gone, or new.
+                if let Some(Some(due)) = self.streams.remove(&stream) {
+                    lane.look_at(due);
                 }
             }
             if let Some(due) = due {
@@ -147,9 +151,9 @@ impl Clock {
     async fn fill(&mut self) -> Result<(), EngineError> {
         let now = self.ports.runtime.now();
         while self.wakes.len() < UNDERWAY_MAX
-            && let Some(stream) = self.failing.take(now)
+            && let Some((stream, due)) = self.failing.take(now)
         {
-            self.wake(stream);
+            self.wake(stream, due);
         }
         let count = self.lanes.len();
         self.turn = (self.turn + 1) % count;
@@ -165,7 +169,7 @@ impl Clock {
                 let Some(timer) = due else { break };
                 let Ok(stream) = StreamId::parse(&timer.stream) else { continue };
                 if !passes_over(&mut self.streams, &timer) && !self.failing.contains(&stream) {
-                    self.wake(stream);
+                    self.wake(stream, timer.due);
                 }
             }
         }
@@ -196,33 +200,39 @@ impl Clock {
         }
     }
 
-    fn wake(&mut self, stream: StreamId) {
+    fn wake(&mut self, stream: StreamId, due: Timestamp) {
         let partition = self.gateway.tail().partition_of(&stream);
         self.streams.entry(stream.clone()).or_insert(None);
         self.lanes[partition.index()].underway += 1;
         let nonce = u128::from_le_bytes(self.ports.runtime.nonce());
-        let gateway = self.gateway.clone();
+        let (gateway, begun) = (self.gateway.clone(), self.ports.runtime.now());
         let wake = async move {
             let result = submit(&gateway, &stream, format!("wake-{nonce:032x}")).await;
-            Woken { stream, partition, result }
+            Woken { stream, partition, due, begun, result }
         };
         self.wakes.push(wake.boxed());
     }
 
     fn woken(&mut self, woken: Woken) {
-        let Woken { stream, partition, result } = woken;
+        let Woken { stream, partition, due, begun, result } = woken;
         let lane = &mut self.lanes[partition.index()];
         lane.underway -= 1;
         match result {
-            Ok(next) => {
-                self.failing.succeeded(&stream);
+            Ok(answer) => {
+                let is_early = lane.decided(begun, due, answer.decided_at);
+                let had_failed = self.failing.succeeded(&stream);
+                if (is_early || had_failed)
+                    && let Some(passed_over) = self.streams.get_mut(&stream)
+                {
+                    *passed_over = Some(passed_over.map_or(due, |other| other.min(due)));
+                }
                 self.gateway.failures().succeeded(&stream, TIMER);
-                lane.woken(stream, next);
+                lane.woken(stream, answer.place.offset + 1);
             }
             Err(message) => {
                 warn!(%stream, message, "not woken");
                 let now = self.ports.runtime.now();
-                if !self.failing.failed(&stream, now) {
+                if !self.failing.failed(&stream, due, now) {
                     lane.look_at_all(now.saturating_add(PATIENCE));
                 }
                 self.streams.remove(&stream);
@@ -252,8 +262,8 @@ async fn first_of(wakes: &mut FuturesUnordered<BoxFuture<'static, Woken>>) -> Op
     wakes.next().await
 }
 
-/// Wakes `stream`; gives the next offset behind what it did.
-async fn submit(gateway: &Gateway, stream: &StreamId, id: String) -> Result<Offset, String> {
+/// Wakes `stream`.
+async fn submit(gateway: &Gateway, stream: &StreamId, id: String) -> Result<Answer, String> {
     let invalid = |error: exchequer_types::IdError| error.to_string();
     let submission = Submission {
         stream: stream.clone(),
@@ -267,7 +277,7 @@ async fn submit(gateway: &Gateway, stream: &StreamId, id: String) -> Result<Offs
     };
     let answer = gateway.submit(submission, PATIENCE).await.map_err(|error| error.to_string())?;
     if answer.status() == Some(Status::Accepted) {
-        Ok(answer.place.offset + 1)
+        Ok(answer)
     } else {
         Err(format!("{}: {}", answer.outcome.code, answer.outcome.message))
     }

@@ -5,8 +5,8 @@ use super::{Scope, boxed, check_attribute, check_key};
 use crate::Number;
 use crate::compiled::{Among, Node, Test, Texts};
 use crate::definition::{self, Condition, Scalar};
+use crate::rejection::{Found, codes};
 use crate::text::Text;
-use crate::violation::{Found, codes};
 
 impl Scope<'_> {
     pub(super) fn rule_condition(&self, condition: &Condition, found: &mut Found) -> Option<Node> {

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use crate::compiled::{Compiled, Gate, Name, Rule, Serve, Target, Texts};
 use crate::definition::{self, Flag, Outcome, Value, Variant};
 use crate::limits::{ATTRIBUTE_CHARS_MAX, KEY_CHARS_MAX, Limits};
+use crate::rejection::{Found, Violation, codes};
 use crate::snapshot::Snapshot;
 use crate::text::Text;
-use crate::violation::{Found, Violation, codes};
 
 /// All `flags` of an environment, or everything that is wrong with them.
 pub fn compile(flags: &[Flag], limits: &Limits) -> Result<Snapshot, Vec<Violation>> {

@@ -3,8 +3,8 @@
 use super::{Scope, check_attribute};
 use crate::compiled::Split;
 use crate::limits::SALT_CHARS_MAX;
+use crate::rejection::{Found, codes};
 use crate::slots::{self, Murmur, SLOTS, SplitError};
-use crate::violation::{Found, codes};
 
 impl Scope<'_> {
     /// One without slots is laid out anew.

@@ -108,14 +108,14 @@ fn condition(it: &Condition, person: &Person, customer: Option<&Customer>) -> Tr
         },
         Condition::Attribute { name, test: Test::Exists } => fact(person, name).is_some().into(),
         Condition::Attribute { name, test } => match fact(person, name) {
-            None => Truth::Unknown,
             Some(Fact::List(items)) if is_for_text(test) => {
                 items.iter().any(|it| of_text(test, it)).into()
             }
             Some(Fact::Text(it)) if is_for_text(test) => of_text(test, &it).into(),
             Some(Fact::Number(it)) => of_number(test, it),
             Some(Fact::Boolean(it)) => of_boolean(test, it),
-            Some(_) => Truth::Unknown,
+            // Missing, or of another type.
+            _ => Truth::Unknown,
         },
     }
 }
@@ -133,12 +133,12 @@ fn is_for_text(test: &Test) -> bool {
         || scalars(test).iter().any(|it| matches!(it, Scalar::Text(_)))
 }
 
-fn of_text(test: &Test, text: &str) -> bool {
+fn of_text(test: &Test, value: &str) -> bool {
     match test {
-        Test::StartsWith(them) => them.iter().any(|it| text.starts_with(it)),
-        Test::EndsWith(them) => them.iter().any(|it| text.ends_with(it)),
-        Test::Contains(them) => them.iter().any(|it| text.contains(it)),
-        _ => scalars(test).contains(&Scalar::Text(text.to_owned())),
+        Test::StartsWith(them) => them.iter().any(|it| value.starts_with(it)),
+        Test::EndsWith(them) => them.iter().any(|it| value.ends_with(it)),
+        Test::Contains(them) => them.iter().any(|it| value.contains(it)),
+        _ => scalars(test).contains(&Scalar::Text(value.to_owned())),
     }
 }
 

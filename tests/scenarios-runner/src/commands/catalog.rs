@@ -45,13 +45,12 @@ pub(super) fn read(
 /// Saves what the line and those below it say, and publishes it unless it is a draft.
 fn written(line: &Line, columns: &mut Columns<'_>) -> Result<Commands, ScriptError> {
     let provider = own_provider(columns);
-    let (id, document) = match columns.optional("file") {
-        Some(file) => (columns.text_or("id", &file), shipped(line, &file)?),
-        None => {
-            let id = columns.text("id")?;
-            let document = document(line, columns, &id)?;
-            (id, document)
-        }
+    let (id, document) = if let Some(file) = columns.optional("file") {
+        (columns.text_or("id", &file), shipped(line, &file)?)
+    } else {
+        let id = columns.text("id")?;
+        let document = document(line, columns, &id)?;
+        (id, document)
     };
     let catalog = slug(line, &id)?;
     let mut commands = vec![catalog::Command::SaveDraft(catalog::SaveDraft {

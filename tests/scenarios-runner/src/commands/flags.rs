@@ -168,8 +168,8 @@ fn weights(line: &Line, columns: &mut Columns<'_>) -> Result<Vec<(String, u32)>,
     let mut weights = Vec::new();
     for (variant, text) in columns.all_of("") {
         let is_weight = text.ends_with('%');
-        let (whole, part) =
-            text.trim_end_matches('%').split_once('.').unwrap_or((text.trim_end_matches('%'), ""));
+        let number = text.trim_end_matches('%');
+        let (whole, part) = number.split_once('.').unwrap_or((number, ""));
         let thousandths: Option<u32> = format!("{part:0<3}").parse().ok();
         let weight = whole.parse::<u32>().ok().zip(thousandths).filter(|_| is_weight);
         let (whole, thousandths) =

@@ -32,11 +32,11 @@ pub(super) fn read(
             Command::ChangeSubscription(ChangeSubscription { to: change(line, columns)?, when })
         }
         "amend_change" => {
-            let id = entry(line, columns, named, &tenant)?;
+            let id = entry(columns, named, &tenant)?;
             Command::AmendChange(AmendChange { id, to: change(line, columns)? })
         }
         "move_change" => {
-            let id = entry(line, columns, named, &tenant)?;
+            let id = entry(columns, named, &tenant)?;
             let at = match when(line, columns)? {
                 When::At(at) => ScheduleAt::Instant(at),
                 When::PeriodEnd => ScheduleAt::PeriodEnd,
@@ -45,7 +45,7 @@ pub(super) fn read(
             Command::Subscriptions(S::Reschedule(subscriptions::Reschedule { id, at }))
         }
         "drop_change" => {
-            let id = entry(line, columns, named, &tenant)?;
+            let id = entry(columns, named, &tenant)?;
             Command::Subscriptions(S::Drop(subscriptions::DropEntry { id }))
         }
         "cancel_subscription" => {
@@ -140,7 +140,6 @@ fn when(line: &Line, columns: &mut Columns<'_>) -> Result<When, ScriptError> {
 
 /// The id of the planned change that `show schedule` numbers so.
 fn entry(
-    line: &Line,
     columns: &mut Columns<'_>,
     named: &dyn Named,
     tenant: &str,

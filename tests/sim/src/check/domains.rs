@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 
 use exchequer_domain_entitlements as entitlements;
-use exchequer_types::{Slug, StreamId, Timestamp};
+use exchequer_types::{PartitionId, Slug, StreamId, TenantId, Timestamp};
 
 use super::chain::Chain;
+use super::decide::Customer;
 use super::entitled::{self, Documents};
+use super::flags;
 use super::happened::{self, History};
 use super::oracle::Folded;
 use super::shadow::Shadow;
@@ -23,37 +25,79 @@ pub(crate) fn check(
 ) {
     let histories = happened::histories(chains, violations);
     let documents = Documents::read(&histories);
-    let mut glances: BTreeMap<String, Vec<Glance>> = BTreeMap::new();
+    for (partition, folded) in (0..).map(PartitionId).zip(folded) {
+        let own = folded.stream(&StreamId::Partition(partition));
+        if let Some(missing) = documents.missing(&own.catalog.adopted) {
+            violations.push(format!("SIM-9 partition {partition} has not adopted {missing}"));
+        }
+    }
+    let evaluated = lock(&world.evaluated).clone();
+    let mut customers = BTreeMap::new();
+    let mut asked: BTreeMap<String, Vec<Asked>> = BTreeMap::new();
     for glance in lock(&world.glances).iter() {
-        glances.entry(glance.tenant.to_string()).or_default().push(glance.clone());
+        let (tenant, offset) = (glance.tenant.to_string(), glance.offset);
+        asked.entry(tenant).or_default().push((offset, Question::Glance(glance.clone())));
+    }
+    for (index, it) in evaluated.iter().enumerate() {
+        if let Some((tenant, offset)) = &it.customer {
+            let question = Question::Flag { index, provider: it.provider.clone(), now: it.now };
+            asked.entry(tenant.to_string()).or_default().push((*offset, question));
+        }
     }
     let features = features();
+    let mut follow = Follow {
+        world,
+        documents: &documents,
+        features: &features,
+        asked: Vec::new(),
+        customers: &mut customers,
+    };
     for (stream, history) in &histories {
-        let mut glances = glances.remove(stream).unwrap_or_default();
-        glances.sort_by_key(|glance| glance.offset);
-        let follow = Follow { world, documents: &documents, features: &features, glances };
-        if let Err(problem) = follow.stream(stream, history, folded) {
+        follow.asked = asked.remove(stream).unwrap_or_default();
+        let followed = follow.stream(stream, history, folded);
+        let followed = followed.and_then(|()| flags::check_rollouts(history));
+        if let Err(problem) = followed {
             violations.push(format!("{problem} (stream {stream})"));
         }
     }
-    for (stream, glances) in glances {
-        let follow = Follow { world, documents: &documents, features: &features, glances };
-        if let Err(problem) = follow.glances(&Shadow::default(), 0, u64::MAX) {
+    for (stream, questions) in asked {
+        follow.asked = questions;
+        if let Err(problem) = follow.answer(&Shadow::default(), 0, u64::MAX) {
             violations.push(format!("{problem} (stream {stream}, of which nothing is known)"));
         }
     }
+    if violations.is_empty() {
+        for (index, it) in evaluated.iter().enumerate() {
+            let checked = flags::check(chains, folded, it, customers.get(&index));
+            violations.extend(checked.err());
+        }
+    }
+}
+
+/// What somebody asked of a tenant, behind everything below an offset.
+type Asked = (u64, Question);
+
+enum Question {
+    Glance(Glance),
+    /// For an evaluation, by its index.
+    Flag {
+        index: usize,
+        provider: TenantId,
+        now: Timestamp,
+    },
 }
 
 struct Follow<'a> {
     world: &'a World,
     documents: &'a Documents,
     features: &'a [Slug],
-    /// By offset.
-    glances: Vec<Glance>,
+    asked: Vec<Asked>,
+    /// What customers had, by evaluation.
+    customers: &'a mut BTreeMap<usize, Customer>,
 }
 
 impl Follow<'_> {
-    fn stream(&self, stream: &str, history: &History, folded: &[Folded]) -> Result<(), String> {
+    fn stream(&mut self, stream: &str, history: &History, folded: &[Folded]) -> Result<(), String> {
         let id = StreamId::parse(stream).map_err(|error| format!("SIM-4 {error:?}"))?;
         if !matches!(id, StreamId::Tenant(_)) {
             return Ok(());
@@ -71,14 +115,14 @@ impl Follow<'_> {
         let mut seen = 0;
         for (step, (_, state)) in history.steps.iter().zip(states) {
             // A gateway has seen whole commits.
-            self.glances(&shadow, seen, step.offset)?;
+            self.answer(&shadow, seen, step.offset)?;
             seen = seen.max(step.offset + 1);
             let place = |problem| format!("{problem}; offset {}, {}", step.offset, step.command);
             shadow.step(step, self.documents).map_err(place)?;
             let at = step.events.last().map_or(Timestamp::MIN, |last| last.at);
             self.entitled(&shadow, &state.entitlements, shadow.time(at)).map_err(place)?;
         }
-        self.glances(&shadow, seen, u64::MAX)?;
+        self.answer(&shadow, seen, u64::MAX)?;
         match states.last() {
             Some((_, state)) => {
                 let now = shadow.time(self.world.sim.now());
@@ -102,14 +146,38 @@ impl Follow<'_> {
         Ok(())
     }
 
-    /// SIM-21 of the glances that had seen everything below some offset in `from..=to`.
-    fn glances(&self, shadow: &Shadow, from: u64, to: u64) -> Result<(), String> {
-        let due = self.glances.iter().filter(|it| (from..=to).contains(&it.offset));
-        for glance in due {
-            glance.check(shadow, self.documents)?;
+    /// SIM-21 of what was asked by who had seen everything below an offset in `from..=to`.
+    fn answer(&mut self, shadow: &Shadow, from: u64, to: u64) -> Result<(), String> {
+        let due = self.asked.iter().filter(|(offset, _)| (from..=to).contains(offset));
+        for (_, question) in due {
+            match question {
+                Question::Glance(glance) => glance.check(shadow, self.documents)?,
+                Question::Flag { index, provider, now } => {
+                    let customer = customer(shadow, self.documents, self.features, provider, *now);
+                    self.customers.insert(*index, customer);
+                }
+            }
         }
         Ok(())
     }
+}
+
+/// What the tenant has of `provider`.
+fn customer(
+    shadow: &Shadow,
+    documents: &Documents,
+    features: &[Slug],
+    provider: &TenantId,
+    now: Timestamp,
+) -> Customer {
+    let at = shadow.time(now);
+    let held = shadow.held(at);
+    if held.as_ref().is_some_and(|held| held.plan.provider != *provider) {
+        return Customer { plan: None, features: Vec::new() };
+    }
+    let has = |feature: &&Slug| entitled::has(shadow, documents, feature, at);
+    let features = features.iter().filter(has).map(ToString::to_string).collect();
+    Customer { plan: held.map(|held| held.plan.plan.to_string()), features }
 }
 
 impl Glance {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use exchequer_domain_catalog::{self as catalog, Content};
+use exchequer_domain_catalog::{self as catalog, Adopted, Content, VersionStatus};
 use exchequer_domain_entitlements::{Amount, Decision, Expiry, GrantKind, Rule};
 use exchequer_tenant::Event;
 use exchequer_types::{
@@ -15,7 +15,7 @@ use super::shadow::Shadow;
 
 /// Every version of every catalog that was published.
 #[derive(Debug, Default)]
-pub(crate) struct Documents(BTreeMap<(TenantId, Slug, u32), Content>);
+pub(crate) struct Documents(BTreeMap<(TenantId, Slug, u32), (Content, VersionStatus)>);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
@@ -31,19 +31,36 @@ impl Documents {
         for (stream, history) in histories {
             let Ok(StreamId::Tenant(provider)) = StreamId::parse(stream) else { continue };
             for happened in history.steps.iter().flat_map(|step| &step.events) {
-                if let Event::Catalog(catalog::Event::Published { catalog, version, content }) =
-                    &happened.event
-                {
-                    let key = (provider.clone(), catalog.clone(), *version);
-                    documents.insert(key, content.clone());
+                match &happened.event {
+                    Event::Catalog(catalog::Event::Published { catalog, version, content }) => {
+                        let key = (provider.clone(), catalog.clone(), *version);
+                        documents.insert(key, (content.clone(), VersionStatus::Published));
+                    }
+                    Event::Catalog(catalog::Event::Retired { catalog, version, .. }) => {
+                        let key = (provider.clone(), catalog.clone(), *version);
+                        documents.entry(key).and_modify(|it| it.1 = VersionStatus::Retired);
+                    }
+                    _ => {}
                 }
             }
         }
         Self(documents)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&(TenantId, Slug, u32), &Content)> {
-        self.0.iter()
+    /// SIM-9: a version that `adopted` lacks, or knows otherwise.
+    pub(crate) fn missing(&self, adopted: &Adopted) -> Option<String> {
+        self.0.iter().find_map(|((provider, catalog, version), (content, status))| {
+            let found = adopted.get(provider, catalog, *version);
+            let is_known = found.is_some_and(|it| {
+                it.status == *status
+                    && it.hash == content.hash()
+                    && it.content.as_ref() == Some(content)
+            });
+            let found = found.map(|it| it.status);
+            (!is_known).then(|| {
+                format!("version {version} of {catalog} of {provider}, {status:?}: {found:?}")
+            })
+        })
     }
 
     /// What the plan includes, and a pack of each of these add-ons.
@@ -53,7 +70,7 @@ impl Documents {
         packs: &BTreeMap<Slug, u64>,
     ) -> Option<PlanContent> {
         let key = (plan.provider.clone(), plan.catalog.clone(), plan.version);
-        let document = self.0.get(&key)?.document();
+        let document = self.0.get(&key)?.0.document();
         let mut included = Features::new();
         let mut next = Some(document.plans.iter().find(|it| it.id == plan.plan)?);
         let mut said = Vec::new();
@@ -101,6 +118,11 @@ pub(crate) fn check(
         && decision.allowed == is_allowed
         && (reasons.is_empty() || reasons.iter().any(|(rule, _)| *rule == decision.rule));
     if is_right { Ok(()) } else { Err(told()) }
+}
+
+/// Does anything give the feature?
+pub(crate) fn has(shadow: &Shadow, documents: &Documents, feature: &Slug, at: Timestamp) -> bool {
+    !reasons(shadow, documents, feature, at).is_empty()
 }
 
 /// All that gives the feature now.

@@ -27,7 +27,8 @@ pub(crate) fn check(
     let state = state_below(chain, &folded[partition.index()], &evaluated.provider, offset);
     let project = state.as_ref().and_then(|state| state.projects.get(&evaluated.project));
     let environment = project.and_then(|it| it.environments.get(&evaluated.environment));
-    let flag = project.filter(|_| environment.is_some()).and_then(|it| it.flags.get(&evaluated.flag));
+    let flag =
+        project.filter(|_| environment.is_some()).and_then(|it| it.flags.get(&evaluated.flag));
     let flag = flag.filter(|flag| !flag.archived);
     let flag = flag.map(|flag| flag.in_environment(&evaluated.environment));
     let expected = decide(flag.as_ref(), &evaluated.facts, customer);
@@ -66,17 +67,25 @@ pub(crate) fn check_rollouts(history: &History) -> Result<(), String> {
                 let rules = targeting.rules.iter();
                 let rules = rules.map(|rule| (Some(rule.id.clone()), Some(&rule.outcome)));
                 let all = rules.chain([(None, targeting.fallthrough.as_ref())]);
-                let now: Vec<_> = all.filter_map(|(rule, outcome)| match outcome {
-                    Some(Outcome::Split(split)) => Some((place(rule), split.clone())),
-                    _ => None,
-                }).collect();
+                let now: Vec<_> = all
+                    .filter_map(|(rule, outcome)| match outcome {
+                        Some(Outcome::Split(split)) => Some((place(rule), split.clone())),
+                        _ => None,
+                    })
+                    .collect();
                 for (place, split) in &now {
                     follows(splits.get(place), split)?;
                 }
                 splits.retain(|it, _| (&it.0, &it.1, &it.2) != (project, flag, environment));
                 splits.extend(now);
             }
-            Event::Flags(flags::Event::RolloutGrown { project, flag, environment, rule, split }) => {
+            Event::Flags(flags::Event::RolloutGrown {
+                project,
+                flag,
+                environment,
+                rule,
+                split,
+            }) => {
                 let place = (project.clone(), flag.clone(), environment.clone(), rule.clone());
                 follows(splits.get(&place), split)?;
                 splits.insert(place, split.clone());
@@ -97,7 +106,8 @@ fn follows(before: Option<&Split>, after: &Split) -> Result<(), String> {
         }
         end = range.end;
     }
-    let weighs = |share: &Share| share.slots.iter().map(|it| it.count()).sum::<u32>() == share.weight;
+    let weighs =
+        |share: &Share| share.slots.iter().map(|it| it.count()).sum::<u32>() == share.weight;
     if end != SLOTS || !after.shares.iter().all(weighs) {
         return Err(format!("SIM-23 slots are not those of the weights: {after:?}"));
     }
@@ -105,7 +115,9 @@ fn follows(before: Option<&Split>, after: &Split) -> Result<(), String> {
         return Ok(());
     };
     for share in &after.shares {
-        let Some(old) = before.shares.iter().find(|it| it.variant == share.variant) else { continue };
+        let Some(old) = before.shares.iter().find(|it| it.variant == share.variant) else {
+            continue;
+        };
         let (small, large) = if share.weight >= old.weight { (old, share) } else { (share, old) };
         if !small.slots.iter().all(|range| is_within(*range, &large.slots)) {
             return Err(format!("SIM-23 somebody was moved without need: {before:?}, {after:?}"));

@@ -11,7 +11,8 @@
 //! - SIM-6 each accepted write has its audit entry; the entries of a tenant chain.
 //! - SIM-7 state written behind is the fold of the events up to its position.
 //! - SIM-8 each view equals a fold from zero, counts included.
-//! - SIM-9 every partition has adopted every provider's latest profile.
+//! - SIM-9 every partition has adopted every provider's latest profile, and every version
+//!   of its catalogs.
 //! - SIM-10 every input that landed has an outcome; what went astray was sent on.
 //! - SIM-11 no tenant starves: everyone is answered.
 //! - SIM-12 no loop stops or panics.
@@ -31,16 +32,20 @@
 //!   subscription, one for each grant that expires. No id is given out twice.
 //! - SIM-21 what a gateway answers from memory is what follows from the events up to
 //!   the positions that the answer names.
+//!   That holds for what a tenant may use and for what a flag serves.
 //! - SIM-22 a sandbox's events carry its own time, and nothing falls due in it but
 //!   where its clock is moved.
+//! - SIM-23 each slot of a rollout belongs to one variant, and nobody is moved whose
+//!   variant has not less than before.
 
 mod answers;
 mod audit;
 pub(crate) mod chain;
 mod charges;
-mod decide;
+pub(crate) mod decide;
 mod domains;
 mod entitled;
+mod flags;
 mod happened;
 mod lives;
 mod oracle;

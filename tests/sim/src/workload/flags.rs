@@ -105,8 +105,8 @@ pub(super) fn environment(rng: &mut Rng) -> Slug {
     slug(if rng.chance(750) { ENVIRONMENTS[0] } else { ENVIRONMENTS[1] })
 }
 
-pub(super) fn create_project(rng: &mut Rng) -> Command {
-    let (project, name) = (project(rng), name(rng));
+pub(super) fn create_project(number: usize) -> Command {
+    let (project, name) = (slug(PROJECTS[number]), "Project".to_owned());
     Command::Flags(flags::Command::CreateProject(flags::CreateProject { project, name }))
 }
 
@@ -116,7 +116,7 @@ pub(super) fn flag_command(rng: &mut Rng) -> Command {
     let (project, environment) = (project(rng), environment(rng));
     let flag = slug(rng.word(&FLAGS));
     Command::Flags(match rng.below(100) {
-        0..4 => return create_project(rng),
+        0..4 => return create_project(rng.below(2) as usize),
         4..16 => F::CreateEnvironment(flags::CreateEnvironment {
             project,
             environment,

@@ -23,7 +23,7 @@ use futures::future::{Either, join_all, select};
 use tokio::sync::oneshot;
 
 pub(crate) use flags::{Facts, Given};
-pub(crate) use gateway::{Glance, features};
+pub(crate) use gateway::{Evaluated, Glance, features};
 pub(crate) use kernel::rename;
 pub(crate) use shop::{customer, provider, sandbox};
 

@@ -17,7 +17,7 @@ use exchequer_types::{Selection, SelectionChange, Slug, TenantId, Timestamp, Zon
 use super::documents::{ADD_ONS, CATALOGS, CURRENCIES, FEATURES, PLANS, PRICES};
 use super::documents::{currency, document, slug};
 use super::kernel::name;
-use super::{Known, People, rename, word};
+use super::{Known, People, flags, rename, word};
 use crate::rng::Rng;
 
 const DAY: u64 = 86_400;
@@ -64,10 +64,19 @@ impl People {
         }
         self.insist(&provider, &mut rng, |rng| save_draft(rng, "main")).await;
         self.insist(&provider, &mut rng, |_| publish("main")).await;
+        self.insist(&provider, &mut rng, |_| flags::create_project(0)).await;
         for _ in 0..self.world.plan.commands_per_merchant {
             self.pause(&mut rng).await;
-            let command = trade(&mut rng, number > 0);
-            self.ask(self.conditioned(&provider, command, &mut rng)).await;
+            if rng.chance(350) {
+                let command = trade(&mut rng, number > 0);
+                self.ask(self.conditioned(&provider, command, &mut rng)).await;
+                continue;
+            }
+            let command = flags::flag_command(&mut rng);
+            let answer = self.ask(self.conditioned(&provider, command, &mut rng)).await;
+            if rng.chance(500) {
+                self.evaluate(&provider, None, answer.as_ref(), &mut rng).await;
+            }
         }
         self.busy.fetch_sub(1, Ordering::Relaxed);
     }
@@ -84,6 +93,10 @@ impl People {
             let answer = self.ask(submission.clone()).await;
             if rng.chance(450) {
                 self.glance(&tenant, answer.as_ref(), &mut rng).await;
+            }
+            if rng.chance(350) {
+                let provider = provider(rng.below(self.world.plan.providers));
+                self.evaluate(&provider, Some(&tenant), answer.as_ref(), &mut rng).await;
             }
             if rng.chance(30) {
                 let again = self.again(submission, &mut rng);
@@ -136,10 +149,10 @@ impl People {
             return subscribe(rng);
         }
         match rng.below(100) {
-            0..9 => subscribe(rng),
-            9..38 => self.change(tenant, rng),
-            38..70 => self.steer(tenant, rng),
-            70..91 => self.entitle(tenant, rng),
+            0..15 => subscribe(rng),
+            15..43 => self.change(tenant, rng),
+            43..72 => self.steer(tenant, rng),
+            72..92 => self.entitle(tenant, rng),
             _ => self.live(tenant, rng),
         }
     }
@@ -183,8 +196,8 @@ impl People {
         Command::Subscriptions(match rng.below(100) {
             0..16 => {
                 let when = match rng.below(10) {
-                    0..3 => subscriptions::When::Now,
-                    3..8 => subscriptions::When::PeriodEnd,
+                    0..2 => subscriptions::When::Now,
+                    2..8 => subscriptions::When::PeriodEnd,
                     _ => self.when(tenant, rng),
                 };
                 S::Cancel(subscriptions::Cancel { when, reason: name(rng) })
@@ -245,14 +258,15 @@ impl People {
         use tenants::Command as T;
         Command::Tenants(match rng.below(100) {
             0..40 => return rename(rng),
-            40..55 => T::Suspend(tenants::Suspend { reason: name(rng) }),
-            55..70 => T::Reinstate(tenants::Reinstate),
-            70..82 => {
-                let at = self.later(tenant, rng, 90 * DAY);
+            40..58 => T::Suspend(tenants::Suspend { reason: name(rng) }),
+            58..76 => T::Reinstate(tenants::Reinstate),
+            76..82 => {
+                let wait = Duration::from_secs(rng.within(1, 150 * DAY));
+                let at = self.time(tenant).saturating_add(wait);
                 T::ScheduleClosing(tenants::ScheduleClosing { at })
             }
-            82..90 => T::CancelClosing(tenants::CancelClosing),
-            90..94 => T::Close(tenants::Close { reason: name(rng) }),
+            82..92 => T::CancelClosing(tenants::CancelClosing),
+            92 => T::Close(tenants::Close { reason: name(rng) }),
             _ => {
                 let to = self.later(tenant, rng, DAY);
                 T::AdvanceClock(tenants::AdvanceClock { to })

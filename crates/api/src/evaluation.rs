@@ -1,0 +1,297 @@
+//! `exchequer.flags.v1.EvaluationService`: joins the provider's compiled flags with the
+//! customer's entitlements, both from memory, each at one state whole.
+
+use std::sync::Arc;
+
+use exchequer_codec::{kind_from_proto, value_to_proto};
+use exchequer_domain_entitlements as entitlements;
+use exchequer_flag_eval::{
+    DecidedBy, Decision, ErrorCode, Kind, Plan, Reason, Snapshot as FlagSnapshot,
+};
+use exchequer_projection_entitlements::{LiveEntitlements, Snapshot as PlanSnapshot};
+use exchequer_projection_flags::{LiveFlags, ProjectKey};
+use exchequer_proto::flags::v1 as pb;
+use exchequer_proto::flags::v1::evaluation_service_server::EvaluationService;
+use exchequer_types::{Slug, TenantId, Timestamp};
+use prost::Message as _;
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::call::Call;
+use crate::check::Check;
+use crate::context::Given;
+use crate::edge::Edge;
+use crate::flags::{environment_not_found, project_not_found};
+use crate::status::{
+    self, ENUM_UNKNOWN, FLAGS_COUNT_INVALID, RESULT_TOO_LARGE, Refusal, tenant_not_found,
+};
+
+/// Flags of one call.
+const FLAGS_MAX: usize = 2_000;
+/// Of a reply, so that clients take it by default.
+const REPLY_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Evaluations {
+    pub(crate) edge: Edge,
+}
+
+type Reply<T> = Result<Response<T>, Status>;
+
+#[async_trait]
+impl EvaluationService for Evaluations {
+    async fn evaluate(&self, request: Request<pb::EvaluateRequest>) -> Reply<pb::EvaluateResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.one(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn batch_evaluate(
+        &self,
+        request: Request<pb::BatchEvaluateRequest>,
+    ) -> Reply<pb::BatchEvaluateResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.many(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn evaluate_all(
+        &self,
+        request: Request<pb::EvaluateAllRequest>,
+    ) -> Reply<pb::EvaluateAllResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.all(&mut call, it).await;
+        call.reply(result)
+    }
+}
+
+/// What is evaluated, and for whom, as requests name them.
+struct Asked {
+    tenant: String,
+    project: String,
+    environment: String,
+    context: Option<pb::Context>,
+}
+
+/// The snapshots that an evaluation joins.
+struct Joined {
+    given: Given,
+    flags: Arc<FlagSnapshot>,
+    customer: Option<Customer>,
+    snapshots: pb::Snapshots,
+}
+
+/// What a customer has of its provider, at an instant.
+struct Customer {
+    snapshot: Arc<PlanSnapshot>,
+    provider: TenantId,
+    at: Timestamp,
+}
+
+impl Customer {
+    /// A plan of somebody else's catalog says nothing here.
+    fn is_foreign(&self) -> bool {
+        let plan = self.snapshot.state.plan.as_ref();
+        plan.is_some_and(|plan| plan.held.plan.provider != self.provider)
+    }
+}
+
+impl Plan for Customer {
+    fn plan(&self) -> Option<&str> {
+        let plan = self.snapshot.state.plan.as_ref();
+        plan.filter(|_| !self.is_foreign()).map(|plan| plan.held.plan.plan.as_str())
+    }
+
+    fn entitled(&self, feature: &str) -> bool {
+        let state = &self.snapshot.state;
+        !self.is_foreign()
+            && Slug::parse(feature)
+                .is_ok_and(|feature| entitlements::is_entitled(state, &feature, self.at))
+    }
+}
+
+impl Joined {
+    fn plan(&self) -> Option<&dyn Plan> {
+        self.customer.as_ref().map(|it| it as &dyn Plan)
+    }
+}
+
+impl Evaluations {
+    async fn one(
+        &self,
+        call: &mut Call,
+        it: pb::EvaluateRequest,
+    ) -> Result<pb::EvaluateResponse, Status> {
+        let mut check = Check::default();
+        let kind = kind(&mut check, it.kind);
+        let (tenant, project, environment) = (it.tenant, it.project, it.environment);
+        let asked = Asked { tenant, project, environment, context: it.context };
+        let joined = self.join(call, check, asked).await?;
+        let context = joined.given.context()?;
+        let decision = match kind {
+            Some(kind) => joined.flags.evaluate_as(&it.flag, kind, &context, joined.plan()),
+            None => joined.flags.evaluate(&it.flag, &context, joined.plan()),
+        };
+        let evaluation = Some(message(&it.flag, &decision));
+        Ok(pb::EvaluateResponse { evaluation, snapshots: Some(joined.snapshots) })
+    }
+
+    async fn many(
+        &self,
+        call: &mut Call,
+        it: pb::BatchEvaluateRequest,
+    ) -> Result<pb::BatchEvaluateResponse, Status> {
+        let mut check = Check::default();
+        if !(1..=FLAGS_MAX).contains(&it.flags.len()) {
+            let text = format!("must name 1 to {FLAGS_MAX} flags");
+            check.refuse(FLAGS_COUNT_INVALID, "flags", text);
+        }
+        let (tenant, project, environment) = (it.tenant, it.project, it.environment);
+        let asked = Asked { tenant, project, environment, context: it.context };
+        let joined = self.join(call, check, asked).await?;
+        let context = joined.given.context()?;
+        let evaluations = it.flags.iter().map(|flag| {
+            let decision = joined.flags.evaluate(flag, &context, joined.plan());
+            message(flag, &decision)
+        });
+        let evaluations = evaluations.collect();
+        let reply =
+            pb::BatchEvaluateResponse { evaluations, snapshots: Some(joined.snapshots.clone()) };
+        check_size(reply.encoded_len())?;
+        Ok(reply)
+    }
+
+    async fn all(
+        &self,
+        call: &mut Call,
+        it: pb::EvaluateAllRequest,
+    ) -> Result<pb::EvaluateAllResponse, Status> {
+        let (tenant, project, environment) = (it.tenant, it.project, it.environment);
+        let asked = Asked { tenant, project, environment, context: it.context };
+        let joined = self.join(call, Check::default(), asked).await?;
+        let context = joined.given.context()?;
+        let mut evaluations = Vec::new();
+        joined.flags.evaluate_all(&context, joined.plan(), |flag, decision| {
+            evaluations.push(message(flag.key(), &decision));
+        });
+        let reply =
+            pb::EvaluateAllResponse { evaluations, snapshots: Some(joined.snapshots.clone()) };
+        check_size(reply.encoded_len())?;
+        Ok(reply)
+    }
+
+    /// The snapshots that `asked` is about, not older than the call wants.
+    async fn join(
+        &self,
+        call: &mut Call,
+        mut check: Check,
+        asked: Asked,
+    ) -> Result<Joined, Status> {
+        let tenant = check.tenant("tenant", asked.tenant);
+        let project = check.slug("project", asked.project);
+        let environment = check.slug("environment", asked.environment);
+        let context = asked.context.unwrap_or_default();
+        let customer = (!context.tenant.is_empty())
+            .then(|| check.tenant("context.tenant", context.tenant.clone()));
+        let given = Given::read(&mut check, context);
+        check.done()?;
+        let unchecked = || status::internal("check", "a field is missing that was not refused");
+        let (project, environment) = project.zip(environment).ok_or_else(unchecked)?;
+        let key = ProjectKey { tenant, project };
+        let live = self.edge.live::<LiveFlags>(call, &key).await?;
+        if live.project().is_none() {
+            return Err(project_not_found("project"));
+        }
+        let found = live.environment(&environment);
+        let (flags, version) = found.ok_or_else(|| environment_not_found("environment"))?;
+        let position = Some(self.position(call, &key.tenant));
+        let mut snapshots =
+            pb::Snapshots { flags: Some(pb::FlagSnapshot { version, position }), plan: None };
+        let customer = match customer {
+            None => None,
+            Some(id) => {
+                let customer = self.customer(call, &id, key.tenant).await?;
+                let position = Some(self.position(call, &id));
+                snapshots.plan = Some(pb::PlanSnapshot {
+                    tenant: id.into_string(),
+                    plan: customer.plan().unwrap_or_default().to_owned(),
+                    version: customer.snapshot.state.version,
+                    position,
+                });
+                Some(customer)
+            }
+        };
+        Ok(Joined { given, flags, customer, snapshots })
+    }
+
+    async fn customer(
+        &self,
+        call: &mut Call,
+        id: &TenantId,
+        provider: TenantId,
+    ) -> Result<Customer, Status> {
+        let snapshot = self.edge.live::<LiveEntitlements>(call, id).await?;
+        if !snapshot.exists {
+            return Err(tenant_not_found("context.tenant"));
+        }
+        let at = snapshot.time(self.edge.platform.ports.runtime.now());
+        Ok(Customer { snapshot, provider, at })
+    }
+
+    /// Up to where the call has seen the tenant's partition.
+    fn position(&self, call: &Call, tenant: &TenantId) -> pb::Position {
+        let partition = self.edge.partition(tenant);
+        pb::Position { partition: partition.0, offset: call.token.offset(partition) }
+    }
+}
+
+/// None when any will do.
+fn kind(check: &mut Check, kind: i32) -> Option<Kind> {
+    let found = kind_from_proto(kind);
+    if kind != 0 && found.is_none() {
+        check.refuse(ENUM_UNKNOWN, "kind", "must be BOOLEAN or STRING");
+    }
+    found
+}
+
+fn check_size(bytes: usize) -> Result<(), Status> {
+    if bytes <= REPLY_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "the answers have {bytes} bytes together, and a reply at most {REPLY_BYTES_MAX}: ask for \
+         fewer flags"
+    );
+    Err(Refusal::new(RESULT_TOO_LARGE, message).status())
+}
+
+fn message(flag: &str, decision: &Decision<'_>) -> pb::Evaluation {
+    let error = match decision.reason {
+        Reason::Error(ErrorCode::FlagNotFound) => pb::EvaluationError::FlagNotFound,
+        Reason::Error(ErrorCode::TypeMismatch) => pb::EvaluationError::TypeMismatch,
+        Reason::Error(ErrorCode::TargetingKeyMissing) => pb::EvaluationError::TargetingKeyMissing,
+        _ => pb::EvaluationError::Unspecified,
+    };
+    let reason = match decision.reason {
+        Reason::Static => pb::Reason::Static,
+        Reason::Default => pb::Reason::Default,
+        Reason::TargetingMatch => pb::Reason::TargetingMatch,
+        Reason::Split => pb::Reason::Split,
+        Reason::Disabled => pb::Reason::Disabled,
+        Reason::PlanRestriction => pb::Reason::PlanRestriction,
+        Reason::Error(_) => pb::Reason::Error,
+    };
+    let (rule, target) = match decision.by {
+        DecidedBy::Rule { id, .. } => (id.to_owned(), None),
+        DecidedBy::Target { index } => (String::new(), u32::try_from(index).ok()),
+        DecidedBy::Nothing | DecidedBy::Gate | DecidedBy::Fallthrough => (String::new(), None),
+    };
+    pb::Evaluation {
+        flag: flag.to_owned(),
+        value: decision.value.map(value_to_proto),
+        variant: decision.variant.unwrap_or_default().to_owned(),
+        reason: reason.into(),
+        error: error.into(),
+        rule,
+        target,
+    }
+}
