@@ -116,15 +116,12 @@ impl Edge {
         if found.map_err(|fault| status::of_fault(&fault))?.is_some() {
             return Ok(());
         }
-        Err(match version {
-            Some(version) => {
-                let message = format!("catalog {catalog} of {provider} has no version {version}");
-                Refusal::new(catalog::CATALOG_VERSION_NOT_FOUND, message).field("version").status()
-            }
-            None => {
-                let message = format!("the provider {provider} has published no catalog {catalog}");
-                Refusal::new(catalog::CATALOG_NOT_FOUND, message).field("catalog").status()
-            }
+        Err(if let Some(version) = version {
+            let message = format!("catalog {catalog} of {provider} has no version {version}");
+            Refusal::new(catalog::CATALOG_VERSION_NOT_FOUND, message).field("version").status()
+        } else {
+            let message = format!("the provider {provider} has published no catalog {catalog}");
+            Refusal::new(catalog::CATALOG_NOT_FOUND, message).field("catalog").status()
         })
     }
 

@@ -294,7 +294,7 @@ pub(crate) fn of_outcome(outcome: &pb::Outcome, rename: fn(&str) -> String) -> O
     match outcome.code.as_str() {
         VERSION_CONFLICT => refusal.version = Some(outcome.version),
         PROVIDER_NOT_ADOPTED | CATALOG_NOT_ADOPTED | TIMERS_BEHIND => {
-            refusal.retry = Some(RETRY_SOON)
+            refusal.retry = Some(RETRY_SOON);
         }
         _ => {}
     }

@@ -47,7 +47,9 @@ pub(crate) fn route(
                 return Err(rejected(tenants::Rejection::NotFound));
             }
             let events = decide::<audit::Audit>(&audit::State, command, ctx)?;
-            events.into_iter().for_each(|event| routing.push(Event::Audit(event)));
+            for event in events {
+                routing.push(Event::Audit(event));
+            }
         }
         Command::Catalog(command) => {
             if !command.is_adoption() {

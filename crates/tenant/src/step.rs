@@ -247,13 +247,17 @@ impl<'a> Step<'a> {
                 self.apply(routed, due, Some(timer))?;
                 self.audit(&before, &command, TIMER, &ctx);
             }
-            Err(_) => {
-                // A timer that its domain does not want any more is cleared all the same.
+            // A timer that its domain does not want any more is cleared all the same.
+            Err(refusal) if is_not_wanted(&refusal) => {
                 let mut stream = before;
                 let cleared = Event::TimerCleared { id: timer.to_owned(), due, fired: false };
                 stream.evolve(&cleared, due);
                 let version = stream.version;
                 self.apply(Routed { events: vec![(cleared, version)], stream }, due, Some(timer))?;
+            }
+            Err(Refusal::Rejected(no) | Refusal::NotAdopted(no)) => {
+                let reason = format!("timer {timer}: {}: {}", no.code, no.message);
+                return Err(Poison { reason });
             }
         }
         Ok(())
@@ -382,6 +386,14 @@ fn poisoned() -> Rejection {
 fn parked() -> Rejection {
     let message = "the tenant is parked after an internal error: an operator must release it";
     rejection("TENANT_PARKED", None, message.to_owned())
+}
+
+/// Does the domain say that nothing is to be done for the timer? Any other refusal
+/// would lose what is due.
+fn is_not_wanted(refusal: &Refusal) -> bool {
+    const CODES: [&str; 4] =
+        ["CLOSING_NOT_SCHEDULED", "GRANT_NOT_FOUND", "TENANT_CLOSED", "TIMER_NOT_PENDING"];
+    matches!(refusal, Refusal::Rejected(no) if CODES.contains(&no.code.as_str()))
 }
 
 fn timers_behind() -> Rejection {

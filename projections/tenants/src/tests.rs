@@ -8,7 +8,7 @@ use exchequer_codec::{Entry, event_types};
 use exchequer_domain_tenants::{Event, State, Tenant, Tenants};
 use exchequer_kernel::{Decider as _, Projection as _};
 use exchequer_readstore::views::{GENERATION, Suite};
-use exchequer_readstore::{Batch, Key, MemoryStore, ReadStore as _, Row, RowSet, Value, Write};
+use exchequer_readstore::{Batch, Key, MemoryStore, ReadStore as _, RowSet, Value, Write};
 use exchequer_types::{PartitionId, ProviderProfile, TenantId, TenantStatus, Timestamp};
 
 use crate::{ChildCounts, TABLES, TENANTS, TenantsView, effective_settings, get, list};

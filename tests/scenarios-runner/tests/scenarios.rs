@@ -156,6 +156,8 @@ fn a_weakened_rule_is_noticed() {
         (Mutation::TimersFirst, "order_five_seconds_after_a_late_closing"),
         (Mutation::CommandIdentity, "customer_clicks_twice"),
         (Mutation::CommandIdentity, "power_cut_before_the_answer"),
+        (Mutation::TimersFirst, "three_renewals_are_caught_up"),
+        (Mutation::CommandIdentity, "order_sent_twice_is_charged_once"),
     ];
     for (weakened, name) in cases {
         mutation::set(Some(weakened));

@@ -32,8 +32,8 @@ fn tenant() -> String {
     TENANT.to_owned()
 }
 
-fn when(when: W) -> Option<pb::When> {
-    Some(pb::When { when: Some(when) })
+fn when(when: W) -> pb::When {
+    pb::When { when: Some(when) }
 }
 
 fn starter() -> pb::CreateSubscriptionRequest {
@@ -53,14 +53,14 @@ fn to(plan: &str, at: W) -> pb::ChangeSubscriptionRequest {
     pb::ChangeSubscriptionRequest {
         tenant: tenant(),
         change: Some(change),
-        when: when(at),
+        when: Some(when(at)),
         write: None,
     }
 }
 
 fn cancel(at: W) -> pb::CancelSubscriptionRequest {
     let reason = "too dear".to_owned();
-    pb::CancelSubscriptionRequest { tenant: tenant(), when: when(at), reason, write: None }
+    pb::CancelSubscriptionRequest { tenant: tenant(), when: Some(when(at)), reason, write: None }
 }
 
 fn lines(reply: &pb::SubscriptionReply) -> Vec<i64> {
@@ -249,7 +249,7 @@ async fn the_schedule_is_read_amended_moved_and_dropped() {
     let reschedule = |at: W| pb::RescheduleChangeRequest {
         tenant: tenant(),
         id: id.clone(),
-        when: when(at),
+        when: Some(when(at)),
         write: None,
     };
     let moved = shop.client.reschedule_change(reschedule(W::At(instant("2026-04-20")))).await;

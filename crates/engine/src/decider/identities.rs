@@ -86,7 +86,7 @@ pub(crate) struct Flush {
 #[derive(Debug)]
 enum FlushOutcome {
     Run,
-    Block { block: Block, held: Vec<Identity> },
+    Block { block: Block, held: Vec<(Identity, Known)> },
 }
 
 impl Identities {
@@ -286,18 +286,17 @@ impl Identities {
         (self.runs.0, self.runs.1 + 1)
     }
 
-    fn write_block(&self, writes: &mut Vec<Write>) -> (Block, Vec<Identity>) {
+    fn write_block(&self, writes: &mut Vec<Write>) -> (Block, Vec<(Identity, Known)>) {
         let sorted: BTreeMap<_, _> = self.recent.iter().map(|(it, known)| (*it, *known)).collect();
-        let held: Vec<Identity> = sorted.keys().copied().collect();
-        let entries: Vec<_> = sorted.into_iter().collect();
+        let held: Vec<(Identity, Known)> = sorted.into_iter().collect();
         let id = self.runs.1;
         let mut firsts = Vec::new();
-        for (page, chunk) in entries.chunks(PAGE_ENTRIES).enumerate() {
+        for (page, chunk) in held.chunks(PAGE_ENTRIES).enumerate() {
             firsts.push(first_of(&chunk[0].0.0));
             let bytes = write_entries(chunk.iter().copied());
             writes.push(self.page(id, page as u32, Some(vec![Value::Bytes(bytes)])));
         }
-        let filter = Filter::of(held.iter());
+        let filter = Filter::of(held.iter().map(|(identity, _)| identity));
         let pages: Vec<u8> = firsts.iter().flat_map(|first| first.to_be_bytes()).collect();
         writes.push(self.filter_write(
             id,
@@ -324,8 +323,11 @@ impl Identities {
         }
         self.runs = flush.runs;
         if let FlushOutcome::Block { block, held } = flush.outcome {
-            for identity in held {
-                self.recent.remove(&identity);
+            for (identity, known) in held {
+                // Its window may have ended meanwhile, and another have begun.
+                if self.recent.get(&identity) == Some(&known) {
+                    self.recent.remove(&identity);
+                }
             }
             self.blocks.push(block);
             self.bound_filters();
@@ -505,5 +507,25 @@ mod tests {
         restarted.load(&store, &checkpoint).await.unwrap();
         assert_eq!(find(&restarted, &store, 1, day(15)).await, Some(again), "its new window");
         assert!(find(&restarted, &store, 2, day(15)).await.is_none());
+    }
+
+    // REQ: KER-03
+    #[tokio::test]
+    async fn a_new_window_that_begins_while_a_block_is_written_is_kept() {
+        let store = MemoryStore::new(true);
+        let mut index = Identities::new(PartitionId(3), SESSION, 2, 2_000);
+        index.insert(identity(1), known(1));
+        index.insert(identity(2), known(2));
+        let fresh = index.fresh();
+        let block = index.flush(day(1));
+        store.write(Batch { rows: block.writes.clone(), last: vec![] }).await.unwrap();
+        let again = Known { at: day(9), ..known(9) };
+        index.insert(identity(1), again);
+        index.flushed(block, fresh, day(9));
+        assert_eq!(find(&index, &store, 1, day(9)).await, Some(again));
+        let checkpoint = flush(&mut index, &store, day(9)).await;
+        let mut restarted = Identities::new(PartitionId(3), SESSION + 2, 500, 2_000);
+        restarted.load(&store, &checkpoint).await.unwrap();
+        assert_eq!(find(&restarted, &store, 1, day(9)).await, Some(again));
     }
 }

@@ -239,7 +239,7 @@ mod tests {
         Reaction {
             destination,
             id: id.to_string(),
-            command: Effect::Submit { stream, command: Command::Wake },
+            command: Effect::Submit { stream, command: Box::new(Command::Wake) },
         }
     }
 

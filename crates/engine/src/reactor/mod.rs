@@ -40,7 +40,7 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 pub enum Effect {
     Submit {
         stream: StreamId,
-        command: Command,
+        command: Box<Command>,
     },
     /// Send a sealed command on to where it belongs.
     Forward {
@@ -83,7 +83,7 @@ where
         reactions
             .map(|it| {
                 let (stream, command) = it.command;
-                let command = Effect::Submit { stream, command };
+                let command = Effect::Submit { stream, command: Box::new(command) };
                 Reaction { destination: it.destination, id: it.id, command }
             })
             .collect()
@@ -356,7 +356,7 @@ impl Reactor {
                     issuer: Issuer::parse(name).map_err(|error| error.to_string())?,
                     id: CommandId::parse(&*reaction.id).map_err(|error| error.to_string())?,
                     actor: ActorId::parse(name).map_err(|error| error.to_string())?,
-                    command: command.clone(),
+                    command: Command::clone(command),
                     expected_version: None,
                     not_after: None,
                     validate_only: false,

@@ -38,10 +38,7 @@ pub(crate) fn decide(flag: Option<&Flag>, facts: &Facts, customer: Option<&Custo
     if let Some(gate) = &flag.gate {
         let has = |feature: &String| customer.is_some_and(|it| it.features.contains(feature));
         let plan = customer.and_then(|it| it.plan.as_ref());
-        let has_plan = match gate.plans.is_empty() {
-            true => customer.is_some(),
-            false => plan.is_some_and(|plan| gate.plans.contains(plan)),
-        };
+        let has_plan = gate.plans.is_empty() || plan.is_some_and(|plan| gate.plans.contains(plan));
         if !has_plan || !gate.features.iter().all(has) {
             return serve(&flag.off_variant, Reason::PlanRestriction);
         }

@@ -88,7 +88,13 @@ pub(crate) fn features() -> Vec<Slug> {
 /// What an answer must have seen: everything up to a reply.
 struct Wanted {
     token: Token,
-    offset: Option<Offset>,
+    place: Option<(PartitionId, Offset)>,
+}
+
+impl Wanted {
+    fn is_missed(&self, partition: PartitionId, seen: Offset) -> bool {
+        self.place.is_some_and(|(of, offset)| of == partition && seen <= offset)
+    }
 }
 
 impl People {
@@ -97,8 +103,9 @@ impl People {
     fn wanted(&self, answer: Option<&Answer>, proc: Proc, rng: &mut Rng) -> Wanted {
         let told = answer.filter(|_| rng.chance(700));
         let is_own = answer.is_some_and(|it| self.is_answered_by(it, proc));
-        let offset = answer.filter(|_| is_own || told.is_some()).map(|it| it.place.offset);
-        Wanted { token: told.map_or_else(Token::default, Answer::token), offset }
+        let known = answer.filter(|_| is_own || told.is_some());
+        let place = known.map(|it| (it.partition, it.place.offset));
+        Wanted { token: told.map_or_else(Token::default, Answer::token), place }
     }
 
     /// Asks a gateway about a tenant, at `answer`'s place or later.
@@ -123,7 +130,7 @@ impl People {
             Err(error) => format!("no glance at {tenant}: {error}"),
         });
         let Ok(seen) = seen else { return };
-        if wanted.offset.is_some_and(|offset| seen.offset <= offset) {
+        if wanted.is_missed(seen.partition, seen.offset) {
             self.world.violation(format!("SIM-14 {tenant}: {seen:?} sees less than was told"));
         }
         let now = platform.ports.runtime.now();
@@ -176,7 +183,7 @@ impl People {
     ) -> Option<()> {
         let seen = platform.live::<LiveFlags>()?.get(&key, &wanted.token, PATIENCE).await.ok()?;
         let partition = platform.tail.partition_of(&StreamId::Tenant(key.tenant.clone()));
-        if wanted.token.offset(partition) > seen.offset {
+        if wanted.is_missed(partition, seen.offset) {
             self.world.violation(format!("SIM-14 flags of {}: less than was told", key.tenant));
         }
         let compiled = seen.snapshot.environment(&environment);

@@ -116,6 +116,7 @@ fn a_state_that_nobody_wrote_is_refused() {
 // REQ: ENT-01
 #[test]
 fn an_answer_is_shown_with_its_reason_and_rule() {
+    use pb::rule::Rule as R;
     let state = state();
     let shown = |feature: &str, units: u64, now: Timestamp| {
         let feature = slug(feature);
@@ -123,7 +124,6 @@ fn an_answer_is_shown_with_its_reason_and_rule() {
         assert_eq!(message.allowed, message.reason() == pb::Reason::Included);
         (message.reason(), message.remaining, message.rule.unwrap().rule.unwrap())
     };
-    use pb::rule::Rule as R;
     assert!(matches!(shown("exports", 10, at(20)), (pb::Reason::Included, Some(10), R::AddOn(_))));
     let over = shown("exports", 11, at(20));
     assert!(matches!(over, (pb::Reason::LimitReached, Some(10), R::AddOn(_))));
