@@ -21,9 +21,7 @@ use crate::check::Check;
 use crate::context::Given;
 use crate::edge::Edge;
 use crate::flags::{environment_not_found, project_not_found};
-use crate::status::{
-    self, ENUM_UNKNOWN, FLAGS_COUNT_INVALID, RESULT_TOO_LARGE, Refusal, tenant_not_found,
-};
+use crate::status::{self, ENUM_UNKNOWN, FLAGS_COUNT_INVALID, RESULT_TOO_LARGE, Refusal};
 
 /// Flags of one call.
 const FLAGS_MAX: usize = 2_000;
@@ -83,29 +81,18 @@ struct Joined {
 /// What a customer has of its provider, at an instant.
 struct Customer {
     snapshot: Arc<PlanSnapshot>,
-    provider: TenantId,
     at: Timestamp,
-}
-
-impl Customer {
-    /// A plan of somebody else's catalog says nothing here.
-    fn is_foreign(&self) -> bool {
-        let plan = self.snapshot.state.plan.as_ref();
-        plan.is_some_and(|plan| plan.held.plan.provider != self.provider)
-    }
 }
 
 impl Plan for Customer {
     fn plan(&self) -> Option<&str> {
-        let plan = self.snapshot.state.plan.as_ref();
-        plan.filter(|_| !self.is_foreign()).map(|plan| plan.held.plan.plan.as_str())
+        self.snapshot.state.plan.as_ref().map(|plan| plan.held.plan.plan.as_str())
     }
 
     fn entitled(&self, feature: &str) -> bool {
         let state = &self.snapshot.state;
-        !self.is_foreign()
-            && Slug::parse(feature)
-                .is_ok_and(|feature| entitlements::is_entitled(state, &feature, self.at))
+        let feature = Slug::parse(feature);
+        feature.is_ok_and(|it| entitlements::is_entitled(state, &it, self.at))
     }
 }
 
@@ -209,7 +196,7 @@ impl Evaluations {
         let customer = match customer {
             None => None,
             Some(id) => {
-                let customer = self.customer(call, &id, key.tenant).await?;
+                let customer = self.customer(call, &id, &key.tenant).await?;
                 let position = Some(self.position(call, &id));
                 snapshots.plan = Some(pb::PlanSnapshot {
                     tenant: id.into_string(),
@@ -223,18 +210,21 @@ impl Evaluations {
         Ok(Joined { given, flags, customer, snapshots })
     }
 
+    /// Whoever is no customer of `provider` has nothing of it: no plan, and no grant, that
+    /// somebody else gave opens its flags. The answer is that for a tenant that does not
+    /// exist, so that nobody learns of another provider's customers.
     async fn customer(
         &self,
         call: &mut Call,
         id: &TenantId,
-        provider: TenantId,
+        provider: &TenantId,
     ) -> Result<Customer, Status> {
-        let snapshot = self.edge.live::<LiveEntitlements>(call, id).await?;
-        if !snapshot.exists {
-            return Err(tenant_not_found("context.tenant"));
+        let mut snapshot = self.edge.live::<LiveEntitlements>(call, id).await?;
+        if !snapshot.is_customer_of(provider) {
+            snapshot = Arc::default();
         }
         let at = snapshot.time(self.edge.platform.ports.runtime.now());
-        Ok(Customer { snapshot, provider, at })
+        Ok(Customer { snapshot, at })
     }
 
     /// Up to where the call has seen the tenant's partition.

@@ -7,10 +7,14 @@ use axum::response::{IntoResponse as _, Response};
 use tonic::{Code, Status};
 
 use crate::REQUEST_BYTES_MAX;
-use crate::status::{METHOD_UNKNOWN, REQUEST_MALFORMED, REQUEST_TOO_LARGE, Refusal};
+use crate::status::{
+    METHOD_UNKNOWN, REQUEST_MALFORMED, REQUEST_TOO_DEEP, REQUEST_TOO_LARGE, Refusal,
+};
 
 /// How the library's messages about malformed requests begin.
 const DECODING: &str = "failed to decode Protobuf message: ";
+/// What the library says of messages that stand too deep in each other.
+const TOO_DEEP: &str = "recursion limit reached";
 
 /// What no route is for: a method that there is not, or no gRPC at all.
 pub(crate) async fn unknown(request: Request) -> Response {
@@ -51,8 +55,20 @@ fn malformed(message: &str) -> Refusal {
     let parts = message.strip_prefix(DECODING).unwrap_or_default().split(": ");
     let mut path: Vec<&str> = parts.map_while(field).collect();
     path.reverse();
-    let refusal = Refusal::new(REQUEST_MALFORMED, "the request is not a message of this method");
+    let refusal = if message.starts_with(DECODING) && message.ends_with(TOO_DEEP) {
+        path.truncate(before_again(&path));
+        let message = "messages stand more than 100 deep in each other: flatten what is sent";
+        Refusal::new(REQUEST_TOO_DEEP, message)
+    } else {
+        Refusal::new(REQUEST_MALFORMED, "the request is not a message of this method")
+    };
     if path.is_empty() { refusal } else { refusal.field(path.join(".")) }
+}
+
+/// How many fields stand before the first that comes again: what nests.
+fn before_again(path: &[&str]) -> usize {
+    let is_again = |(index, field): (usize, &&str)| path.iter().take(index).any(|it| it == field);
+    path.iter().enumerate().position(is_again).unwrap_or(path.len())
 }
 
 fn field(part: &str) -> Option<&str> {
@@ -81,5 +97,24 @@ mod tests {
         let named = status.get_details_bad_request().unwrap().field_violations;
         assert_eq!(named[0].field, "settings.key");
         assert!(!status.message().contains("UTF-8"), "{}", status.message());
+    }
+
+    // REQ: FLG-04
+    #[test]
+    fn what_nests_too_deep_is_told_from_what_is_malformed() {
+        let list = |value| prost_types::ListValue { values: vec![value] };
+        let value = (0..200).fold(prost_types::Value::default(), |value, _| prost_types::Value {
+            kind: Some(prost_types::value::Kind::ListValue(list(value))),
+        });
+        let error = prost_types::Value::decode(&value.encode_to_vec()[..]).unwrap_err();
+        let refusal = malformed(&error.to_string());
+        let status = refusal.status();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.get_details_error_info().unwrap().reason, REQUEST_TOO_DEEP);
+        let named = status.get_details_bad_request().unwrap().field_violations;
+        assert_eq!(named[0].field, "kind.values");
+        // Not the client's text, but the library's, decides.
+        let status = malformed("recursion limit reached").status();
+        assert_eq!(status.get_details_error_info().unwrap().reason, REQUEST_MALFORMED);
     }
 }

@@ -17,6 +17,7 @@ pub const DOMAIN: &str = "exchequer";
 
 // Of the request itself: nothing was submitted.
 pub const REQUEST_MALFORMED: &str = "REQUEST_MALFORMED";
+pub const REQUEST_TOO_DEEP: &str = "REQUEST_TOO_DEEP";
 pub const REQUEST_TOO_LARGE: &str = "REQUEST_TOO_LARGE";
 pub const METHOD_UNKNOWN: &str = "METHOD_UNKNOWN";
 pub const METADATA_INVALID: &str = "METADATA_INVALID";
@@ -159,6 +160,7 @@ fn grpc_code(code: &str) -> Code {
     use exchequer_domain_tenants::codes as tenants;
     match code {
         REQUEST_MALFORMED
+        | REQUEST_TOO_DEEP
         | REQUEST_TOO_LARGE
         | METADATA_INVALID
         | FIELD_MISSING

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_types::{HeldPlan, Json, PlanContent, Slug, Timestamp};
 
 use crate::{Amount, Event};
@@ -88,7 +89,8 @@ pub enum EndedBy {
 impl Grant {
     /// Does it count at `at`?
     pub fn is_live(&self, at: Timestamp) -> bool {
-        self.ended.is_none() && self.expiry.as_ref().is_none_or(|expiry| at < expiry.at)
+        let is_before = |expiry: &Expiry| at < expiry.at || mutation::active(Mutation::GrantExpiry);
+        self.ended.is_none() && self.expiry.as_ref().is_none_or(is_before)
     }
 
     /// As audit entries show it before and after a change.

@@ -68,10 +68,15 @@ pub(crate) fn change(
     if wanted == instead {
         return Err(Rejection::Unchanged);
     }
-    if wanted.offer.downgrade == Downgrade::Refuse && !exceeded.is_empty() {
+    if is_refused(wanted, exceeded) {
         return Err(Rejection::DowngradeRefused { exceeded: exceeded.to_vec() });
     }
     Ok(())
+}
+
+/// Does the plan of `wanted` refuse a change to it while these limits are exceeded?
+pub(crate) fn is_refused(wanted: &Holding, exceeded: &[Exceeded]) -> bool {
+    wanted.offer.downgrade == Downgrade::Refuse && !exceeded.is_empty()
 }
 
 /// A trial does not go on with a plan that has none so long.

@@ -4,15 +4,24 @@
 use std::sync::Arc;
 
 use exchequer_kernel::Ctx;
-use exchequer_rating::{Line, LineKind};
+use exchequer_kernel::mutation::{self, Mutation};
+use exchequer_rating::{Line, LineKind, RatingError};
 use exchequer_types::{Holding, Period, Timestamp};
 
 use crate::charge::{Cause, Charge, PriceRef};
 use crate::event::{ClearedTimer, DropReason, Event};
 use crate::subscription::{
-    EndReason, LifePeriod, PeriodKind, ScheduleAt, Status, Subscription, Timer, fallback_of,
+    EndReason, Entry, LifePeriod, PeriodKind, Status, Subscription, Timer, fallback_of,
 };
-use crate::{Rejection, State, calendar, evolve};
+use crate::{Rejection, State, calendar, check, evolve};
+
+/// As if the price had been a prorated line: see [`Mutation::FullPrice`].
+fn prorate_again(line: &mut Line) -> Result<(), RatingError> {
+    line.num = line.num.saturating_mul(line.num) / line.den.max(1);
+    let size = line.rounding.scale(line.full_amount, line.num, line.den)?;
+    line.amount = if line.kind == LineKind::Credit { -size } else { size };
+    Ok(())
+}
 
 const OUT_OF_RANGE: Rejection = Rejection::OutOfRange { field: "when" };
 
@@ -118,7 +127,11 @@ impl<'a> Draft<'a> {
         let index = self.after.period.index;
         if holding.offer.cycle == counted.cycle {
             let zone = counted.anchor.zone;
-            let lines = exchequer_rating::change(&self.after.holding, holding, at, bounds, zone)?;
+            let mut lines =
+                exchequer_rating::change(&self.after.holding, holding, at, bounds, zone)?;
+            if mutation::active(Mutation::FullPrice) {
+                lines.iter_mut().try_for_each(prorate_again)?;
+            }
             self.record(Cause::Changed, index, bounds, lines, holding);
             self.push(changed(None));
             return Ok(());
@@ -176,20 +189,32 @@ impl<'a> Draft<'a> {
     }
 
     /// Carries out everything that is due at `due`: the end, else the changes in order
-    /// of entry and then what the end of the period brings.
-    pub(crate) fn fall_due(&mut self, due: Timestamp) -> Result<(), Rejection> {
-        if self.after.cancels_at().is_some_and(|at| at <= due) {
+    /// of entry and then what the end of the period brings. What is `refused` leaves the
+    /// schedule without being carried out.
+    pub(crate) fn fall_due(
+        &mut self,
+        due: Timestamp,
+        refused: impl Fn(&Entry) -> bool,
+    ) -> Result<(), Rejection> {
+        if self.after.ends_by(due) {
             let reason = self.after.cancellation.as_ref().map(|it| it.reason.clone());
             let reason = EndReason::Cancelled { reason: reason.unwrap_or_default() };
             return self.end(due, reason);
         }
         let is_boundary = self.after.period.end.is_some_and(|end| end <= due);
-        let is_due = |at: ScheduleAt| self.after.due_of(at).is_some_and(|at| at <= due);
-        let entries = self.after.schedule.iter().filter(|it| is_due(it.at)).cloned();
-        for entry in entries.collect::<Vec<_>>() {
-            let id = entry.id;
-            if self.change(&entry.holding, Some(id.clone()), due).is_err() {
-                self.push(Event::ScheduleDropped { id, why: DropReason::Impossible });
+        let ids: Vec<_> = self.after.entries_due(due).map(|it| it.id.clone()).collect();
+        for id in ids {
+            // What one leaves as it is may have been changed by the one before.
+            let Some(entry) = self.after.entry(&id).cloned() else { continue };
+            let why = if refused(&entry) {
+                Some(DropReason::Exceeded)
+            } else {
+                let changed = check::holding(&entry.holding)
+                    .and_then(|()| self.change(&entry.holding, Some(entry.id.clone()), due));
+                changed.err().map(|_| DropReason::Impossible)
+            };
+            if let Some(why) = why {
+                self.push(Event::ScheduleDropped { id: entry.id, why });
             }
         }
         if is_boundary && self.turn(due).is_err() {

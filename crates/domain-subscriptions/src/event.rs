@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use exchequer_types::{HeldPlan, Holding, PlanRef, Timestamp, Zone};
+use exchequer_types::{Asked, HeldPlan, Holding, PlanRef, Timestamp, Zone};
 
 use crate::charge::Charge;
 use crate::subscription::{EndReason, LifePeriod, ScheduleAt, Timer};
@@ -37,10 +37,12 @@ pub enum Event {
     ChangeScheduled {
         id: String,
         at: ScheduleAt,
+        asked: Asked,
         holding: Arc<Holding>,
     },
     ScheduleAmended {
         id: String,
+        asked: Asked,
         holding: Arc<Holding>,
     },
     ScheduleMoved {
@@ -104,6 +106,9 @@ pub enum DropReason {
     Cancelled,
     /// When its time came, it could not be carried out.
     Impossible,
+    /// When its time came, more was used than the plan includes, and the plan refuses such
+    /// changes.
+    Exceeded,
 }
 
 /// A timer that is not pending any more.

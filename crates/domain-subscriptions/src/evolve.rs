@@ -25,6 +25,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
             updated_at: at,
             end: None,
         });
+        state.trial_used |= is_trial;
     } else if let Some(subscription) = &mut state.current {
         subscription.apply(event, at);
     }
@@ -48,12 +49,13 @@ impl Subscription {
                     self.period = period.clone();
                 }
             }
-            Event::ChangeScheduled { id, at, holding } => {
-                let holding = holding.clone();
-                self.schedule.push(Entry { id: id.clone(), at: *at, holding });
+            Event::ChangeScheduled { id, at, asked, holding } => {
+                let (id, holding) = (id.clone(), holding.clone());
+                self.schedule.push(Entry { id, at: *at, asked: *asked, holding });
             }
-            Event::ScheduleAmended { id, holding } => {
+            Event::ScheduleAmended { id, asked, holding } => {
                 if let Some(entry) = self.schedule.iter_mut().find(|it| it.id == *id) {
+                    entry.asked = *asked;
                     entry.holding = holding.clone();
                 }
             }
@@ -90,5 +92,6 @@ impl Subscription {
             }
             Event::DueMoved { timer, .. } => self.timer.clone_from(timer),
         }
+        self.rebase();
     }
 }

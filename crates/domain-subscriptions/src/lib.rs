@@ -37,6 +37,8 @@ pub use subscription::{
 /// Made by rating, kept as they are.
 pub use exchequer_rating::{Line, LineComponent, LineKind};
 
+use std::collections::BTreeMap;
+
 use exchequer_kernel::{Ctx, Decider};
 use exchequer_types::{Exceeded, Fact, Holding, Timestamp};
 
@@ -46,10 +48,14 @@ use crate::draft::Draft;
 #[derive(Clone, Copy, Debug)]
 pub struct Subscriptions;
 
-/// The current subscription, or the last one when that has ended.
+/// What is known of a tenant's subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct State {
+    /// The current subscription, or the last one when that has ended.
     pub current: Option<Subscription>,
+    /// One of the tenant's subscriptions began with a trial: there is no other. A tenant has
+    /// the same provider for ever, so that it is a trial of that provider.
+    pub trial_used: bool,
 }
 
 /// What an accepted command is answered with.
@@ -118,9 +124,20 @@ pub fn facts(event: &Event) -> Vec<Fact> {
     }
 }
 
-/// The command that a due timer of this domain stands for.
+/// The command that a due timer of this domain stands for, as if nothing were used.
 pub fn timer_command(timer: &str) -> Command {
-    Command::FireTimer(FireTimer { timer: timer.to_owned() })
+    Command::FireTimer(FireTimer { timer: timer.to_owned(), exceeded: BTreeMap::new() })
+}
+
+/// The scheduled changes that the pending `timer` is to carry out, whose limits are to be
+/// compared with what is used then.
+pub fn falling_due<'a>(state: &'a State, timer: &str) -> Vec<&'a Entry> {
+    match commands::pending(state, timer) {
+        Some((subscription, timer)) if !subscription.ends_by(timer.due) => {
+            subscription.entries_due(timer.due).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Version of what `command` is addressed to; 0 when it is not there.

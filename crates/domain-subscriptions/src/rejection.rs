@@ -29,6 +29,7 @@ pub mod codes {
     pub const PRICE_TOO_LARGE: &str = "PRICE_TOO_LARGE";
     pub const CURRENCY_FIXED: &str = "CURRENCY_FIXED";
     pub const TRIAL_TOO_LONG: &str = "TRIAL_TOO_LONG";
+    pub const TRIAL_ALREADY_USED: &str = "TRIAL_ALREADY_USED";
     pub const DOWNGRADE_REFUSED: &str = "DOWNGRADE_REFUSED";
     pub const DATE_IN_THE_PAST: &str = "DATE_IN_THE_PAST";
     pub const DATE_OUT_OF_RANGE: &str = "DATE_OUT_OF_RANGE";
@@ -75,6 +76,8 @@ pub enum Rejection {
         field: &'static str,
         days_max: u32,
     },
+    /// An earlier subscription of the tenant began with a trial.
+    TrialUsed,
     DowngradeRefused {
         exceeded: Vec<Exceeded>,
     },
@@ -117,6 +120,7 @@ impl Reason for Rejection {
             Self::PriceTooLarge => codes::PRICE_TOO_LARGE,
             Self::CurrencyFixed { .. } => codes::CURRENCY_FIXED,
             Self::TrialTooLong { .. } => codes::TRIAL_TOO_LONG,
+            Self::TrialUsed => codes::TRIAL_ALREADY_USED,
             Self::DowngradeRefused { .. } => codes::DOWNGRADE_REFUSED,
             Self::InThePast { .. } => codes::DATE_IN_THE_PAST,
             Self::OutOfRange { .. } => codes::DATE_OUT_OF_RANGE,
@@ -135,6 +139,7 @@ impl Reason for Rejection {
             Self::CurrencyFixed { .. } => Some("currency"),
             Self::DowngradeRefused { .. } => Some("plan"),
             Self::EndsBefore { .. } => Some("when"),
+            Self::TrialUsed => Some("trial_days"),
             Self::TrialTooLong { field, .. }
             | Self::InThePast { field }
             | Self::OutOfRange { field } => Some(field),
@@ -182,6 +187,10 @@ impl Reason for Rejection {
             }
             Self::TrialTooLong { days_max, .. } => {
                 format!("the plan has a trial of at most {days_max} days at this price")
+            }
+            Self::TrialUsed => {
+                "the tenant had its trial with an earlier subscription: begin without one"
+                    .to_owned()
             }
             Self::DowngradeRefused { exceeded } => {
                 let one = |it: &Exceeded| {

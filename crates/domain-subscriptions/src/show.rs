@@ -1,12 +1,14 @@
 //! How the audit log tells of the subscription.
 
+use std::collections::BTreeMap;
+
 use exchequer_kernel::Shown;
-use exchequer_types::{AddOnHolding, Holding, Json, Timestamp};
+use exchequer_types::{AddOnHolding, Exceeded, Holding, Json, Timestamp};
 
 use crate::subscription::{
     Cancellation, EndReason, Entry, LifePeriod, ScheduleAt, Status, Subscription,
 };
-use crate::{Command, State};
+use crate::{Command, FireTimer, State};
 
 /// How the audit log tells of `command`.
 pub fn shown(before: &State, after: &State, command: &Command) -> Shown {
@@ -18,7 +20,7 @@ pub fn shown(before: &State, after: &State, command: &Command) -> Shown {
         resource_type: "subscription",
         resource_id: after.current.as_ref().map(|it| it.id.clone()).unwrap_or_default(),
         before: if is_same { json(before) } else { Json::Null },
-        after: json(after),
+        after: with_refused(json(after), before, command),
     }
 }
 
@@ -45,12 +47,16 @@ fn action(before: &State, after: &State, command: &Command) -> &'static str {
         Command::Amend(_) => "subscription.change-amended",
         Command::Reschedule(_) => "subscription.change-rescheduled",
         Command::Drop(_) => "subscription.change-dropped",
-        Command::FireTimer(_) => fired(before.current.as_ref(), after.current.as_ref()),
+        Command::FireTimer(timer) => fired(timer, before.current.as_ref(), after.current.as_ref()),
     }
 }
 
 /// What a timer brought.
-fn fired(before: Option<&Subscription>, after: Option<&Subscription>) -> &'static str {
+fn fired(
+    timer: &FireTimer,
+    before: Option<&Subscription>,
+    after: Option<&Subscription>,
+) -> &'static str {
     let Some((before, after)) = before.zip(after) else { return "subscription.changed" };
     match (before.status, after.status) {
         (_, Status::Ended) => "subscription.ended",
@@ -59,8 +65,40 @@ fn fired(before: Option<&Subscription>, after: Option<&Subscription>) -> &'stati
         (Status::Active, Status::Active) if before.period.end == Some(after.period.start) => {
             "subscription.renewed"
         }
+        _ if before.holding == after.holding
+            && before.schedule.iter().any(|it| timer.refused(it).is_some()) =>
+        {
+            "subscription.change-refused"
+        }
         _ => "subscription.changed",
     }
+}
+
+/// The subscription `after` a timer, with the changes that a plan refused when they fell
+/// due, and why.
+fn with_refused(mut after: Json, before: &State, command: &Command) -> Json {
+    if let Json::Object(members) = &mut after
+        && let (Command::FireTimer(timer), Some(before)) = (command, &before.current)
+    {
+        let refused = before.schedule.iter();
+        let refused = refused.filter_map(|it| Some((it.id.clone(), limits(timer.refused(it)?))));
+        let refused: BTreeMap<String, Json> = refused.collect();
+        if !refused.is_empty() {
+            members.insert("refused", Json::Map(refused));
+        }
+    }
+    after
+}
+
+fn limits(exceeded: &[Exceeded]) -> Json {
+    let limit = |it: &Exceeded| {
+        Json::object([
+            ("feature", Json::text(it.feature.as_str())),
+            ("limit", int(it.limit)),
+            ("used", int(it.used)),
+        ])
+    };
+    Json::List(exceeded.iter().map(limit).collect())
 }
 
 impl Subscription {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use exchequer_types::{
-    Anchor, Cycle, HeldBy, HeldPlan, Holding, Period, PlanRef, Slug, Timestamp, Zone,
+    Anchor, Asked, Cycle, HeldBy, HeldPlan, Holding, Period, PlanRef, Slug, Timestamp, Zone,
 };
 
 /// One subscription. Everything that a renewal needs is here.
@@ -94,8 +94,33 @@ pub enum ScheduleAt {
 pub struct Entry {
     pub id: String,
     pub at: ScheduleAt,
-    /// All that is held from then on.
+    /// What of `holding` was asked for.
+    pub asked: Asked,
+    /// All that is held from then on, as far as is known now: what was not asked for is
+    /// as before.
     pub holding: Arc<Holding>,
+}
+
+impl Entry {
+    /// Takes what was not asked for from `base`. Packs of another cycle have another
+    /// price, which only the catalog knows: they stay as they were looked up.
+    fn rebase(&mut self, base: &Holding) {
+        let (asked, own) = (self.asked, &self.holding);
+        let offer = if asked.plan { &own.offer } else { &base.offer };
+        let cycle = if asked.add_ons { own.offer.cycle } else { base.offer.cycle };
+        if asked == Asked::ALL || (asked.add_ons && offer.cycle != cycle) {
+            return;
+        }
+        let takes_packs = !asked.add_ons && offer.cycle == cycle;
+        let rebased = Holding {
+            offer: offer.clone(),
+            seats: if asked.seats { own.seats } else { base.seats },
+            add_ons: if takes_packs { base.add_ons.clone() } else { own.add_ons.clone() },
+        };
+        if rebased != **own {
+            self.holding = Arc::new(rebased);
+        }
+    }
 }
 
 /// The subscription is to end.
@@ -206,6 +231,30 @@ impl Subscription {
     /// When it is to end.
     pub fn cancels_at(&self) -> Option<Timestamp> {
         self.cancellation.as_ref().and_then(|it| self.due_of(it.at))
+    }
+
+    /// Is it to end at `due` or before?
+    pub(crate) fn ends_by(&self, due: Timestamp) -> bool {
+        self.cancels_at().is_some_and(|at| at <= due)
+    }
+
+    /// Changes that are due at `due` or before, in the order of entry.
+    pub(crate) fn entries_due(&self, due: Timestamp) -> impl Iterator<Item = &Entry> {
+        let is_due = move |it: &&Entry| self.due_of(it.at).is_some_and(|at| at <= due);
+        self.schedule.iter().filter(is_due)
+    }
+
+    /// Brings what entries leave as it is up to date, in the order in which they are due.
+    pub(crate) fn rebase(&mut self) {
+        let due = |it: &Self, at: usize| it.due_of(it.schedule[at].at).unwrap_or(Timestamp::MAX);
+        let mut order: Vec<usize> = (0..self.schedule.len()).collect();
+        order.sort_by_key(|at| due(self, *at));
+        let mut base = Arc::clone(&self.holding);
+        for at in order {
+            let entry = &mut self.schedule[at];
+            entry.rebase(&base);
+            base = Arc::clone(&entry.holding);
+        }
     }
 
     /// When the pause is to end by itself.

@@ -23,10 +23,26 @@ pub enum Mutation {
     CursorOutcome,
     /// (i) A command is decided before the timers that are due.
     TimersFirst,
+    /// (j) A change prorates what is prorated already, instead of the full price.
+    FullPrice,
+    /// (k) What falls due is decided at the command's time, not at its own instant.
+    DueInstant,
+    /// (l) A snapshot in memory misses what comes while it is loaded.
+    LiveLoad,
+    /// (m) A grant counts until its timer is decided.
+    GrantExpiry,
+    /// (n) The wall clock wakes a sandbox.
+    OwnTime,
+    /// (o) A tenant subscribes although it has a subscription.
+    OneCurrent,
+    /// (p) A flag that was changed is not compiled anew.
+    FlagCompiled,
+    /// (q) A rollout that grows is laid out anew.
+    SlotsStay,
 }
 
 impl Mutation {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 17] = [
         Self::AnswerOffset,
         Self::CommandIdentity,
         Self::ClaimCheck,
@@ -36,7 +52,29 @@ impl Mutation {
         Self::WriteBehind,
         Self::CursorOutcome,
         Self::TimersFirst,
+        Self::FullPrice,
+        Self::DueInstant,
+        Self::LiveLoad,
+        Self::GrantExpiry,
+        Self::OwnTime,
+        Self::OneCurrent,
+        Self::FlagCompiled,
+        Self::SlotsStay,
     ];
+
+    /// Is it a rule of deciding? The simulation's checkers decide by the same weakened
+    /// rule then, so that only what they know apart from the rules can notice.
+    pub const fn is_of_rules(self) -> bool {
+        matches!(
+            self,
+            Self::FullPrice
+                | Self::DueInstant
+                | Self::GrantExpiry
+                | Self::OwnTime
+                | Self::OneCurrent
+                | Self::SlotsStay
+        )
+    }
 }
 
 #[cfg(feature = "mutations")]

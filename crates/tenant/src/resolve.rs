@@ -14,7 +14,7 @@ use exchequer_types::{
 };
 
 use crate::command::{AmendChange, ChangeSubscription, Create, Subscribe};
-use crate::{Command, Reference, Stream};
+use crate::{Command, Reference, Stream, route};
 
 /// Why a command was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,18 @@ pub(crate) fn resolve<'a>(
         Command::AmendChange(it) => Command::Subscriptions(amend(stream, it, reference)?),
         _ => return Ok(Cow::Borrowed(command)),
     }))
+}
+
+/// The command of a due timer, with what other domains know of what it is to do.
+pub(crate) fn timer_command(stream: &Stream, timer: &str, reference: &Reference) -> Command {
+    let mut command = route::timer_command(timer);
+    if let Command::Subscriptions(subscriptions::Command::FireTimer(it)) = &mut command {
+        let entries = subscriptions::falling_due(&stream.subscriptions, timer).into_iter();
+        it.exceeded = entries
+            .map(|entry| (entry.id.clone(), exceeded(stream, reference, &entry.holding)))
+            .collect();
+    }
+    command
 }
 
 fn create(it: &Create, reference: &Reference) -> Result<tenants::Command, Refusal> {
@@ -80,8 +92,8 @@ fn change(
     let now = subscriptions::held_after(&stream.subscriptions, it.when).map_err(rejected)?;
     let holding = held(reference, provider, &selection(now, &it.to), Some(now))?;
     let exceeded = exceeded(stream, reference, &holding);
-    let when = it.when;
-    Ok(subscriptions::Command::Change(subscriptions::Change { holding, when, exceeded }))
+    let (when, asked) = (it.when, it.to.asked());
+    Ok(subscriptions::Command::Change(subscriptions::Change { holding, asked, when, exceeded }))
 }
 
 fn amend(
@@ -93,8 +105,8 @@ fn amend(
     let planned = subscriptions::scheduled(&stream.subscriptions, &it.id).map_err(rejected)?;
     let holding = held(reference, provider, &selection(planned, &it.to), Some(planned))?;
     let exceeded = exceeded(stream, reference, &holding);
-    let id = it.id.clone();
-    Ok(subscriptions::Command::Amend(subscriptions::Amend { id, holding, exceeded }))
+    let (id, asked) = (it.id.clone(), it.to.asked());
+    Ok(subscriptions::Command::Amend(subscriptions::Amend { id, holding, asked, exceeded }))
 }
 
 /// The stream's tenant and its provider, whose catalog it may subscribe to.

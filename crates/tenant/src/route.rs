@@ -6,6 +6,7 @@ use exchequer_domain_entitlements as entitlements;
 use exchequer_domain_flags as flags;
 use exchequer_domain_subscriptions as subscriptions;
 use exchequer_domain_tenants as tenants;
+use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_kernel::{Ctx, Decider, Shown};
 use exchequer_types::{Fact, HeldPlan, Json, PlanContent};
 
@@ -168,7 +169,8 @@ impl Routing<'_> {
     fn follow_timers(&mut self, fact: &Fact) {
         match fact {
             Fact::TimerSet { id, due } => {
-                let own_time = self.stream.own_time().is_some();
+                let own_time =
+                    self.stream.own_time().is_some() && !mutation::active(Mutation::OwnTime);
                 self.push(Event::TimerSet { id: id.clone(), due: *due, own_time });
             }
             Fact::TimerCleared { id, fired } => {

@@ -9,8 +9,8 @@ use exchequer_kernel::{Ctx, Rejection, Status};
 use exchequer_types::{ActorId, CommandId, Identity, Json, StreamId, TenantId, Timestamp};
 
 use crate::audit::Facts;
-use crate::resolve::{Refusal, resolve};
-use crate::route::{Routed, reply, route, shown, timer_command, version};
+use crate::resolve::{Refusal, resolve, timer_command};
+use crate::route::{Routed, reply, route, shown, version};
 use crate::{Command, Event, Leaf, Reference, Reply, Stream};
 
 /// Events that one command may make, its due timers included.
@@ -225,7 +225,8 @@ impl<'a> Step<'a> {
             }
             let Some((due, timer)) = self.stream.timers.first_due(until) else { break };
             let timer = timer.to_owned();
-            self.decide_timer(due, &timer)?;
+            let at = if mutation::active(Mutation::DueInstant) { until } else { due };
+            self.decide_timer(at, &timer)?;
             let pending = self.stream.timers.first_due(until).map(|(_, id)| id);
             invariant::timer_is_gone(pending, &timer)?;
         }
@@ -240,7 +241,7 @@ impl<'a> Step<'a> {
         let identity = Identity::of(&self.request.stream.to_string(), TIMER, timer);
         // Nobody else's word for when it happened: it is due when it is due.
         let ctx = Ctx { claimed_at: due, ..self.ctx(due, &id, identity, &actor) };
-        let command = timer_command(timer);
+        let command = timer_command(&self.stream, timer, self.reference);
         let before = self.stream.clone();
         match route(&self.stream, &command, self.reference, &ctx) {
             Ok(routed) => {

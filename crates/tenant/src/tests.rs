@@ -1,6 +1,8 @@
 //! The root as a whole: routing, following, timers before commands, the audit
 //! chain, parking.
 
+mod scheduled;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

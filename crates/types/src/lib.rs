@@ -24,8 +24,9 @@ pub use id::{
 pub use json::Json;
 pub use money::{Currency, Decimal, MONEY_CHARS_MAX, Money, MoneyError, Ratio, Rounding, split};
 pub use offer::{
-    AddOnHolding, AddOnOffer, Allowance, Component, ComponentKind, Downgrade, Exceeded, Features,
-    HeldBy, HeldPlan, Holding, Offer, PlanContent, PlanRef, Proration, Selection, SelectionChange,
+    AddOnHolding, AddOnOffer, Allowance, Asked, Component, ComponentKind, Downgrade, Exceeded,
+    Features, HeldBy, HeldPlan, Holding, Offer, PlanContent, PlanRef, Proration, Selection,
+    SelectionChange,
 };
 pub use period::{Anchor, Cycle, CycleError, CycleUnit, Period, Zone};
 pub use position::{LogId, Offset, PartitionId, Place, partition_of};

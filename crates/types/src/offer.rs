@@ -127,6 +127,40 @@ pub struct SelectionChange {
     pub add_ons: Option<BTreeMap<Slug, u64>>,
 }
 
+/// Which parts of a holding a change asks for; the others stay as they are when it takes
+/// place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The plan and its price.
+    pub plan: bool,
+    pub seats: bool,
+    pub add_ons: bool,
+}
+
+impl Asked {
+    pub const ALL: Self = Self { plan: true, seats: true, add_ons: true };
+
+    /// What either asks for.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            plan: self.plan || other.plan,
+            seats: self.seats || other.seats,
+            add_ons: self.add_ons || other.add_ons,
+        }
+    }
+}
+
+impl SelectionChange {
+    pub fn asked(&self) -> Asked {
+        let of_catalog = self.catalog.is_some() || self.version.is_some();
+        Asked {
+            plan: of_catalog || self.plan.is_some() || self.price.is_some(),
+            seats: self.seats.is_some(),
+            add_ons: self.add_ons.is_some(),
+        }
+    }
+}
+
 /// How much of a feature a plan includes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allowance {

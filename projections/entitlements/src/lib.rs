@@ -31,7 +31,7 @@ impl Projection for EntitlementsView {
     type Key = (&'static Table, Key);
 
     const NAME: &'static str = "entitlements";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn reads(&self, entry: &Entry, _: &RowSet) -> Vec<Self::Key> {
         fold::reads(entry)

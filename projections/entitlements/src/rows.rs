@@ -31,8 +31,9 @@ const COLUMNS: &[Column] = &[
     int("clock"),
     int("version"),
     int("updated_at"),
-    // Empty, and 0, without a plan.
+    // The tenant's provider, whose plan it has; empty for the root.
     text("provider"),
+    // Empty, and 0, without a plan.
     text("catalog"),
     int("catalog_version"),
     text("plan"),
@@ -83,7 +84,7 @@ pub(crate) fn values_of(snapshot: &Snapshot) -> Vec<Value> {
         Value::Int(snapshot.clock.map_or(REAL_TIME, Timestamp::micros)),
         Value::uint(state.version),
         Value::Int(state.updated_at.micros()),
-        Value::text(plan.map_or("", |plan| plan.provider.as_str())),
+        Value::text(snapshot.provider.as_ref().map_or("", TenantId::as_str)),
         Value::text(plan.map_or("", |plan| plan.catalog.as_str())),
         Value::Int(plan.map_or(0, |plan| i64::from(plan.version))),
         Value::text(plan.map_or("", |plan| plan.plan.as_str())),
@@ -105,8 +106,12 @@ pub(crate) fn snapshot_of(tenant: &str, values: &[Value]) -> Result<Snapshot, Fa
             "entitlements of {tenant:?}: the row's {column} is damaged: rebuild the view"
         ))
     };
-    let [clock, version, updated_at, plan @ .., grants, used] = values else {
+    let [clock, version, updated_at, provider, plan @ .., grants, used] = values else {
         return Err(damaged("number of columns"));
+    };
+    let provider = match provider.as_text() {
+        "" => None,
+        id => Some(TenantId::parse(id).map_err(|_| damaged("provider"))?),
     };
     let grants: Vec<GrantText> = parse(grants).ok_or_else(|| damaged("grants"))?;
     let grants = grants.into_iter().map(|grant| {
@@ -117,19 +122,21 @@ pub(crate) fn snapshot_of(tenant: &str, values: &[Value]) -> Result<Snapshot, Fa
     let state = State {
         version: version.as_uint(),
         updated_at: instant(updated_at),
-        plan: given_plan(plan).map_err(damaged)?.map(Arc::new),
+        plan: given_plan(provider.as_ref(), plan).map_err(damaged)?.map(Arc::new),
         grants: Arc::new(grants.ok_or_else(|| damaged("grants"))?),
         used: Arc::new(counts_of(used).ok_or_else(|| damaged("used"))?),
     };
     let clock = Some(clock.as_int()).filter(|clock| *clock >= 0);
     let clock = clock.map(Timestamp::saturating_from_micros);
-    Ok(Snapshot { exists: true, clock, state })
+    Ok(Snapshot { exists: true, provider, clock, state })
 }
 
-/// Of the columns from `provider` to `add_on_features`; or the column that is damaged.
-fn given_plan(values: &[Value]) -> Result<Option<GivenPlan>, &'static str> {
-    let [provider, catalog, version, plan, by, seats, since, packs, features, add_ons] = values
-    else {
+/// Of the columns from `catalog` to `add_on_features`; or the column that is damaged.
+fn given_plan(
+    provider: Option<&TenantId>,
+    values: &[Value],
+) -> Result<Option<GivenPlan>, &'static str> {
+    let [catalog, version, plan, by, seats, since, packs, features, add_ons] = values else {
         return Err("number of columns");
     };
     if plan.as_text().is_empty() {
@@ -138,7 +145,7 @@ fn given_plan(values: &[Value]) -> Result<Option<GivenPlan>, &'static str> {
     let slug = |value: &Value, column| Slug::parse(value.as_text()).map_err(|_| column);
     let held = HeldPlan {
         plan: PlanRef {
-            provider: TenantId::parse(provider.as_text()).map_err(|_| "provider")?,
+            provider: provider.cloned().ok_or("provider")?,
             catalog: slug(catalog, "catalog")?,
             version: u32::try_from(version.as_int()).map_err(|_| "catalog_version")?,
             plan: slug(plan, "plan")?,

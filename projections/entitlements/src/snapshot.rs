@@ -7,9 +7,10 @@ use exchequer_domain_tenants as tenants;
 use exchequer_kernel::Decider as _;
 use exchequer_proto::journal::v1 as pb;
 use exchequer_tenant::Event as Any;
-use exchequer_types::Timestamp;
+use exchequer_types::{TenantId, Timestamp};
 
-/// Events of tenants that the view takes in: that they exist, and in which time.
+/// Events of tenants that the view takes in: that they exist, whose customers they are, and
+/// in which time they live.
 pub(crate) const OF_TENANTS: [&str; 2] = ["tenants.created.v1", "tenants.clock-advanced.v1"];
 
 /// One tenant's entitlements.
@@ -17,6 +18,8 @@ pub(crate) const OF_TENANTS: [&str; 2] = ["tenants.created.v1", "tenants.clock-a
 pub struct Snapshot {
     /// Is there such a tenant?
     pub exists: bool,
+    /// The tenant's provider, whose plan it has. None: it is the root, or nobody.
+    pub provider: Option<TenantId>,
     /// The own time of a sandbox. None: the tenant lives in real time.
     pub clock: Option<Timestamp>,
     pub state: State,
@@ -34,6 +37,11 @@ pub(crate) enum Unfoldable {
 }
 
 impl Snapshot {
+    /// Does what the tenant has count for what `provider` offers?
+    pub fn is_customer_of(&self, provider: &TenantId) -> bool {
+        self.provider.as_ref() == Some(provider)
+    }
+
     /// The time that the tenant lives in when real time is `now`.
     pub fn time(&self, now: Timestamp) -> Timestamp {
         self.clock.unwrap_or(now)
@@ -42,8 +50,9 @@ impl Snapshot {
     /// Takes an event of the tenant's stream over.
     pub(crate) fn take(&mut self, event: &pb::Event) -> Result<(), Unfoldable> {
         let decoded = decode_event(&event.stream, &event.r#type, &event.payload)?;
-        if let Any::Tenants(tenants::Event::Created { test_clock, .. }) = decoded {
+        if let Any::Tenants(tenants::Event::Created { parent, test_clock, .. }) = decoded {
             self.exists = true;
+            self.provider = parent;
             self.clock = test_clock;
             return Ok(());
         }

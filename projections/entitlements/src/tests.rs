@@ -37,9 +37,13 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn created(tenant: &str, test_clock: Option<Timestamp>) -> Any {
+    created_by(Some("platform"), tenant, test_clock)
+}
+
+fn created_by(provider: Option<&str>, tenant: &str, test_clock: Option<Timestamp>) -> Any {
     Any::Tenants(tenants::Event::Created {
         id: id(tenant),
-        parent: Some(TenantId::platform()),
+        parent: provider.map(id),
         parent_version: 1,
         depth: 1,
         name: tenant.to_owned(),
@@ -114,7 +118,7 @@ fn history() -> Vec<Entry> {
     let closed = Any::Entitlements(Event::Closed { timers: vec![] });
     vec![
         entry(0, 1, vec![("a", created("a", None)), ("b", created("b", Some(at(500))))]),
-        entry(1, 1, vec![("c", created("c", None))]),
+        entry(1, 1, vec![("c", created_by(Some("a"), "c", None))]),
         entry(0, 2, vec![("a", plan_given(3)), ("b", granted("g1", Amount::On, Some(800)))]),
         entry(0, 3, vec![("b", renamed), ("a", used("sso", 4))]),
         entry(0, 4, vec![("a", granted("g2", Amount::Units(9), None)), ("b", expired("g1"))]),
@@ -164,6 +168,9 @@ async fn a_row_holds_the_domains_state_exactly() {
             assert_eq!(snapshot.state, from_zero(&history[..end], tenant), "{tenant} at {end}");
             let clock = if end < 6 { at(500) } else { at(900) };
             assert_eq!(snapshot.clock, (tenant == "b").then_some(clock));
+            let provider = if tenant == "c" { "a" } else { "platform" };
+            assert!(snapshot.is_customer_of(&id(provider)), "{tenant} at {end}");
+            assert!(!snapshot.is_customer_of(&id("b")));
         }
     }
     let store = VIEW.folded(&history).await;
@@ -218,6 +225,19 @@ fn a_sandbox_is_asked_in_its_own_time() {
     assert!(told.allowed, "its clock stands before the grant's end");
     let real = Snapshot { clock: None, ..snapshot };
     assert!(!check(&real.state, &slug("audit"), real.time(at(1_000_000))).allowed);
+}
+
+// REQ: FLG-09
+#[tokio::test]
+async fn the_root_is_nobodys_customer() {
+    let root = entry(0, 1, vec![("platform", created_by(None, "platform", None))]);
+    let root = [root, entry(0, 2, vec![("platform", granted("g1", Amount::On, None))])];
+    let store = VIEW.folded(&root).await;
+    let platform = id("platform");
+    let (snapshot, _) = get(&store, GENERATION, &platform).await.unwrap().unwrap();
+    assert!(snapshot.exists && snapshot.provider.is_none());
+    assert!(!snapshot.is_customer_of(&platform));
+    assert!(!Snapshot::default().is_customer_of(&platform), "nor is nobody");
 }
 
 fn failure(entry: &Entry) -> Option<String> {

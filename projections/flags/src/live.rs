@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use exchequer_codec::Entry;
 use exchequer_domain_flags::{Flags, LIMITS, Project, State, snapshot_version, weight};
 use exchequer_flag_eval::{Compiled, Snapshot};
+use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_kernel::{Decider as _, Live, Projection as _};
 use exchequer_readstore::{Fault, Generation, LoadLive, Loaded, ReadStore};
 use exchequer_types::{Slug, StreamId, TenantId, Timestamp};
@@ -103,7 +104,9 @@ impl Compilation {
     fn compile(&self, project: &Project, environment: &Slug) -> Arc<Snapshot> {
         let evaluated = project.flags.iter().filter(|flag| !flag.archived);
         let compiled = evaluated.filter_map(|flag| {
-            if !self.changed.contains(&flag.key)
+            let is_changed =
+                self.changed.contains(&flag.key) && !mutation::active(Mutation::FlagCompiled);
+            if !is_changed
                 && let Some(found) = self.before.as_ref().and_then(|it| it.get(flag.key.as_str()))
             {
                 return Some(Arc::clone(found));

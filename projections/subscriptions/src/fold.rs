@@ -69,7 +69,7 @@ fn fold_event(
         Some((values, _)) => Some(subscription_of(&event.stream, values)?),
         None => None,
     };
-    let mut state = State { current };
+    let mut state = State { current, ..State::default() };
     Subscriptions::evolve(&mut state, &decoded, Timestamp::saturating_from_micros(event.at));
     let current = state.current;
     let current = current.ok_or_else(|| Unfoldable::NoSubscription(event.stream.clone()))?;

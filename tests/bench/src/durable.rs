@@ -97,6 +97,23 @@ fn plain_file(folder: &Path, batches: &[Vec<u8>]) -> Result<Duration, Failure> {
     Ok(begun.elapsed())
 }
 
+/// One command after the other, by a task, as a service's handler is one.
+async fn one_caller(world: &World) -> Result<Vec<Duration>, Failure> {
+    let gateway = world.platform.gateway.clone();
+    #[expect(clippy::disallowed_methods, reason = "a caller is no part of the platform")]
+    let caller = tokio::spawn(async move {
+        let mut calls = Vec::new();
+        for n in 0..LATENCY_CALLS {
+            let submission = submission("t0", format!("one-{n}"), append())?;
+            let begun = Instant::now();
+            gateway.submit(submission, PATIENCE).await?;
+            calls.push(begun.elapsed());
+        }
+        Ok(calls)
+    });
+    caller.await?
+}
+
 /// One caller, beside one append and fdatasync of the same size.
 pub(crate) async fn latency(_: &Args) -> Result<Vec<Figure>, Failure> {
     let folder = tempfile::tempdir()?;
@@ -104,13 +121,7 @@ pub(crate) async fn latency(_: &Args) -> Result<Vec<Figure>, Failure> {
     world.create_tenants(0, 1).await?;
     let partition = exchequer_types::partition_of(b"t0", 16);
     let first = world.platform.tail.state(partition).head.offset;
-    let mut calls = Vec::new();
-    for n in 0..LATENCY_CALLS {
-        let submission = submission("t0", format!("one-{n}"), append())?;
-        let begun = Instant::now();
-        world.platform.gateway.submit(submission, PATIENCE).await?;
-        calls.push(begun.elapsed());
-    }
+    let mut calls = one_caller(&world).await?;
     let record = world.platform.ports.journal.read(partition, first, 1).await?;
     let size = record.first().map_or(0, |record| record.bytes.len());
     world.stop().await;

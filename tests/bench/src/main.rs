@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: every figure of docs/benchmarks.md.
 
+mod commerce;
 mod durable;
 mod pure;
 mod renewals;
@@ -19,14 +20,23 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-const NAMES: [&str; 8] =
-    ["durable", "durable-with-views", "latency", "renewals", "grpc", "scale", "proration", "flags"];
+const NAMES: [&str; 9] = [
+    "durable",
+    "durable-with-views",
+    "latency",
+    "plan-changes",
+    "renewals",
+    "grpc",
+    "scale",
+    "proration",
+    "flags",
+];
 
 /// Measures what docs/benchmarks.md states.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Only this one: durable, durable-with-views, latency, renewals, grpc, scale,
-    /// proration, flags.
+    /// Only this one: durable, durable-with-views, latency, plan-changes, renewals,
+    /// grpc, scale, proration, flags.
     #[arg(long)]
     only: Option<String>,
     /// Also writes the figures here, as JSON.
@@ -58,6 +68,7 @@ async fn main() -> Result<(), Failure> {
             "latency" => durable::latency(&args).await?,
             "renewals" => renewals::run(&args).await?,
             "grpc" => server::run(&args).await?,
+            "plan-changes" => Box::pin(commerce::run(&args)).await?,
             "proration" => pure::proration(&args)?,
             "flags" => pure::flags(&args)?,
             _ => Box::pin(scale::run(&args)).await?,

@@ -1,32 +1,32 @@
-//! Timers of many tenants that are due in the same second: how fast they are
-//! decided, and what a caller notices meanwhile.
+//! Renewals of many subscriptions that are due at once: how fast they are decided,
+//! and what a caller notices meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use exchequer_domain_tenants as tenants;
 use exchequer_engine::{TailItem, TailListener};
-use exchequer_tenant::Command;
 
-use crate::report::Figure;
+use crate::commerce::{ask, publish, subscribe};
+use crate::report::{Figure, p99};
 use crate::world::{PATIENCE, ViewsRun, World, append, submission};
 use crate::{Args, Failure};
 
 const TENANTS: usize = 100_000;
-const AHEAD: Duration = Duration::from_secs(24 * 3600);
+/// Further than one month, and not as far as two.
+const AHEAD: Duration = Duration::from_secs(40 * 24 * 3600);
 /// A caller thinks this long between two commands.
 const THINKING: Duration = Duration::from_millis(1);
 
-/// Counts timers that have fired.
+/// Counts subscriptions that were renewed.
 #[derive(Debug, Default)]
-struct Fired(AtomicUsize);
+struct Renewed(AtomicUsize);
 
-impl TailListener for Fired {
+impl TailListener for Renewed {
     fn accepted(&self, item: &TailItem) {
         let events = item.entry.commit.events.iter();
-        let fired = events.filter(|event| event.r#type == "kernel.timer-cleared.v1").count();
-        self.0.fetch_add(fired, Ordering::Relaxed);
+        let renewed = events.filter(|event| event.r#type == "subscriptions.renewed.v1").count();
+        self.0.fetch_add(renewed, Ordering::Relaxed);
     }
 }
 
@@ -34,19 +34,21 @@ pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
     let folder = tempfile::tempdir()?;
     let world = World::start(folder.path(), 16, ViewsRun::All).await?;
     let tenants = TENANTS / 100 * args.percent;
-    // The last one is the caller's, and has no timer.
+    publish(&world).await?;
+    // The last one is the caller's, and has no subscription.
     world.create_tenants(0, tenants + 1).await?;
-    schedule(&world, tenants).await?;
-    let fired = Arc::new(Fired::default());
-    world.platform.tail.listen(Arc::<Fired>::clone(&fired));
+    subscribe_all(&world, tenants).await?;
+    let renewed = Arc::new(Renewed::default());
+    world.platform.tail.listen(Arc::<Renewed>::clone(&renewed));
     let calm = call_until(&world, tenants, |calls| calls >= 2_000).await?;
     let begun = Instant::now();
     world.runtime.travel(AHEAD);
-    let busy = call_until(&world, tenants, |_| fired.0.load(Ordering::Relaxed) >= tenants).await?;
+    let is_over = |_: usize| renewed.0.load(Ordering::Relaxed) >= tenants;
+    let busy = call_until(&world, tenants, is_over).await?;
     let seconds = begun.elapsed().as_secs_f64();
     world.stop().await;
     let rate = tenants as f64 / seconds;
-    let what = format!("{tenants} timers of the same second, decided, 1/s");
+    let what = format!("{tenants} renewals due at once, 1/s");
     Ok(vec![
         Figure::new("renewals", &what, rate, Some((">=", 20_000.0))),
         Figure::new("renewals", "a caller, p99 ms, before", p99(calm), None),
@@ -54,15 +56,10 @@ pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
     ])
 }
 
-async fn schedule(world: &World, count: usize) -> Result<(), Failure> {
-    let at = world.platform.ports.runtime.now().saturating_add(AHEAD);
-    for chunk in (0..count).collect::<Vec<_>>().chunks(4_000) {
-        let calls = chunk.iter().map(|n| {
-            let schedule = tenants::Command::ScheduleClosing(tenants::ScheduleClosing { at });
-            let command = Command::Tenants(schedule);
-            let submission = submission(&format!("t{n}"), format!("close-{n}"), command);
-            let gateway = &world.platform.gateway;
-            async move { Ok::<_, Failure>(gateway.submit(submission?, PATIENCE).await?) }
+async fn subscribe_all(world: &World, count: usize) -> Result<(), Failure> {
+    for chunk in (0..count).collect::<Vec<_>>().chunks(1_000) {
+        let calls = chunk.iter().map(|n| async move {
+            ask(world, &format!("t{n}"), format!("subscribe-{n}"), subscribe()?).await
         });
         futures::future::try_join_all(calls).await?;
     }
@@ -86,10 +83,4 @@ async fn call_until(
         tokio::time::sleep(THINKING).await;
     }
     Ok(calls)
-}
-
-/// In milliseconds.
-fn p99(mut times: Vec<Duration>) -> f64 {
-    times.sort();
-    times.get(times.len() * 99 / 100).map_or(0.0, |time| time.as_secs_f64() * 1e3)
 }

@@ -1,5 +1,7 @@
 //! Figures with their goals.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 #[derive(Debug)]
@@ -47,4 +49,10 @@ impl Figure {
             "met": self.is_met(),
         })
     }
+}
+
+/// The 99th percentile of `times`, in milliseconds.
+pub(crate) fn p99(mut times: Vec<Duration>) -> f64 {
+    times.sort();
+    times.get(times.len() * 99 / 100).map_or(0.0, |time| time.as_secs_f64() * 1e3)
 }

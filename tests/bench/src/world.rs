@@ -8,7 +8,8 @@ use std::time::Duration;
 use exchequer_consumer_adoption::Adoption;
 use exchequer_domain_audit as audit;
 use exchequer_engine::{
-    Commanding, Forwarder, Parts, Platform, Ports, React, Settings, Submission, View, ViewOf,
+    Commanding, Forwarder, LiveKind, Parts, Platform, Ports, React, Settings, Submission, View,
+    ViewOf, live_of,
 };
 use exchequer_journal::{MemoryInput, MemoryInputLimits};
 use exchequer_journal_local::{LocalJournal, Options};
@@ -70,7 +71,7 @@ impl World {
         ];
         let platform = Platform::start(
             ports,
-            Parts { views: all_views(views), consumers, ..Parts::default() },
+            Parts { views: all_views(views), lives: all_lives(views), consumers },
         )
         .await?;
         let mut changes = platform.tail.changes();
@@ -112,9 +113,24 @@ impl World {
     }
 }
 
-fn all_views(views: ViewsRun) -> Vec<Arc<dyn View>> {
+fn all_lives(views: ViewsRun) -> Vec<Arc<dyn LiveKind>> {
+    if views == ViewsRun::None { Vec::new() } else { lives() }
+}
+
+/// Everything that gateways keep in memory.
+pub(crate) fn lives() -> Vec<Arc<dyn LiveKind>> {
+    use exchequer_projection_entitlements::LiveEntitlements;
+    use exchequer_projection_flags::LiveFlags;
+    vec![live_of(LiveEntitlements), live_of(LiveFlags)]
+}
+
+pub(crate) fn all_views(views: ViewsRun) -> Vec<Arc<dyn View>> {
     use exchequer_projection_audit as audit;
+    use exchequer_projection_catalogs as catalogs;
     use exchequer_projection_dead_letters as dead_letters;
+    use exchequer_projection_entitlements as entitlements;
+    use exchequer_projection_flags as flags;
+    use exchequer_projection_subscriptions as subscriptions;
     use exchequer_projection_tenants as tenants;
     use exchequer_projection_timers as timers;
     if views == ViewsRun::None {
@@ -128,6 +144,16 @@ fn all_views(views: ViewsRun) -> Vec<Arc<dyn View>> {
             projection: dead_letters::DeadLettersView,
             tables: dead_letters::TABLES,
         }),
+        Arc::new(ViewOf { projection: catalogs::CatalogsView, tables: catalogs::TABLES }),
+        Arc::new(ViewOf {
+            projection: subscriptions::SubscriptionsView,
+            tables: subscriptions::TABLES,
+        }),
+        Arc::new(ViewOf {
+            projection: entitlements::EntitlementsView,
+            tables: entitlements::TABLES,
+        }),
+        Arc::new(ViewOf { projection: flags::FlagsView, tables: flags::TABLES }),
     ]
 }
 

@@ -139,10 +139,27 @@ impl Driver {
             return;
         }
         let sim = &self.world.sim;
-        for _ in 0..sim.within(2, 9) {
-            sim.leap(sim.within(1, 40) * DAY);
+        for _ in 0..sim.within(3, 12) {
+            self.leap_weeks();
+            let mut rng = sim.rng(crate::rng::Rng::fork);
+            // Somebody may be faster than the clock, and find much that is due.
+            for _ in 0..rng.below(3) {
+                let people = self.people.clone();
+                let number = rng.below(self.world.plan.customers);
+                let submission = people.submission(&customer(number), rename(&mut rng));
+                sim.spawn_on(0, async move {
+                    people.ask(submission).await;
+                });
+            }
             sim.sleep(sim.within(2, 8) * SECOND).await;
         }
+    }
+
+    /// Sometimes so many that one command cannot decide all that fell due.
+    fn leap_weeks(&self) {
+        let sim = &self.world.sim;
+        let days = if sim.chance(100) { sim.within(40, 150) } else { sim.within(1, 40) };
+        sim.leap(days * DAY);
     }
 
     /// In calm: while one tenant floods, each other one is answered soon.
@@ -172,7 +189,7 @@ impl Driver {
     fn intervene(&self) {
         let sim = &self.world.sim;
         if self.world.plan.months_pass && sim.chance(60) {
-            return sim.leap(sim.within(1, 40) * DAY);
+            return self.leap_weeks();
         }
         let index = sim.within(0, self.procs.len() as u64) as usize;
         match sim.within(0, 100) {

@@ -100,7 +100,7 @@ fn run_in(sim: &Sim) -> (Vec<String>, String) {
         world.violation(format!("SIM-11 the run does not come to rest: {stop:?}"));
     }
     let weakened = weakened();
-    mutation::set(None);
+    mutation::set(weakened.filter(|it| it.is_of_rules()));
     let mut violations = core::mem::take(&mut *lock(&world.violations));
     violations.extend(check::check(&world));
     mutation::set(weakened);

@@ -103,12 +103,13 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
+        let months_pass = rng.chance(600);
         let shape = if rng.chance(350) { Shape::Embedded } else { Shape::Cluster };
         Self {
             shape,
             atomic_store: shape == Shape::Embedded || rng.chance(150),
             partitions: rng.within(2, 4) as u32,
-            settings: settings(rng),
+            settings: settings(rng, months_pass),
             rates: Rates::draw(rng),
             clients: rng.within(3, 7),
             commands_per_client: rng.within(15, 40),
@@ -119,7 +120,7 @@ impl Plan {
             sandboxes: rng.below(3),
             shoppers: rng.within(3, 9),
             commands_per_shopper: rng.within(30, 90),
-            months_pass: rng.chance(600),
+            months_pass,
             storm_micros: rng.within(20, 60) * 1_000_000,
             poisoned: rng.chance(200).then(|| format!("c-{}", rng.within(3, 60))),
             intervention_micros: rng.within(300, 4_000) * 1_000,
@@ -127,7 +128,9 @@ impl Plan {
     }
 }
 
-fn settings(rng: &mut Rng) -> Settings {
+fn settings(rng: &mut Rng, months_pass: bool) -> Settings {
+    // What falls due in months has to fit one commit, as far as one command decides it.
+    let commit_bytes = if months_pass { (700_000, 900_000) } else { (30_000, 120_000) };
     let mut of = |small: u64, large: u64| rng.within(small, large) as usize;
     Settings {
         state_bytes_max: of(2_000, 40_000),
@@ -144,6 +147,6 @@ fn settings(rng: &mut Rng) -> Settings {
         view_rows_max: of(1, 60),
         read_bytes_max: of(1, 40_000),
         claim_retry: Duration::from_millis(of(20, 200) as u64),
-        commit_bytes_max: of(30_000, 120_000),
+        commit_bytes_max: of(commit_bytes.0, commit_bytes.1),
     }
 }

@@ -11,7 +11,8 @@ use crate::exec::lock;
 use crate::{Report, run};
 
 /// How the mutations are named, in the order of [`Mutation::ALL`].
-pub const LETTERS: [char; 9] = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'];
+pub const LETTERS: [char; Mutation::ALL.len()] =
+    ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q'];
 
 /// The letter of `mutation`.
 pub fn letter(mutation: Mutation) -> char {

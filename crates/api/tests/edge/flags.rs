@@ -6,6 +6,7 @@ use exchequer_proto::entitlements::v1 as pbe;
 use exchequer_proto::flags::v1 as pb;
 use exchequer_proto::flags::v1::evaluation_service_client::EvaluationServiceClient;
 use exchequer_proto::flags::v1::flag_service_client::FlagServiceClient;
+use exchequer_proto::tenants::v1 as pbt;
 use prost_types::value::Kind;
 use tonic::transport::Channel;
 
@@ -214,10 +215,52 @@ async fn what_is_granted_opens_the_flag_in_the_next_evaluation() {
     assert!(after.version > before.version);
     // Without a customer nobody has a plan.
     assert_eq!(shop.answer("u", &[]).await.1, pb::Reason::PlanRestriction);
-    let nobody = pb::Context { tenant: text("nobody"), ..context("u", &[]) };
-    let nobody = shop.evaluation.evaluate(evaluate("checkout", nobody)).await;
-    let status = refused(nobody, "TENANT_NOT_FOUND");
-    assert_eq!(named(&status).1, ["context.tenant"]);
+}
+
+// REQ: FLG-09
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_no_customer_of_the_provider_has_nothing_whatever_others_gave_it() {
+    let mut shop = Shop::open().await;
+    let gate = pb::Gate { features: vec![text("new-checkout")], plans: Vec::new() };
+    let targeting = pb::Targeting { enabled: true, gate: Some(gate), ..pb::Targeting::default() };
+    shop.target(targeting).await;
+    shop.world.tenant("reseller").await;
+    let promote = pbt::PromoteTenantRequest { id: text("reseller"), write: None };
+    shop.world.tenants.promote_tenant(promote).await.unwrap();
+    let create = pbt::CreateTenantRequest {
+        id: text("theirs"),
+        parent: text("reseller"),
+        name: text("Theirs"),
+        ..pbt::CreateTenantRequest::default()
+    };
+    let created = shop.world.tenants.create_tenant(create).await.unwrap();
+    let token = Reply::of(created).token;
+    let grant = |tenant: &str| pbe::GrantEntitlementRequest {
+        tenant: text(tenant),
+        feature: text("new-checkout"),
+        amount: Some(pbe::Amount { kind: pbe::AmountKind::On.into(), units: 0 }),
+        kind: pbe::GrantKind::Manual.into(),
+        reason: text("as agreed"),
+        ..pbe::GrantEntitlementRequest::default()
+    };
+    for tenant in ["acme", "theirs", "platform"] {
+        let grant = seeing(grant(tenant), &token);
+        shop.world.entitlements.grant_entitlement(grant).await.unwrap();
+    }
+    let mut answers = Vec::new();
+    for tenant in ["theirs", "platform", "nobody", "acme"] {
+        let context = pb::Context { tenant: text(tenant), ..context("u", &[]) };
+        let answer = shop.evaluation.evaluate(evaluate("checkout", context)).await;
+        let answer = answer.unwrap().into_inner();
+        let plan = answer.snapshots.unwrap().plan.unwrap();
+        assert_eq!(plan.tenant, tenant);
+        assert!(plan.position.is_some());
+        let it = answer.evaluation.unwrap();
+        answers.push((it.variant.clone(), it.reason(), plan.plan, plan.version));
+    }
+    let closed = (text("off"), pb::Reason::PlanRestriction, String::new(), 0);
+    assert_eq!(answers[..3], [closed.clone(), closed.clone(), closed]);
+    assert_eq!(answers[3], (text("on"), pb::Reason::Static, String::new(), 1));
 }
 
 // REQ: FLG-05
@@ -369,7 +412,9 @@ async fn what_is_wrong_is_told_with_its_place_and_nothing_is_written() {
         refused(shop.flags.set_targeting(set(nested(17))).await, "FLAG_CONDITION_TOO_DEEP");
     assert!(status.message().contains("rules[0].condition.not.not"), "{status:?}");
     refused(shop.flags.set_targeting(set(nested(60))).await, "FLAG_CONDITION_TOO_DEEP");
-    refused(shop.flags.set_targeting(set(nested(200))).await, "REQUEST_MALFORMED");
+    let status = refused(shop.flags.set_targeting(set(nested(200))).await, "REQUEST_TOO_DEEP");
+    assert_eq!(status.code(), tonic::Code::InvalidArgument);
+    assert_eq!(named(&status).1, ["targeting.rules.condition.kind"]);
     let status =
         refused(shop.flags.set_targeting(set(is_below("a", "NaN"))).await, "VALUE_INVALID");
     assert_eq!(named(&status).1, ["targeting.rules[0].condition.attribute.below"]);

@@ -49,7 +49,17 @@ async fn the_status_tells_of_partitions_views_and_cursors() {
     assert_eq!(status.partitions.len(), 3);
     assert!(status.partitions.iter().all(|it| it.leading && it.epoch == 1 && it.breaks == 0));
     let views: Vec<_> = status.views.iter().map(|it| it.view.as_str()).collect();
-    assert_eq!(views, ["audit", "dead-letters", "entitlements", "tenants", "timers"]);
+    let expected = [
+        "audit",
+        "catalogs",
+        "dead-letters",
+        "entitlements",
+        "flags",
+        "subscriptions",
+        "tenants",
+        "timers",
+    ];
+    assert_eq!(views, expected);
     assert!(status.cursors.iter().any(|it| it.consumer == "adoption" && it.failure.is_empty()));
     let rebuild = pb::RebuildViewRequest { view: "nothing".to_owned() };
     let status = refused(world.system.rebuild_view(rebuild).await, "VIEW_UNKNOWN");

@@ -16,9 +16,10 @@ use super::Encoded;
 use crate::DecodeError;
 use crate::convert::{optional_timestamp, timestamp};
 use values::{
-    at_from_proto, at_to_proto, drop_reason_from_proto, drop_reason_to_proto,
-    end_reason_from_proto, end_reason_to_proto, held_from_proto, held_to_proto, holding_from_proto,
-    holding_to_proto, optional_plan, period_from_proto, period_to_proto, plan_to_proto, zone,
+    asked_from_proto, asked_to_proto, at_from_proto, at_to_proto, drop_reason_from_proto,
+    drop_reason_to_proto, end_reason_from_proto, end_reason_to_proto, held_from_proto,
+    held_to_proto, holding_from_proto, holding_to_proto, optional_plan, period_from_proto,
+    period_to_proto, plan_to_proto, zone,
 };
 
 pub use charge::{charge_from_proto, charge_to_proto};
@@ -132,17 +133,19 @@ pub(crate) fn encode_event(event: &E) -> Encoded {
 /// Of what is to come.
 fn encode_planned(event: &E) -> Encoded {
     match event {
-        E::ChangeScheduled { id, at, holding } => {
+        E::ChangeScheduled { id, at, asked, holding } => {
             let scheduled = pb::ChangeScheduled {
                 id: id.clone(),
                 at: Some(at_to_proto(*at)),
                 holding: Some(holding_to_proto(holding)),
+                asked: Some(asked_to_proto(*asked)),
             };
             (CHANGE_SCHEDULED, scheduled.encode_to_vec())
         }
-        E::ScheduleAmended { id, holding } => {
+        E::ScheduleAmended { id, asked, holding } => {
             let (id, holding) = (id.clone(), Some(holding_to_proto(holding)));
-            (SCHEDULE_AMENDED, pb::ScheduleAmended { id, holding }.encode_to_vec())
+            let asked = Some(asked_to_proto(*asked));
+            (SCHEDULE_AMENDED, pb::ScheduleAmended { id, holding, asked }.encode_to_vec())
         }
         E::ScheduleMoved { id, at } => {
             let (id, at) = (id.clone(), Some(at_to_proto(*at)));
@@ -231,11 +234,13 @@ fn decode_planned(kind: &str, payload: &[u8]) -> Result<E, DecodeError> {
         CHANGE_SCHEDULED => {
             let it = pb::ChangeScheduled::decode(payload)?;
             let holding = holding_from_proto(it.holding)?.into();
-            E::ChangeScheduled { id: it.id, at: at_from_proto(it.at)?, holding }
+            let (at, asked) = (at_from_proto(it.at)?, asked_from_proto(it.asked));
+            E::ChangeScheduled { id: it.id, at, asked, holding }
         }
         SCHEDULE_AMENDED => {
             let it = pb::ScheduleAmended::decode(payload)?;
-            E::ScheduleAmended { id: it.id, holding: holding_from_proto(it.holding)?.into() }
+            let (asked, holding) = (asked_from_proto(it.asked), holding_from_proto(it.holding)?);
+            E::ScheduleAmended { id: it.id, asked, holding: holding.into() }
         }
         SCHEDULE_MOVED => {
             let it = pb::ScheduleMoved::decode(payload)?;

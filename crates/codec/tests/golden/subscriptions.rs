@@ -6,9 +6,9 @@ use std::sync::Arc;
 use exchequer_domain_subscriptions as subscriptions;
 use exchequer_tenant::{AmendChange, ChangeSubscription, Command, Event, Subscribe};
 use exchequer_types::{
-    AddOnHolding, AddOnOffer, Anchor, Component, ComponentKind, Currency, Cycle, Downgrade, HeldBy,
-    HeldPlan, Holding, Offer, Period, PlanRef, Proration, Rounding, Selection, SelectionChange,
-    Slug, TenantId, Timestamp, Zone,
+    AddOnHolding, AddOnOffer, Anchor, Asked, Component, ComponentKind, Currency, Cycle, Downgrade,
+    HeldBy, HeldPlan, Holding, Offer, Period, PlanRef, Proration, Rounding, Selection,
+    SelectionChange, Slug, TenantId, Timestamp, Zone,
 };
 use subscriptions::{
     Cause, Charge, Counted, DropReason, EndReason, LifePeriod, Line, LineComponent, LineKind,
@@ -153,9 +153,10 @@ pub(crate) fn events() -> Vec<Event> {
         E::ChangeScheduled {
             id: entry.clone(),
             at: ScheduleAt::Instant(later()),
+            asked: Asked { plan: false, seats: true, add_ons: false },
             holding: holding(),
         },
-        E::ScheduleAmended { id: entry.clone(), holding: holding() },
+        E::ScheduleAmended { id: entry.clone(), asked: Asked::ALL, holding: holding() },
         E::ScheduleMoved { id: entry.clone(), at: ScheduleAt::Instant(later()) },
         E::ScheduleDropped { id: entry, why: DropReason::Cancelled },
         E::CancellationScheduled { at: ScheduleAt::PeriodEnd, reason: "too dear".to_owned() },

@@ -2,6 +2,7 @@
 //! stays in it.
 
 use exchequer_flag_eval::{Outcome, Split};
+use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_types::Slug;
 
 use super::set_targeting::split_of;
@@ -29,7 +30,8 @@ impl GrowRollout {
         let weights = self.weights.iter().map(|(variant, weight)| (variant.as_str(), *weight));
         let split = Split::weighted(before.salt.as_str(), before.by.as_str(), weights);
         // What is wrong with the weights is told with its path when it is compiled.
-        let split = split.lay_out(Some(before)).unwrap_or(split);
+        let kept = Some(before).filter(|_| !mutation::active(Mutation::SlotsStay));
+        let split = split.lay_out(kept).unwrap_or(split);
         let alone =
             Targeting { fallthrough: Some(Outcome::Split(split.clone())), ..Targeting::default() };
         check_compiles(&self.flag, &flag.definition, &alone, "weights", "").map_err(renamed)?;

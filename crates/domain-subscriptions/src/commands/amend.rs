@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use exchequer_kernel::Ctx;
-use exchequer_types::{Exceeded, Holding};
+use exchequer_types::{Asked, Exceeded, Holding};
 
 use crate::draft::Draft;
 use crate::subscription::Subscription;
@@ -15,6 +15,8 @@ pub struct Amend {
     pub id: String,
     /// All that is to be held.
     pub holding: Holding,
+    /// What of it was asked for now.
+    pub asked: Asked,
     /// Limits of it that are below what is used now.
     pub exceeded: Vec<Exceeded>,
 }
@@ -30,7 +32,8 @@ impl Amend {
         check::change(subscription, &self.holding, &entry.holding, &self.exceeded, due)?;
         let mut draft = Draft::of(subscription, ctx);
         let holding = Arc::new(self.holding.clone());
-        draft.push(Event::ScheduleAmended { id: self.id.clone(), holding });
+        let asked = entry.asked.or(self.asked);
+        draft.push(Event::ScheduleAmended { id: self.id.clone(), asked, holding });
         Ok(draft.finish(None))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use exchequer_kernel::Ctx;
-use exchequer_types::{Exceeded, Holding};
+use exchequer_types::{Asked, Exceeded, Holding};
 
 use crate::draft::Draft;
 use crate::subscription::{Subscription, When};
@@ -13,6 +13,8 @@ use crate::{Event, Rejection, check};
 pub struct Change {
     /// All that is to be held.
     pub holding: Holding,
+    /// What of it was asked for.
+    pub asked: Asked,
     pub when: When,
     /// Limits of it that are below what is used now.
     pub exceeded: Vec<Exceeded>,
@@ -41,7 +43,7 @@ impl Change {
             Some(at) => {
                 check::has_room(subscription)?;
                 let id = ctx.mint("sch_", 0);
-                draft.push(Event::ChangeScheduled { id, at, holding });
+                draft.push(Event::ChangeScheduled { id, at, asked: self.asked, holding });
             }
         }
         Ok(draft.finish(None))

@@ -20,6 +20,7 @@ pub use cancel::Cancel;
 pub use change::Change;
 pub use drop_entry::DropEntry;
 pub use fire_timer::FireTimer;
+pub(crate) use fire_timer::pending;
 pub use pause::Pause;
 pub use reactivate::Reactivate;
 pub use reschedule::Reschedule;

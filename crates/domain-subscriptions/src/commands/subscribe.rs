@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use exchequer_kernel::Ctx;
+use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_types::{Holding, Zone};
 
 use crate::charge::Cause;
@@ -22,7 +23,9 @@ pub struct Subscribe {
 impl Subscribe {
     pub(crate) fn decide(&self, state: &State, ctx: &Ctx) -> Result<Vec<Event>, Rejection> {
         let current = state.current.as_ref().filter(|it| !it.is_ended());
-        if let Some(state) = current.map(Subscription::word) {
+        if let Some(state) = current.map(Subscription::word)
+            && !mutation::active(Mutation::OneCurrent)
+        {
             return Err(Rejection::Exists { state });
         }
         check::holding(&self.holding)?;
@@ -30,6 +33,9 @@ impl Subscribe {
         let days_max = self.holding.offer.trial_days_max.min(TRIAL_DAYS_MAX);
         if trial_days > days_max {
             return Err(Rejection::TrialTooLong { field: "trial_days", days_max });
+        }
+        if trial_days > 0 && state.trial_used {
+            return Err(Rejection::TrialUsed);
         }
         let period = match trial_days {
             0 => calendar::anchored(0, ctx.now, self.holding.offer.cycle, self.zone),

@@ -1,6 +1,7 @@
 //! Changes inside a period, and what they charge.
 
 use super::*;
+use exchequer_types::Asked;
 
 // REQ: BIL-05
 #[test]
@@ -127,7 +128,12 @@ fn a_downgrade_below_present_use_is_accepted_or_refused_as_the_plan_says() {
     let downgrade = |rule| {
         let mut holding = holding("basic", 500);
         holding.offer.downgrade = rule;
-        Command::Change(Change { holding, when: When::Now, exceeded: exceeded.clone() })
+        Command::Change(Change {
+            asked: Asked::ALL,
+            holding,
+            when: When::Now,
+            exceeded: exceeded.clone(),
+        })
     };
     let mut story = Story::subscribed("2026-04-01", "UTC", &holding("pro", 1000));
     let message = story.refuses(downgrade(Downgrade::Refuse), "DOWNGRADE_REFUSED");

@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use exchequer_kernel::{Ctx, Decider as _, Reason as _};
 use exchequer_types::{
-    ActorId, AddOnHolding, AddOnOffer, CommandId, Component, ComponentKind, Currency, Cycle,
-    Downgrade, Holding, Identity, Offer, PlanRef, Proration, Slug, TenantId, Timestamp, Zone,
+    ActorId, AddOnHolding, AddOnOffer, Asked, CommandId, Component, ComponentKind, Currency, Cycle,
+    Downgrade, Exceeded, Holding, Identity, Offer, PlanRef, Proration, Slug, TenantId, Timestamp,
+    Zone,
 };
 
 use crate::invariants::Life;
@@ -79,7 +80,12 @@ fn packs(holding: Holding, amount: i64, quantity: u64) -> Holding {
 }
 
 fn change(holding: &Holding, when: When) -> Command {
-    Command::Change(Change { holding: holding.clone(), when, exceeded: Vec::new() })
+    Command::Change(Change {
+        asked: Asked::ALL,
+        holding: holding.clone(),
+        when,
+        exceeded: Vec::new(),
+    })
 }
 
 fn cancel(when: When) -> Command {
@@ -97,6 +103,8 @@ struct Story {
     life: Life,
     now: Timestamp,
     commands: u32,
+    /// What is used beyond the limits of any scheduled change, when it falls due.
+    exceeded: Vec<Exceeded>,
     /// Of the last command and of all timers since.
     events: Vec<Event>,
     /// All of them.
@@ -154,7 +162,7 @@ impl Story {
         {
             self.now = timer.due;
             let ctx = self.ctx(&timer.id, "timer");
-            let events = self.decide(&timer_command(&timer.id), &ctx).unwrap();
+            let events = self.decide(&self.fires(&timer.id), &ctx).unwrap();
             self.take(&events);
             assert_eq!(
                 self.decide(&timer_command(&timer.id), &ctx),
@@ -162,6 +170,12 @@ impl Story {
             );
         }
         self.now = until;
+    }
+
+    fn fires(&self, timer: &str) -> Command {
+        let due = falling_due(&self.state, timer).into_iter();
+        let exceeded = due.map(|it| (it.id.clone(), self.exceeded.clone())).collect();
+        Command::FireTimer(FireTimer { timer: timer.to_owned(), exceeded })
     }
 
     fn until(mut self, text: &str) -> Self {

@@ -1,6 +1,7 @@
 //! Whatever is asked, and whenever, the invariants hold, and deciding twice is the same.
 
 use core::time::Duration;
+use exchequer_types::Asked;
 
 use proptest::prelude::*;
 
@@ -136,9 +137,12 @@ fn command(story: &Story, ask: Ask) -> Command {
         Ask::Pause(at) => Command::Pause(Pause { resume_at: at.map(after) }),
         Ask::Resume => Command::Resume(Resume),
         Ask::Zone(index) => set_zone(ZONES[index]),
-        Ask::Amend(index, holding) => {
-            Command::Amend(Amend { id: id(index), holding, exceeded: Vec::new() })
-        }
+        Ask::Amend(index, holding) => Command::Amend(Amend {
+            asked: Asked::ALL,
+            id: id(index),
+            holding,
+            exceeded: Vec::new(),
+        }),
         Ask::Reschedule(index, at) => {
             let at = at.map_or(ScheduleAt::PeriodEnd, |at| ScheduleAt::Instant(after(at)));
             Command::Reschedule(Reschedule { id: id(index), at })

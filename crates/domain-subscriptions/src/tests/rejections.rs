@@ -1,6 +1,7 @@
 //! Every "no", with its code.
 
 use super::*;
+use exchequer_types::Asked;
 
 fn subscribe(holding: Holding, trial_days: Option<u32>) -> Command {
     Command::Subscribe(Subscribe { holding, trial_days, zone: Zone::UTC })
@@ -27,6 +28,7 @@ fn what_needs_a_subscription_that_is_not_there() {
         Command::Resume(Resume),
         set_zone("Europe/Berlin"),
         Command::Amend(Amend {
+            asked: Asked::ALL,
             id: "sch_x".to_owned(),
             holding: holding("pro", 1),
             exceeded: vec![],
@@ -169,6 +171,28 @@ fn trials_within_what_the_plan_has() {
     story.refuses(Command::Reschedule(Reschedule { id, at: to }), "TRIAL_TOO_LONG");
 }
 
+// REQ: BIL-03
+#[test]
+fn one_trial_for_each_tenant() {
+    let pro = || holding("pro", 1000);
+    let story = Story::trial("2026-04-01", "UTC", &pro(), Some(14));
+    assert!(story.state.trial_used);
+    let mut story = story.until("2026-04-02").when(cancel(When::Now));
+    let message = story.refuses(subscribe(holding("max", 9), Some(1)), "TRIAL_ALREADY_USED");
+    assert!(message.contains("without one"), "{message}");
+    // What is wrong with the days themselves is said first.
+    story.refuses(subscribe(pro(), Some(31)), "TRIAL_TOO_LONG");
+    let story = story.when(subscribe(pro(), Some(0)));
+    assert_eq!(story.sub().word(), "active");
+    // A subscription without a trial between the two changes nothing.
+    let mut story = story.when(cancel(When::Now));
+    story.refuses(subscribe(pro(), Some(14)), "TRIAL_ALREADY_USED");
+    // Who never had one may still have it.
+    let mut story = started().when(cancel(When::Now));
+    assert!(!story.state.trial_used);
+    assert!(story.ask(&subscribe(pro(), Some(14))).is_ok());
+}
+
 // REQ: BIL-04
 #[test]
 fn dates_in_the_future_and_not_too_far() {
@@ -212,7 +236,7 @@ fn unknown_entries_and_bad_reasons() {
     let mut story = started();
     let id = || "sch_x".to_owned();
     story.refuses(Command::Drop(DropEntry { id: id() }), "SCHEDULED_CHANGE_NOT_FOUND");
-    let amend = Amend { id: id(), holding: holding("max", 1), exceeded: vec![] };
+    let amend = Amend { asked: Asked::ALL, id: id(), holding: holding("max", 1), exceeded: vec![] };
     story.refuses(Command::Amend(amend), "SCHEDULED_CHANGE_NOT_FOUND");
     let to = ScheduleAt::PeriodEnd;
     story.refuses(

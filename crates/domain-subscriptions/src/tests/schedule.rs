@@ -1,6 +1,7 @@
 //! Changes to come.
 
 use super::*;
+use exchequer_types::Asked;
 
 fn reschedule(id: String, at: ScheduleAt) -> Command {
     Command::Reschedule(Reschedule { id, at })
@@ -98,7 +99,7 @@ fn entries_are_amended_moved_and_dropped() {
     assert_eq!(scheduled(&story.state, &id).unwrap().offer.plan.plan.as_str(), "pro");
     let amend = |plan: &str| {
         let holding = holding(plan, 3000);
-        Command::Amend(Amend { id: id.clone(), holding, exceeded: Vec::new() })
+        Command::Amend(Amend { asked: Asked::ALL, id: id.clone(), holding, exceeded: Vec::new() })
     };
     let mut story = story.when(amend("team"));
     story.refuses(amend("team"), "SUBSCRIPTION_UNCHANGED");
@@ -159,4 +160,113 @@ fn two_changes_of_cycle_at_one_instant() {
     // The year is given back whole: none of it has passed.
     assert_eq!(story.lines(), [-500, 36_500, -36_500, 3000]);
     assert_eq!(story.shows(), "active 2026-04-16..2026-05-16");
+}
+
+fn over() -> Vec<Exceeded> {
+    vec![Exceeded { feature: slug("storage"), limit: 10, used: 40 }]
+}
+
+fn refusing(plan: &str, amount: i64) -> Holding {
+    let mut holding = holding(plan, amount);
+    holding.offer.downgrade = Downgrade::Refuse;
+    holding
+}
+
+fn dropped(story: &Story) -> Vec<DropReason> {
+    let why = |event: &Event| match event {
+        Event::ScheduleDropped { why, .. } => Some(*why),
+        _ => None,
+    };
+    story.events.iter().filter_map(why).collect()
+}
+
+// REQ: BIL-04
+#[test]
+fn use_that_grew_since_is_refused_when_the_change_falls_due() {
+    let story = Story::subscribed("2026-04-01", "UTC", &holding("pro", 2000));
+    let mut story = story.when(change(&refusing("basic", 1000), When::PeriodEnd));
+    story.exceeded = over();
+    let (before, id) = (story.state.clone(), story.entry(0));
+    let timer = story.sub().timer.clone().unwrap().id;
+    let fired = story.fires(&timer);
+    let story = story.until("2026-05-01");
+    assert_eq!(dropped(&story), [DropReason::Exceeded]);
+    // What was held goes on, and is charged.
+    assert_eq!((story.lines(), story.held()), (vec![2000], vec![]));
+    assert_eq!(story.shows(), "active 2026-05-01..2026-06-01");
+    assert!(story.sub().schedule.is_empty());
+    let told = shown(&before, &story.state, &fired);
+    assert_eq!(told.action, "subscription.renewed");
+    let refused =
+        format!("\"refused\":{{\"{id}\":[{{\"feature\":\"storage\",\"limit\":10,\"used\":40}}]}}");
+    assert!(told.after.canonical().contains(&refused), "{:?}", told.after);
+    assert!(
+        !shown(&before, &story.state, &timer_command(&timer)).after.canonical().contains("refused")
+    );
+}
+
+// REQ: BIL-04
+#[test]
+fn only_what_its_plan_refuses_is_left_out() {
+    let instant = When::At(at("2026-04-16"));
+    let story = Story::subscribed("2026-04-01", "UTC", &holding("pro", 3000));
+    let mut story = story
+        .when(change(&refusing("basic", 1000), instant))
+        .when(change(&holding("team", 2000), instant));
+    story.exceeded = over();
+    let timer = story.sub().timer.clone().unwrap().id;
+    let plans: Vec<_> = falling_due(&story.state, &timer)
+        .into_iter()
+        .map(|it| it.holding.offer.plan.plan.to_string())
+        .collect();
+    assert_eq!(plans, ["basic", "team"]);
+    assert!(falling_due(&story.state, "tms_x").is_empty());
+    let story = story.until("2026-04-16");
+    assert_eq!(dropped(&story), [DropReason::Exceeded]);
+    assert_eq!(story.held(), ["team x1 Subscription"], "a plan that accepts is changed to");
+
+    // Alone, and within a period, nothing else happens.
+    let story = Story::subscribed("2026-04-01", "UTC", &holding("pro", 3000));
+    let mut story = story.when(change(&refusing("basic", 1000), instant));
+    story.exceeded = over();
+    let before = story.state.clone();
+    let fired = story.fires(&story.sub().timer.clone().unwrap().id);
+    let story = story.until("2026-04-16");
+    assert!(story.lines().is_empty() && story.held().is_empty());
+    assert_eq!(story.sub().next_due(), Some(at("2026-05-01")));
+    let told = shown(&before, &story.state, &fired);
+    assert_eq!(told.action, "subscription.change-refused");
+}
+
+// REQ: BIL-04
+#[test]
+fn nothing_falls_due_with_the_end() {
+    let story = Story::subscribed("2026-04-01", "UTC", &holding("pro", 3000));
+    let story = story
+        .when(change(&refusing("basic", 1000), When::At(at("2026-04-10"))))
+        .when(cancel(When::PeriodEnd));
+    let timer = |story: &Story| story.sub().timer.clone().unwrap().id;
+    assert_eq!(falling_due(&story.state, &timer(&story)).len(), 1);
+    let story = story.until("2026-04-11");
+    assert!(falling_due(&story.state, &timer(&story)).is_empty());
+    assert_eq!(story.until("2026-05-01").sub().word(), "ended");
+}
+
+// REQ: BIL-04
+#[test]
+fn what_a_planned_change_does_not_ask_for_is_as_it_is_then() {
+    let seats = |seats: u64| Holding { seats, ..holding("basic", 500) };
+    let planned = |asked, holding: &Holding| {
+        let (holding, when, exceeded) = (holding.clone(), When::PeriodEnd, Vec::new());
+        Command::Change(Change { holding, asked, when, exceeded })
+    };
+    let of_seats = Asked { plan: false, seats: true, add_ons: false };
+    let story =
+        Story::subscribed("2026-01-01", "UTC", &seats(1)).when(planned(of_seats, &seats(5)));
+    let upgraded = story.when(change(&Holding { seats: 1, ..holding("pro", 2000) }, When::Now));
+    let entry = &upgraded.sub().schedule[0];
+    assert_eq!((entry.holding.offer.plan.plan.as_str(), entry.holding.seats), ("pro", 5));
+    let renewed = upgraded.until("2026-02-01");
+    let held = &renewed.sub().holding;
+    assert_eq!((held.offer.plan.plan.as_str(), held.seats), ("pro", 5));
 }

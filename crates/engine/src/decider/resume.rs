@@ -108,9 +108,11 @@ async fn replay(ports: &Ports, state: &mut Deciding, item: &TailItem) -> Result<
     state.take_progress(&commit.progress);
     state.now = state.now.max(now);
     let mut ids: Vec<StreamId> = Vec::new();
+    let mut last = "";
     for event in &commit.events {
-        if ids.last().is_none_or(|last| last.to_string() != event.stream) {
+        if event.stream != last {
             ids.push(stream_id(&event.stream)?);
+            last = &event.stream;
         }
     }
     hydrate(ports, &mut state.streams, &ids).await?;

@@ -2,7 +2,7 @@
 //! changed since it was last written stays; the others give way, the least
 //! recently used ones first (second chance).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use exchequer_tenant::Stream;
 use exchequer_types::StreamId;
@@ -27,7 +27,7 @@ struct Slot {
 pub(crate) struct Streams {
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
-    index: BTreeMap<StreamId, usize>,
+    index: HashMap<StreamId, usize>,
     /// Changed since they were written; by slot, with the changing commit.
     dirty: BTreeMap<usize, u64>,
     bytes: usize,
@@ -40,7 +40,7 @@ impl Streams {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
-            index: BTreeMap::new(),
+            index: HashMap::new(),
             dirty: BTreeMap::new(),
             bytes: 0,
             bytes_max,

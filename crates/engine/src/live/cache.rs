@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use exchequer_codec::Entry;
 use exchequer_kernel::Live;
+use exchequer_kernel::mutation::{self, Mutation};
 
 use crate::tail::TailItem;
 
@@ -181,7 +182,7 @@ impl<L: Live<Entry = Entry>> Cache<L> {
                     loading.bytes += item.bytes;
                     if loading.bytes > COLLECTED_BYTES_MAX {
                         loading.collected.clear();
-                    } else {
+                    } else if !mutation::active(Mutation::LiveLoad) {
                         loading.collected.push(item.entry.clone());
                     }
                     continue;

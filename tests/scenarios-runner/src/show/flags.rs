@@ -27,6 +27,7 @@ pub(crate) struct Rollouts {
 
 /// A flag in an environment, as the gateway has it in memory.
 struct Asked {
+    provider: TenantId,
     project: Arc<LiveProject>,
     environment: Slug,
     flag: Slug,
@@ -63,7 +64,8 @@ pub(crate) fn evaluate(
         Some(_) => return Err(line.error("as=boolean or as=string")),
     };
     let tenant = columns.optional("tenant");
-    let customer = tenant.as_deref().map(|it| customer(world, line, it)).transpose()?;
+    let customer = tenant.as_deref().map(|it| customer(world, line, it, &asked.provider));
+    let customer = customer.transpose()?;
     let who = columns.optional("for");
     let attributes = columns.all_of("");
     let lists: Vec<Vec<&str>> = attributes.values().map(|it| items(it)).collect();
@@ -134,11 +136,11 @@ impl Rollouts {
 
 fn asked(world: &World, line: &Line, columns: &mut Columns<'_>) -> Result<Asked, ScriptError> {
     let tenant = columns.text_or("provider", "platform");
-    let tenant = TenantId::parse(tenant).map_err(|error| line.error(error.to_string()))?;
+    let provider = TenantId::parse(tenant).map_err(|error| line.error(error.to_string()))?;
     let (project, environment, flag) = place(line, columns)?;
-    let seen = world.live::<LiveFlags>(ProjectKey { tenant, project });
+    let seen = world.live::<LiveFlags>(ProjectKey { tenant: provider.clone(), project });
     let seen = seen.map_err(|error| line.error(error))?;
-    Ok(Asked { project: seen.snapshot, environment, flag })
+    Ok(Asked { provider, project: seen.snapshot, environment, flag })
 }
 
 impl Asked {
@@ -151,11 +153,18 @@ impl Asked {
     }
 }
 
-fn customer(world: &World, line: &Line, tenant: &str) -> Result<Customer, ScriptError> {
+/// Who is no customer of the provider has nothing of it.
+fn customer(
+    world: &World,
+    line: &Line,
+    tenant: &str,
+    provider: &TenantId,
+) -> Result<Customer, ScriptError> {
     let tenant = TenantId::parse(tenant).map_err(|error| line.error(error.to_string()))?;
     let seen = world.live::<LiveEntitlements>(tenant).map_err(|error| line.error(error))?;
-    let at = seen.snapshot.time(world.now());
-    Ok(Customer { entitlements: seen.snapshot, at })
+    let is_customer = seen.snapshot.is_customer_of(provider);
+    let entitlements = if is_customer { seen.snapshot } else { Arc::default() };
+    Ok(Customer { at: entitlements.time(world.now()), entitlements })
 }
 
 /// `[a,b]` is a list.

@@ -7,7 +7,7 @@
 //! - SIM-3 nothing is decided twice: no position of an input log, and no identity
 //!   within its window.
 //! - SIM-4 every outcome, event and entry is what the rules give in that order.
-//! - SIM-5 no command is decided while a timer of its stream is due.
+//! - SIM-5 no command but a wake is decided while a timer of its stream is due.
 //! - SIM-6 each accepted write has its audit entry; the entries of a tenant chain.
 //! - SIM-7 state written behind is the fold of the events up to its position.
 //! - SIM-8 each view equals a fold from zero, counts included.

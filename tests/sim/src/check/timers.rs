@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use exchequer_codec::{decode_event, status_of};
+use exchequer_codec::{WAKE, decode_event, status_of};
 use exchequer_domain_tenants as tenants;
 use exchequer_kernel::{Status, Timers};
 use exchequer_proto::journal::v1 as pb;
@@ -52,7 +52,9 @@ pub(crate) fn check(world: &World, chain: &Chain, violations: &mut Vec<String>) 
             let Some(envelope) = envelope(input) else { continue };
             let stream = streams.entry(envelope.stream.clone()).or_default();
             let due = stream.timers.first_due(now).map(|(due, id)| (due, id.to_owned()));
-            if let Some((due, id)) = due.filter(|_| is_decided(outcome) && !was_parked) {
+            // A wake decides as much as one command may, and leaves the rest to the next.
+            let is_exempt = was_parked || envelope.r#type == WAKE;
+            if let Some((due, id)) = due.filter(|_| is_decided(outcome) && !is_exempt) {
                 violations.push(format!(
                     "SIM-5 {place}: {} of {} was decided at {now}, before timer {id} due at {due}",
                     envelope.id, envelope.stream

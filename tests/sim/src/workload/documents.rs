@@ -38,7 +38,7 @@ pub(super) fn currency(code: &str) -> Currency {
 pub(super) fn document(rng: &mut Rng) -> Document {
     let cycles = [
         cycle(CycleUnit::Month, if rng.chance(700) { 1 } else { rng.within(2, 4) }),
-        cycle(CycleUnit::Day, rng.within(4, 40)),
+        cycle(CycleUnit::Day, if rng.chance(300) { 1 } else { rng.within(2, 40) }),
         cycle(CycleUnit::Week, rng.within(1, 4)),
         cycle(CycleUnit::Year, 1),
     ];

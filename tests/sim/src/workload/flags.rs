@@ -98,14 +98,37 @@ fn number(rng: &mut Rng) -> Number {
 }
 
 pub(super) fn project(rng: &mut Rng) -> Slug {
-    slug(if rng.chance(850) { PROJECTS[0] } else { PROJECTS[1] })
+    slug(if rng.chance(950) { PROJECTS[0] } else { PROJECTS[1] })
 }
 
 pub(super) fn environment(rng: &mut Rng) -> Slug {
     slug(if rng.chance(750) { ENVIRONMENTS[0] } else { ENVIRONMENTS[1] })
 }
 
-pub(super) fn create_project(number: usize) -> Command {
+/// A project with an environment, and flags.
+pub(super) fn beginnings(rng: &mut Rng) -> Vec<Command> {
+    use flags::Command as F;
+    let (project, environment) = (slug(PROJECTS[0]), slug(ENVIRONMENTS[0]));
+    let mut all = vec![
+        create_project(0),
+        Command::Flags(F::CreateEnvironment(flags::CreateEnvironment {
+            project: project.clone(),
+            environment,
+            name: name(rng),
+            dialect: flags::Dialect::default(),
+            salt: None,
+        })),
+    ];
+    for flag in FLAGS.iter().take(rng.within(1, 4) as usize) {
+        let (project, flag) = (project.clone(), slug(flag));
+        let mut definition = definition(&flag, rng);
+        definition.default_variant = "on".to_owned();
+        all.push(Command::Flags(F::CreateFlag(flags::CreateFlag { project, flag, definition })));
+    }
+    all
+}
+
+fn create_project(number: usize) -> Command {
     let (project, name) = (slug(PROJECTS[number]), "Project".to_owned());
     Command::Flags(flags::Command::CreateProject(flags::CreateProject { project, name }))
 }
@@ -117,29 +140,29 @@ pub(super) fn flag_command(rng: &mut Rng) -> Command {
     let flag = slug(rng.word(&FLAGS));
     Command::Flags(match rng.below(100) {
         0..4 => return create_project(rng.below(2) as usize),
-        4..16 => F::CreateEnvironment(flags::CreateEnvironment {
+        4..10 => F::CreateEnvironment(flags::CreateEnvironment {
             project,
             environment,
             name: name(rng),
             dialect: flags::Dialect::default(),
             salt: rng.chance(400).then(|| format!("salt-{}", rng.below(3))),
         }),
-        16..36 => {
+        10..22 => {
             F::CreateFlag(flags::CreateFlag { project, definition: definition(&flag, rng), flag })
         }
-        36..44 => {
+        22..32 => {
             F::UpdateFlag(flags::UpdateFlag { project, definition: definition(&flag, rng), flag })
         }
-        44..68 => {
+        32..64 => {
             let targeting = targeting(rng);
             F::SetTargeting(flags::SetTargeting { project, flag, environment, targeting })
         }
-        68..80 => {
+        64..76 => {
             let enabled = rng.chance(700);
             F::ToggleFlag(flags::ToggleFlag { project, flag, environment, enabled })
         }
-        80..92 => {
-            let rule = rng.chance(400).then(|| format!("r-{}", rng.below(3)));
+        76..92 => {
+            let rule = rng.chance(250).then(|| format!("r-{}", rng.below(3)));
             let weights = weights(rng);
             F::GrowRollout(flags::GrowRollout { project, flag, environment, rule, weights })
         }
@@ -198,7 +221,7 @@ fn targeting(rng: &mut Rng) -> flags::Targeting {
         gate: rng.chance(350).then(|| gate(rng)),
         targets,
         rules,
-        fallthrough: rng.chance(700).then(|| outcome(rng)),
+        fallthrough: rng.chance(900).then(|| outcome(rng)),
     }
 }
 
@@ -209,7 +232,7 @@ fn gate(rng: &mut Rng) -> Gate {
 }
 
 fn outcome(rng: &mut Rng) -> Outcome {
-    if rng.chance(500) {
+    if rng.chance(300) {
         return Outcome::Variant(variant(rng));
     }
     let by = match rng.below(10) {

@@ -126,9 +126,10 @@ impl People {
 
     /// The command, maybe with conditions.
     fn conditioned(&self, tenant: &TenantId, command: Command, rng: &mut Rng) -> Submission {
-        let version = resource(&command).and_then(|it| self.version(tenant, it));
+        let resource = resource(&command);
+        let version = resource.and_then(|it| self.version(tenant, it));
         let mut submission = self.submission(tenant, command);
-        if rng.chance(150) {
+        if rng.chance(if resource.is_some() { 150 } else { 40 }) {
             submission.expected_version = Some(version.unwrap_or(0) + rng.below(2));
         }
         if rng.chance(60) {
@@ -254,7 +255,8 @@ fn resource(command: &Command) -> Option<&'static str> {
         | Command::AmendChange(_)
         | Command::Subscriptions(_) => Some("subscription"),
         Command::Entitlements(_) => Some("entitlements"),
-        Command::Flags(_) => Some("flags"),
+        // Each flag has a version of its own.
+        Command::Flags(_) => None,
         Command::Wake | Command::Lookup { .. } | Command::Audit(_) => None,
     }
 }

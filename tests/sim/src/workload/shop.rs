@@ -64,7 +64,9 @@ impl People {
         }
         self.insist(&provider, &mut rng, |rng| save_draft(rng, "main")).await;
         self.insist(&provider, &mut rng, |_| publish("main")).await;
-        self.insist(&provider, &mut rng, |_| flags::create_project(0)).await;
+        for command in flags::beginnings(&mut rng) {
+            self.insist(&provider, &mut rng, |_| command.clone()).await;
+        }
         for _ in 0..self.world.plan.commands_per_merchant {
             self.pause(&mut rng).await;
             if rng.chance(350) {
@@ -194,7 +196,7 @@ impl People {
     fn steer(&self, tenant: &TenantId, rng: &mut Rng) -> Command {
         use subscriptions::Command as S;
         Command::Subscriptions(match rng.below(100) {
-            0..16 => {
+            0..14 => {
                 let when = match rng.below(10) {
                     0..2 => subscriptions::When::Now,
                     2..8 => subscriptions::When::PeriodEnd,
@@ -202,16 +204,16 @@ impl People {
                 };
                 S::Cancel(subscriptions::Cancel { when, reason: name(rng) })
             }
-            16..34 => S::Reactivate(subscriptions::Reactivate),
-            34..48 => {
+            14..28 => S::Reactivate(subscriptions::Reactivate),
+            28..41 => {
                 let resume_at = rng.chance(500).then(|| self.later(tenant, rng, 50 * DAY));
                 S::Pause(subscriptions::Pause { resume_at })
             }
-            48..60 => S::Resume(subscriptions::Resume),
-            60..70 => S::Activate(subscriptions::Activate),
-            70..82 => S::SetZone(subscriptions::SetZone { zone: zone(rng) }),
-            82..88 => S::Drop(subscriptions::DropEntry { id: self.entry(tenant, rng) }),
-            88..94 => {
+            41..52 => S::Resume(subscriptions::Resume),
+            52..61 => S::Activate(subscriptions::Activate),
+            61..70 => S::SetZone(subscriptions::SetZone { zone: zone(rng) }),
+            70..78 => S::Drop(subscriptions::DropEntry { id: self.entry(tenant, rng) }),
+            78..89 => {
                 let (id, to) = (self.entry(tenant, rng), selection_change(rng));
                 return Command::AmendChange(AmendChange { id, to });
             }
@@ -313,7 +315,11 @@ fn ids_in(reply: &[u8], prefix: &str) -> Vec<String> {
 /// One that the tenant has, in most cases.
 fn pick_own(all: &[(TenantId, String)], tenant: &TenantId, rng: &mut Rng) -> String {
     let own: Vec<_> = all.iter().filter(|it| it.0 == *tenant || rng.chance(20)).collect();
-    if own.is_empty() { "none".to_owned() } else { rng.pick(&own).1.clone() }
+    match own.last() {
+        Some(last) if rng.chance(500) => last.1.clone(),
+        Some(_) => rng.pick(&own).1.clone(),
+        None => "none".to_owned(),
+    }
 }
 
 fn create(rng: &mut Rng, parent: TenantId, test_clock: Option<Timestamp>) -> Command {

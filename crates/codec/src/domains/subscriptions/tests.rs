@@ -8,7 +8,7 @@ use exchequer_domain_subscriptions::{
 use exchequer_kernel::{Ctx, Decider as _};
 use exchequer_tenant::ChangeSubscription;
 use exchequer_types::{
-    ActorId, AddOnHolding, AddOnOffer, CommandId, Component, ComponentKind, Currency, Cycle,
+    ActorId, AddOnHolding, AddOnOffer, Asked, CommandId, Component, ComponentKind, Currency, Cycle,
     Downgrade, Holding, Identity, Offer, PlanRef, Proration, SelectionChange, Slug, TenantId,
     Timestamp, Zone,
 };
@@ -92,7 +92,12 @@ fn every_step_of_a_life_is_read_as_it_was_written() {
     let zone = Zone::parse("America/New_York").unwrap();
     let subscribe = Subscribe { holding: holding(10, Proration::None), trial_days: Some(7), zone };
     let change = |amount, policy, when| {
-        Command::Change(Change { holding: holding(amount, policy), when, exceeded: Vec::new() })
+        Command::Change(Change {
+            asked: Asked::ALL,
+            holding: holding(amount, policy),
+            when,
+            exceeded: Vec::new(),
+        })
     };
     let later = When::At(at("2026-04-10T00:00:00Z"));
     let cancel = |when| Command::Cancel(Cancel { when, reason: "r".to_owned() });
@@ -136,7 +141,9 @@ fn renewals_by_timer_and_every_reason_are_read_again() {
         decide(&mut state, &timer_command(&timer.id), timer.due, &timer.id);
     }
     assert_eq!(state.current.as_ref().unwrap().period.kind, PeriodKind::Paid);
-    for why in [DropReason::Asked, DropReason::Cancelled, DropReason::Impossible] {
+    let reasons =
+        [DropReason::Asked, DropReason::Cancelled, DropReason::Impossible, DropReason::Exceeded];
+    for why in reasons {
         check_event(&Event::ScheduleDropped { id: "sch_1".to_owned(), why });
     }
     for reason in [EndReason::TenantClosed, EndReason::OutOfTime] {
@@ -161,7 +168,12 @@ fn commands_are_read_as_they_were_sent() {
         assert_eq!(read, exchequer_tenant::Command::ChangeSubscription(change));
     }
     let id = || "sch_1".to_owned();
-    let resolved = Amend { id: id(), holding: holding(1, Proration::None), exceeded: Vec::new() };
+    let resolved = Amend {
+        asked: Asked::ALL,
+        id: id(),
+        holding: holding(1, Proration::None),
+        exceeded: Vec::new(),
+    };
     assert_eq!(encode_command(&Command::Amend(resolved)), None);
     assert_eq!(encode_command(&timer_command("tms_1")), None);
     let reschedule = Command::Reschedule(Reschedule { id: id(), at: ScheduleAt::PeriodEnd });

@@ -11,7 +11,7 @@ use exchequer_domain_subscriptions::{
 use exchequer_proto::catalog::v1 as pbc;
 use exchequer_proto::subscriptions::v1 as pb;
 use exchequer_types::{
-    AddOnHolding, AddOnOffer, Anchor, Component, ComponentKind, Currency, Cycle, CycleUnit,
+    AddOnHolding, AddOnOffer, Anchor, Asked, Component, ComponentKind, Currency, Cycle, CycleUnit,
     Downgrade, HeldBy, HeldPlan, Holding, Offer, PlanRef, Proration, Slug, Timestamp, Zone,
 };
 
@@ -20,11 +20,13 @@ use crate::convert::{optional_timestamp, slug, tenant_id, timestamp};
 
 /// The state as the decider's cell keeps it.
 pub(crate) fn state_to_proto(state: &State) -> pb::State {
-    pb::State { current: state.current.as_ref().map(subscription_to_proto) }
+    let current = state.current.as_ref().map(subscription_to_proto);
+    pb::State { current, trial_used: state.trial_used }
 }
 
 pub(crate) fn state_from_proto(it: pb::State) -> Result<State, DecodeError> {
-    Ok(State { current: it.current.map(subscription_from_proto).transpose()? })
+    let current = it.current.map(subscription_from_proto).transpose()?;
+    Ok(State { current, trial_used: it.trial_used })
 }
 
 /// A subscription as cells and views keep it.
@@ -33,6 +35,7 @@ pub fn subscription_to_proto(it: &Subscription) -> pb::SubscriptionRecord {
         id: it.id.clone(),
         at: Some(at_to_proto(it.at)),
         holding: Some(holding_to_proto(&it.holding)),
+        asked: Some(asked_to_proto(it.asked)),
     };
     pb::SubscriptionRecord {
         id: it.id.clone(),
@@ -66,7 +69,8 @@ pub fn subscription_from_proto(it: pb::SubscriptionRecord) -> Result<Subscriptio
     });
     let entry = |it: pb::EntryState| {
         let holding = Arc::new(holding_from_proto(it.holding)?);
-        Ok(Entry { id: it.id, at: at_from_proto(it.at)?, holding })
+        let (at, asked) = (at_from_proto(it.at)?, asked_from_proto(it.asked));
+        Ok(Entry { id: it.id, at, asked, holding })
     };
     let timer = it
         .timer
@@ -391,5 +395,13 @@ pairs!(
     drop_reason_from_proto,
     "reason",
     DropReason,
-    pb::DropReason { Asked, Cancelled, Impossible }
+    pb::DropReason { Asked, Cancelled, Impossible, Exceeded }
 );
+
+pub(crate) fn asked_to_proto(it: Asked) -> pb::Asked {
+    pb::Asked { plan: it.plan, seats: it.seats, add_ons: it.add_ons }
+}
+
+pub(crate) fn asked_from_proto(it: Option<pb::Asked>) -> Asked {
+    it.map_or(Asked::ALL, |it| Asked { plan: it.plan, seats: it.seats, add_ons: it.add_ons })
+}
