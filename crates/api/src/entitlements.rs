@@ -235,9 +235,14 @@ fn answer(snapshot: &Snapshot, feature: &Slug, units: u64, at: Timestamp) -> pb:
 }
 
 fn amount(check: &mut Check, amount: Option<pb::Amount>) -> Option<domain::Amount> {
-    if amount.is_none() {
+    let Some(given) = &amount else {
         check.refuse(FIELD_MISSING, "amount", "must be given");
         return None;
+    };
+    let has_no_units = matches!(given.kind(), pb::AmountKind::On | pb::AmountKind::Unlimited);
+    if given.units > 0 && has_no_units {
+        let text = "must be 0 unless the kind is UNITS: they would be lost";
+        check.refuse(domain::codes::GRANT_AMOUNT_INVALID, "amount.units", text);
     }
     let text = "must be ON, UNITS or UNLIMITED";
     amount_from_proto(amount).map_err(|_| check.refuse(ENUM_UNKNOWN, "amount.kind", text)).ok()

@@ -123,8 +123,17 @@ impl Refusal {
     }
 
     /// As it goes out.
+    /// The message for people, who may see nothing else: with the field it is of.
+    fn said(&self) -> String {
+        match &self.field {
+            Some(field) if self.message.starts_with("must ") => format!("{field} {}", self.message),
+            _ => self.message.clone(),
+        }
+    }
+
     pub(crate) fn status(self) -> Status {
         let grpc = grpc_code(&self.code);
+        let said = self.said();
         let mut metadata = std::collections::HashMap::new();
         let mut details = ErrorDetails::new();
         if let Some(version) = self.version {
@@ -149,7 +158,7 @@ impl Refusal {
             details.set_retry_info(Some(after));
         }
         details.set_error_info(self.code, DOMAIN, metadata);
-        Status::with_error_details(grpc, self.message, details)
+        Status::with_error_details(grpc, said, details)
     }
 }
 

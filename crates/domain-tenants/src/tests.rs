@@ -22,6 +22,7 @@ fn id(text: &str) -> TenantId {
 fn ctx(command: &str, now: Timestamp) -> Ctx {
     Ctx {
         now,
+        recorded_at: now,
         claimed_at: now,
         tenant: id("acme"),
         actor: ActorId::parse("u-1").unwrap(),

@@ -53,6 +53,8 @@ pub struct Shown {
 pub struct Ctx {
     /// The commit's time, or the due time of the timer that is decided.
     pub now: Timestamp,
+    /// The log's time, also where the tenant lives in its own.
+    pub recorded_at: Timestamp,
     /// What the caller's side said of time; kept, never decided with.
     pub claimed_at: Timestamp,
     /// The stream's tenant.
@@ -65,6 +67,6 @@ pub struct Ctx {
 impl Ctx {
     /// The `index`-th id that this decision makes: `prefix` and 26 characters.
     pub fn mint(&self, prefix: &str, index: u32) -> String {
-        minted_id(prefix, self.identity, self.now, index)
+        minted_id(prefix, self.identity, self.recorded_at, index)
     }
 }

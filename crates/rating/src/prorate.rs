@@ -67,18 +67,19 @@ pub(crate) fn left(
     let rest = Period { start: at, end: period.end };
     let (num, den) = match policy {
         Proration::BySecond => match period.seconds() {
-            // Within one second nothing of it has passed.
-            0 => (1, 1),
+            // Within one second nothing of it has passed before its end.
+            0 => (u64::from(at < period.end), 1),
             seconds => (rest.seconds(), seconds),
         },
         Proration::ByDay => {
+            let instant = at;
             let [start, at, end] = [period.start, at, period.end].map(|it| zone.day_number(it));
             // A clock that is put back over midnight shows the date before again, so that `at`
             // may lie on an earlier date than the start, or on a later one than the end.
             let days = |from: i64| u64::try_from(end - from).unwrap_or(0);
             match days(start) {
                 // Within one date, which belongs to whatever is held last on it.
-                0 => (1, 1),
+                0 => (u64::from(instant < period.end), 1),
                 whole => (days(at).min(whole), whole),
             }
         }

@@ -113,7 +113,10 @@ fn amend(
 fn customer(stream: &Stream) -> Result<(&Tenant, &TenantId), Refusal> {
     let tenant = tenants::open(&stream.tenants).map_err(rejected)?;
     let provider = tenant.parent.as_ref();
-    let provider = provider.ok_or_else(|| rejected(tenants::Rejection::IsRoot))?;
+    let provider = provider.ok_or_else(|| {
+        let message = "the root tenant has no provider whose plans it could have".to_owned();
+        Refusal::Rejected(rejection("TENANT_IS_ROOT", "tenant", message))
+    })?;
     Ok((tenant, provider))
 }
 

@@ -89,7 +89,7 @@ pub fn step(
     reference: &Reference,
     now: Timestamp,
 ) -> Result<Decision, Poison> {
-    catch_unwind(AssertUnwindSafe(|| Step::new(stream, request, reference).run(now)))
+    catch_unwind(AssertUnwindSafe(|| Step::new(stream, request, reference, now).run()))
         .unwrap_or_else(|panic| Err(Poison { reason: panic_text(panic.as_ref()) }))
 }
 
@@ -105,7 +105,7 @@ fn panic_text(panic: &(dyn core::any::Any + Send)) -> String {
 /// says so. Decides nothing, and so cannot fail itself.
 pub fn park(stream: &Stream, request: &Request, poison: &Poison, now: Timestamp) -> Decision {
     let reference = Reference::default();
-    let mut step = Step::new(stream, request, &reference);
+    let mut step = Step::new(stream, request, &reference, now);
     let event = Event::Parked { reason: poison.reason.clone() };
     step.stream.evolve(&event, now);
     let version = step.stream.version;
@@ -138,6 +138,8 @@ enum Due {
 struct Step<'a> {
     /// The stream as it was.
     before: &'a Stream,
+    /// The log's time.
+    recorded_at: Timestamp,
     request: &'a Request,
     reference: &'a Reference,
     stream: Stream,
@@ -146,16 +148,21 @@ struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    fn new(before: &'a Stream, request: &'a Request, reference: &'a Reference) -> Self {
-        let stream = before.clone();
-        Self { before, request, reference, stream, events: Vec::new(), leaves: Vec::new() }
+    fn new(
+        before: &'a Stream,
+        request: &'a Request,
+        reference: &'a Reference,
+        recorded_at: Timestamp,
+    ) -> Self {
+        let (stream, events, leaves) = (before.clone(), Vec::new(), Vec::new());
+        Self { before, recorded_at, request, reference, stream, events, leaves }
     }
 
-    fn run(mut self, now: Timestamp) -> Result<Decision, Poison> {
+    fn run(mut self) -> Result<Decision, Poison> {
         if self.stream.parked.is_some() && !self.is_release() {
             return Ok(self.refused(Status::Parked, parked()));
         }
-        let now = self.time(now);
+        let now = self.time(self.recorded_at);
         let is_advance = self.stream.own_time().is_some_and(|clock| clock != now);
         let timers_first = !mutation::active(Mutation::TimersFirst) || self.is_wake();
         if self.stream.parked.is_none() && timers_first {
@@ -197,7 +204,10 @@ impl<'a> Step<'a> {
 
     /// A sandbox whose clock does not move has not reached what was due on the way.
     fn undone(self, is_advance: bool) -> Self {
-        if is_advance { Self::new(self.before, self.request, self.reference) } else { self }
+        if !is_advance {
+            return self;
+        }
+        Self::new(self.before, self.request, self.reference, self.recorded_at)
     }
 
     /// The time to decide at: for a sandbox that of its own clock, or where the command
@@ -358,6 +368,7 @@ impl<'a> Step<'a> {
     fn ctx(&self, now: Timestamp, id: &CommandId, identity: Identity, actor: &ActorId) -> Ctx {
         Ctx {
             now,
+            recorded_at: self.recorded_at,
             claimed_at: self.request.claimed_at,
             tenant: self.request.stream.tenant().cloned().unwrap_or_else(TenantId::platform),
             actor: actor.clone(),

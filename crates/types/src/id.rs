@@ -150,7 +150,7 @@ impl Identity {
 }
 
 /// An id made by us: `prefix` and 26 base32 characters (RFC 4648, lower case)
-/// of BLAKE3 over the command's identity, the instant of the decision in microseconds
+/// of BLAKE3 over the command's identity, the log's time in microseconds
 /// as i64 and `index` as u32, both little endian. Deciding a command twice makes the
 /// same ids; an identity that is used again behind its window makes others.
 pub fn minted_id(prefix: &str, identity: Identity, now: Timestamp, index: u32) -> String {

@@ -141,6 +141,7 @@ impl Asked {
     pub const ALL: Self = Self { plan: true, seats: true, add_ons: true };
 
     /// What either asks for.
+    #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
             plan: self.plan || other.plan,

@@ -11,8 +11,8 @@ use exchequer_kernel::{Ctx, Decider as _, Projection as _};
 use exchequer_readstore::views::{GENERATION, Suite};
 use exchequer_readstore::{ReadStore as _, RowSet};
 use exchequer_types::{
-    ActorId, CommandId, Component, ComponentKind, Currency, Cycle, Downgrade, Holding, Identity,
-    Offer, PartitionId, PlanRef, Proration, Slug, TenantId, Timestamp, Zone,
+    ActorId, Asked, CommandId, Component, ComponentKind, Currency, Cycle, Downgrade, Holding,
+    Identity, Offer, PartitionId, PlanRef, Proration, Slug, TenantId, Timestamp, Zone,
 };
 
 use crate::rows::subscription_key;
@@ -68,6 +68,7 @@ impl World {
         let name = format!("c-{seq}");
         let ctx = Ctx {
             now,
+            recorded_at: now,
             claimed_at: now,
             tenant: id(tenant),
             actor: ActorId::parse("u-1").unwrap(),
@@ -103,7 +104,7 @@ impl World {
         };
         let change = |when| {
             let holding = holding("team", 3000);
-            Command::Change(Change { holding, when, exceeded: Vec::new() })
+            Command::Change(Change { holding, asked: Asked::ALL, when, exceeded: Vec::new() })
         };
         let cancel = Command::Cancel(Cancel { when: When::Now, reason: "r".to_owned() });
         let mut world = Self::default();

@@ -68,9 +68,9 @@ pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
 async fn other_gateway(world: &World) -> Result<Platform, Failure> {
     let store = Arc::new(MemoryStore::new(true));
     let ports = exchequer_engine::Ports { store, ..world.platform.ports.clone() };
-    let parts = Parts { views: all_views(ViewsRun::All), lives: lives(), ..Parts::default() };
+    let given = Parts { views: all_views(ViewsRun::All), lives: lives(), ..Parts::default() };
     let roles = Roles { decides: false, bootstraps: false };
-    Ok(Platform::start_as(roles, ports, parts).await?)
+    Ok(Platform::start_as(roles, ports, given).await?)
 }
 
 fn live(platform: &Platform) -> Result<Entitled, Failure> {

@@ -93,7 +93,7 @@ fn replay(folder: &Path) -> Result<Vec<Figure>, Failure> {
             }
             events += 1;
         }
-        spent += processor_time() - begun;
+        spent += processor_time().saturating_sub(begun);
     }
     let rate = events as f64 / spent.as_secs_f64();
     Ok(vec![Figure::new("scale", "replay, events/s on one core", rate, Some((">=", 1e6)))])

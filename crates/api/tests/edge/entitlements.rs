@@ -174,6 +174,11 @@ async fn bad_requests_name_the_field() {
             "amount",
         ),
         (pb::GrantEntitlementRequest { kind: 9, ..grant("a", units(1)) }, "ENUM_UNKNOWN", "kind"),
+        (
+            grant("a", pb::Amount { kind: pb::AmountKind::On.into(), units: 3 }),
+            "GRANT_AMOUNT_INVALID",
+            "amount.units",
+        ),
         (grant("a", units(0)), "GRANT_AMOUNT_INVALID", "amount"),
         (
             pb::GrantEntitlementRequest { reason: String::new(), ..grant("a", units(1)) },

@@ -166,6 +166,7 @@ impl Story {
         let id = format!("c-{}", self.commands);
         let ctx = Ctx {
             now: at(self.commands),
+            recorded_at: at(self.commands),
             claimed_at: at(0),
             tenant: provider(),
             actor: ActorId::parse("u-1").unwrap(),

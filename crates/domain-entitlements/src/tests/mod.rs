@@ -26,6 +26,7 @@ fn slug(text: &str) -> Slug {
 fn ctx(command: &str, now: Timestamp) -> Ctx {
     Ctx {
         now,
+        recorded_at: now,
         claimed_at: now,
         tenant: TenantId::parse("acme").unwrap(),
         actor: ActorId::parse("u-1").unwrap(),

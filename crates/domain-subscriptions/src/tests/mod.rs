@@ -129,6 +129,7 @@ impl Story {
     fn ctx(&self, id: &str, issuer: &str) -> Ctx {
         Ctx {
             now: self.now,
+            recorded_at: self.now,
             claimed_at: self.now,
             tenant: TenantId::parse("acme").unwrap(),
             actor: ActorId::parse("u-1").unwrap(),

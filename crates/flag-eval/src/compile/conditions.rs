@@ -49,6 +49,9 @@ impl Scope<'_> {
             }),
             Condition::Plan(plans) => {
                 self.texts(plans, "plan", found);
+                for (index, key) in plans.iter().enumerate() {
+                    check_key(key, &format!("plan[{index}]"), found);
+                }
                 Some(Node::Plan(Texts::of(plans.iter().map(String::as_str))))
             }
             Condition::Entitled(feature) => {

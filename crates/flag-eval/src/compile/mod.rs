@@ -142,6 +142,9 @@ impl Scope<'_> {
                 if !list.is_empty() {
                     self.texts(list, at, found);
                 }
+                for (index, key) in list.iter().enumerate() {
+                    check_key(key, &format!("{at}[{index}]"), found);
+                }
             }
             let plans = Texts::of(gate.plans.iter().map(String::as_str));
             Gate { features: boxed(&gate.features), plans }

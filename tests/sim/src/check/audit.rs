@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use exchequer_codec::status_of;
 use exchequer_kernel::Status;
+use exchequer_proto::journal::v1 as pb;
 use exchequer_types::Hash;
 use sha2::{Digest as _, Sha256};
 
@@ -41,7 +42,9 @@ pub(crate) fn check(chain: &Chain, violations: &mut Vec<String>) {
                 audit.input as usize == index && json["command"]["id"] == id
             });
             // What was as it should be already, such as a use reported again, is no write.
-            let changed = entry.commit.events.iter().any(|event| event.input as usize == index);
+            let is_own =
+                |event: &pb::Event| event.input as usize == index && event.timer.is_empty();
+            let changed = entry.commit.events.iter().any(is_own);
             if writes && changed && !has_entry {
                 violations.push(format!("SIM-6 {place}: {id} was accepted without an entry"));
             }

@@ -8,7 +8,7 @@ use exchequer_domain_subscriptions::{
     Charge, EndReason, Event, FALLBACK_SEATS, LifePeriod, PeriodKind, ScheduleAt, Status,
 };
 use exchequer_types::{
-    Anchor, Cycle, CycleUnit, HeldBy, HeldPlan, Holding, PlanRef, Timestamp, Zone,
+    Anchor, Asked, Cycle, CycleUnit, HeldBy, HeldPlan, Holding, PlanRef, Timestamp, Zone,
 };
 
 use super::charges;
@@ -30,10 +30,19 @@ pub(crate) struct Life {
     holding: Arc<Holding>,
     part: Part,
     /// In order of entry.
-    schedule: Vec<(String, ScheduleAt, Arc<Holding>)>,
+    schedule: Vec<Entry>,
     cancels: Option<ScheduleAt>,
     /// The plan it fell to.
     fallback: Option<PlanRef>,
+}
+
+/// A change to come: what of `holding` was asked for.
+#[derive(Clone, Debug)]
+struct Entry {
+    id: String,
+    at: ScheduleAt,
+    asked: Asked,
+    holding: Arc<Holding>,
 }
 
 /// Trial, paid period or pause.
@@ -178,6 +187,23 @@ fn end_after(
     boundaries.take(20_000).find(|it| it.is_none_or(|(_, end)| end > after)).flatten()
 }
 
+impl Entry {
+    /// Is `after` what was asked for, and else what was held before? Packs whose cycle
+    /// has become another one are as they were looked up.
+    fn is_asked(&self, before: &Holding, after: &Holding) -> bool {
+        let own = &self.holding;
+        let cycle = before.offer.cycle;
+        if self.asked.add_ons && !self.asked.plan && own.offer.cycle != cycle {
+            return true;
+        }
+        let offer = if self.asked.plan { &own.offer } else { &before.offer };
+        let seats = if self.asked.seats { own.seats } else { before.seats };
+        let packs = if self.asked.add_ons { &own.add_ons } else { &before.add_ons };
+        let has_packs = after.add_ons == *packs || (!self.asked.add_ons && offer.cycle != cycle);
+        after.offer == *offer && after.seats == seats && has_packs
+    }
+}
+
 impl Life {
     fn take(&mut self, event: &Event, at: Timestamp) -> Result<(), String> {
         if self.status == Status::Ended {
@@ -211,14 +237,18 @@ impl Life {
                 self.counted_on(before, period)?;
             }
             Event::Changed { entry, holding, period } => self.change(entry, holding, period, at)?,
-            Event::ChangeScheduled { id, at: due, holding } => {
-                self.schedule.push((id.clone(), *due, Arc::clone(holding)));
+            Event::ChangeScheduled { id, at, asked, holding } => {
+                let (id, holding) = (id.clone(), Arc::clone(holding));
+                self.schedule.push(Entry { id, at: *at, asked: *asked, holding });
             }
-            Event::ScheduleAmended { id, holding } => self.entry(id)?.2 = Arc::clone(holding),
-            Event::ScheduleMoved { id, at } => self.entry(id)?.1 = *at,
+            Event::ScheduleAmended { id, asked, holding } => {
+                let entry = self.entry(id)?;
+                (entry.asked, entry.holding) = (*asked, Arc::clone(holding));
+            }
+            Event::ScheduleMoved { id, at } => self.entry(id)?.at = *at,
             Event::ScheduleDropped { id, .. } => {
                 self.entry(id)?;
-                self.schedule.retain(|it| it.0 != *id);
+                self.schedule.retain(|it| it.id != *id);
             }
             Event::CancellationScheduled { at, .. } => self.cancels = Some(*at),
             Event::Reactivated => self.cancels = None,
@@ -256,8 +286,8 @@ impl Life {
         Err(format!("SIM-17 {}: {period:?} is to be {kind:?}", self.id))
     }
 
-    fn entry(&mut self, id: &str) -> Result<&mut (String, ScheduleAt, Arc<Holding>), String> {
-        let found = self.schedule.iter_mut().find(|it| it.0 == id);
+    fn entry(&mut self, id: &str) -> Result<&mut Entry, String> {
+        let found = self.schedule.iter_mut().find(|it| it.id == id);
         found.ok_or_else(|| format!("SIM-17 nothing is scheduled as {id}"))
     }
 
@@ -269,11 +299,14 @@ impl Life {
         at: Timestamp,
     ) -> Result<(), String> {
         if let Some(id) = entry {
-            let (_, due, planned) = self.entry(id)?.clone();
-            if self.due_of(due) != Some(at) || planned != *holding {
-                return Err(format!("SIM-17 the change {id} of {} took place at {at}", self.id));
+            let entry = self.entry(id)?.clone();
+            if self.due_of(entry.at) != Some(at) || !entry.is_asked(&self.holding, holding) {
+                return Err(format!(
+                    "SIM-17 {entry:?} of {} took place at {at}, from {:?} to {holding:?}",
+                    self.id, self.holding
+                ));
             }
-            self.schedule.retain(|it| it.0 != *id);
+            self.schedule.retain(|it| it.id != *id);
         }
         let (was, is) = (self.holding.offer.currency, holding.offer.currency);
         if was != is {
@@ -396,7 +429,7 @@ impl Life {
         if self.status == Status::Ended {
             return None;
         }
-        let entries = self.schedule.iter().map(|it| it.1);
+        let entries = self.schedule.iter().map(|it| it.at);
         let scheduled = entries.chain(self.cancels).filter_map(|at| self.due_of(at));
         scheduled.chain(self.part.planned).min()
     }

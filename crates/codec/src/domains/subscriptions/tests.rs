@@ -68,6 +68,7 @@ fn check_state(state: &State) {
 fn decide(state: &mut State, command: &Command, now: Timestamp, id: &str) -> pb::SubscriptionReply {
     let ctx = Ctx {
         now,
+        recorded_at: now,
         claimed_at: now,
         tenant: TenantId::platform(),
         actor: ActorId::parse("u-1").unwrap(),
