@@ -4,16 +4,24 @@
 use exchequer_sim::{Mutation, letter, run, seeds_in_parallel, seeds_kept};
 
 /// A seed that notices each mutation; `sim --mutations` finds others.
-const CAUGHT_BY: [(Mutation, u64); 9] = [
-    (Mutation::AnswerOffset, 3),
+const CAUGHT_BY: [(Mutation, u64); 17] = [
+    (Mutation::AnswerOffset, 1),
     (Mutation::CommandIdentity, 1),
     (Mutation::ClaimCheck, 1),
-    (Mutation::ResumeLow, 8),
+    (Mutation::ResumeLow, 1),
     (Mutation::CheckpointBatch, 1),
-    (Mutation::DerivedPosition, 10),
-    (Mutation::WriteBehind, 2),
-    (Mutation::CursorOutcome, 6),
-    (Mutation::TimersFirst, 2),
+    (Mutation::DerivedPosition, 2),
+    (Mutation::WriteBehind, 1),
+    (Mutation::CursorOutcome, 2),
+    (Mutation::TimersFirst, 1),
+    (Mutation::FullPrice, 1),
+    (Mutation::DueInstant, 1),
+    (Mutation::LiveLoad, 1),
+    (Mutation::GrantExpiry, 10),
+    (Mutation::OwnTime, 1),
+    (Mutation::OneCurrent, 1),
+    (Mutation::FlagCompiled, 3),
+    (Mutation::SlotsStay, 23),
 ];
 
 // REQ: KER-01

@@ -144,14 +144,14 @@ fn passes(test: &Test, given: &Given) -> Option<bool> {
         (Test::AtMost(it), Given::Number(number)) => Some(number <= it),
         (Test::Above(it), Given::Number(number)) => Some(number > it),
         (Test::AtLeast(it), Given::Number(number)) => Some(number >= it),
-        (Test::StartsWith(them), Given::Text(text)) => {
-            Some(them.iter().any(|it| text.starts_with(it.as_str())))
+        (Test::StartsWith(them), Given::Text(word)) => {
+            Some(them.iter().any(|it| word.starts_with(it.as_str())))
         }
-        (Test::EndsWith(them), Given::Text(text)) => {
-            Some(them.iter().any(|it| text.ends_with(it.as_str())))
+        (Test::EndsWith(them), Given::Text(word)) => {
+            Some(them.iter().any(|it| word.ends_with(it.as_str())))
         }
-        (Test::Contains(them), Given::Text(text)) => {
-            Some(them.iter().any(|it| text.contains(it.as_str())))
+        (Test::Contains(them), Given::Text(word)) => {
+            Some(them.iter().any(|it| word.contains(it.as_str())))
         }
         _ => None,
     }

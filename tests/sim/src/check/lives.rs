@@ -236,7 +236,9 @@ impl Life {
                 self.turn(period, None, at, PeriodKind::Paid)?;
                 self.counted_on(before, period)?;
             }
-            Event::Changed { entry, holding, period } => self.change(entry, holding, period, at)?,
+            Event::Changed { entry, holding, period } => {
+                self.change(entry.as_ref(), holding, period.as_ref(), at)?;
+            }
             Event::ChangeScheduled { id, at, asked, holding } => {
                 let (id, holding) = (id.clone(), Arc::clone(holding));
                 self.schedule.push(Entry { id, at: *at, asked: *asked, holding });
@@ -293,9 +295,9 @@ impl Life {
 
     fn change(
         &mut self,
-        entry: &Option<String>,
+        entry: Option<&String>,
         holding: &Arc<Holding>,
-        period: &Option<LifePeriod>,
+        period: Option<&LifePeriod>,
         at: Timestamp,
     ) -> Result<(), String> {
         if let Some(id) = entry {
@@ -319,18 +321,14 @@ impl Life {
             return Err(format!("SIM-17 {}: a change to {holding:?} with {period:?}", self.id));
         }
         self.holding = Arc::clone(holding);
-        match period {
-            Some(period) => {
-                self.turn(period, Some(at), at, PeriodKind::Paid)?;
-                self.counted_anew(period)
-            }
-            None => {
-                if is_inside {
-                    self.part.held.push((at, Arc::clone(holding)));
-                }
-                Ok(())
-            }
+        if let Some(period) = period {
+            self.turn(period, Some(at), at, PeriodKind::Paid)?;
+            return self.counted_anew(period);
         }
+        if is_inside {
+            self.part.held.push((at, Arc::clone(holding)));
+        }
+        Ok(())
     }
 
     /// The part of the life ends.

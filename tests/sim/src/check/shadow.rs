@@ -208,10 +208,11 @@ impl Shadow {
     fn check_own_time(&self, clock: Timestamp, step: &Step) -> Result<(), String> {
         let until = self.clock.unwrap_or(clock);
         for Happened { at, timer, event } in &step.events {
-            let is_its = match timer.is_empty() {
-                true => *at == until,
+            let is_its = if timer.is_empty() {
+                *at == until
+            } else {
                 // Only where its clock is moved does anything fall due.
-                false => clock < *at && *at <= until,
+                clock < *at && *at <= until
             };
             let is_of_operator = matches!(event, Event::Parked { .. } | Event::Released { .. });
             if !is_its && !is_of_operator {

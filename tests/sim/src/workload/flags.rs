@@ -122,7 +122,7 @@ pub(super) fn beginnings(rng: &mut Rng) -> Vec<Command> {
     for flag in FLAGS.iter().take(rng.within(1, 4) as usize) {
         let (project, flag) = (project.clone(), slug(flag));
         let mut definition = definition(&flag, rng);
-        definition.default_variant = "on".to_owned();
+        "on".clone_into(&mut definition.default_variant);
         all.push(Command::Flags(F::CreateFlag(flags::CreateFlag { project, flag, definition })));
     }
     all
@@ -175,9 +175,12 @@ fn definition(flag: &Slug, rng: &mut Rng) -> flags::Definition {
     // The kind of a flag goes by its name, for it never changes.
     let is_boolean = FLAGS[0] == flag.as_str() || FLAGS[2] == flag.as_str();
     let is_wrong = rng.chance(60);
-    let value = |key: &str, rng: &mut Rng| match is_boolean != is_wrong {
-        true => Value::Boolean(key == "on"),
-        false => Value::Text(format!("{key} {}", rng.below(4))),
+    let value = |key: &str, rng: &mut Rng| {
+        if is_boolean == is_wrong {
+            Value::Text(format!("{key} {}", rng.below(4)))
+        } else {
+            Value::Boolean(key == "on")
+        }
     };
     let variants =
         VARIANTS.iter().map(|key| Variant { key: (*key).to_owned(), value: value(key, rng) });

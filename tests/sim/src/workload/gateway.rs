@@ -201,7 +201,7 @@ impl People {
             Customer { at: snapshot.time(now), snapshot, provider }
         });
         self.world.sim.note(|| format!("evaluate {key:?} below {}, {offsets:?}", seen.offset));
-        let Some((compiled, _)) = compiled else { return None };
+        let (compiled, _) = compiled?;
         let context = facts.context();
         for flag in FLAGS {
             let plan = customer.as_ref().map(|it| it as &dyn Plan);

@@ -256,8 +256,7 @@ fn resource(command: &Command) -> Option<&'static str> {
         | Command::Subscriptions(_) => Some("subscription"),
         Command::Entitlements(_) => Some("entitlements"),
         // Each flag has a version of its own.
-        Command::Flags(_) => None,
-        Command::Wake | Command::Lookup { .. } | Command::Audit(_) => None,
+        Command::Flags(_) | Command::Wake | Command::Lookup { .. } | Command::Audit(_) => None,
     }
 }
 
