@@ -49,6 +49,8 @@ pub const TENANT_NOT_PROVIDER: &str = "TENANT_NOT_PROVIDER";
 pub const PROVIDER_NOT_ADOPTED: &str = "PROVIDER_NOT_ADOPTED";
 pub const CATALOG_NOT_ADOPTED: &str = "CATALOG_NOT_ADOPTED";
 pub const TIMERS_BEHIND: &str = "TIMERS_BEHIND";
+/// A failed precondition, as is every code that is not named below.
+pub const PLANNED_CHANGE_IMPOSSIBLE: &str = "PLANNED_CHANGE_IMPOSSIBLE";
 pub const TIME_ZONE_UNKNOWN: &str = "TIME_ZONE_UNKNOWN";
 pub const CLOCK_STEP_TOO_LARGE: &str = "CLOCK_STEP_TOO_LARGE";
 

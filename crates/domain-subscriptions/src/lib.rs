@@ -162,6 +162,11 @@ pub fn held_after(state: &State, when: When) -> Result<&Holding, Rejection> {
     Ok(due.map_or(&subscription.holding, |due| subscription.held_at(due)))
 }
 
+/// May so much be held, by the terms of its offer?
+pub fn check_holding(holding: &Holding) -> Result<(), Rejection> {
+    check::holding(holding)
+}
+
 /// What the scheduled change `id` is to hold.
 pub fn scheduled<'a>(state: &'a State, id: &str) -> Result<&'a Holding, Rejection> {
     let entry = check::running(state)?.entry(id).ok_or(Rejection::EntryNotFound)?;

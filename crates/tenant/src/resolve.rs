@@ -109,6 +109,38 @@ fn amend(
     Ok(subscriptions::Command::Amend(subscriptions::Amend { id, holding, asked, exceeded }))
 }
 
+/// Can everything that is planned still be carried out after a command? What a planned
+/// change does not ask for comes from what is before it, which the command has changed.
+pub(crate) fn check_planned(
+    before: &Stream,
+    after: &Stream,
+    reference: &Reference,
+) -> Result<(), Refusal> {
+    let current = after.subscriptions.current.as_ref().filter(|it| !it.is_ended());
+    let (Some(current), Ok((_, provider))) = (current, customer(after)) else { return Ok(()) };
+    for entry in &current.schedule {
+        let was = before.subscriptions.current.as_ref().and_then(|it| it.entry(&entry.id));
+        if was.is_some_and(|was| was.holding == entry.holding) {
+            continue;
+        }
+        let wanted = selection(&entry.holding, &SelectionChange::default());
+        let found = held(reference, provider, &wanted, Some(&entry.holding));
+        let fits = found.and_then(|it| subscriptions::check_holding(&it).map_err(rejected));
+        if let Err(Refusal::Rejected(no)) = fits {
+            let message = format!(
+                "the change {} that is planned could not take place then ({}: {}): amend or drop it first",
+                entry.id, no.code, no.message
+            );
+            return Err(Refusal::Rejected(rejection(
+                "PLANNED_CHANGE_IMPOSSIBLE",
+                "change",
+                message,
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// The stream's tenant and its provider, whose catalog it may subscribe to.
 fn customer(stream: &Stream) -> Result<(&Tenant, &TenantId), Refusal> {
     let tenant = tenants::open(&stream.tenants).map_err(rejected)?;

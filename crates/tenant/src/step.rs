@@ -9,7 +9,7 @@ use exchequer_kernel::{Ctx, Rejection, Status};
 use exchequer_types::{ActorId, CommandId, Identity, Json, StreamId, TenantId, Timestamp};
 
 use crate::audit::Facts;
-use crate::resolve::{Refusal, resolve, timer_command};
+use crate::resolve::{Refusal, check_planned, resolve, timer_command};
 use crate::route::{Routed, reply, route, shown, version};
 use crate::{Command, Event, Leaf, Reference, Reply, Stream};
 
@@ -223,6 +223,9 @@ impl<'a> Step<'a> {
     fn decide(&self, ctx: &Ctx) -> Result<(Command, Routed), Refusal> {
         let command = resolve(&self.stream, &self.request.command, self.reference)?;
         let routed = route(&self.stream, &command, self.reference, ctx)?;
+        if matches!(*command, Command::Subscriptions(_)) {
+            check_planned(&self.stream, &routed.stream, self.reference)?;
+        }
         Ok((command.into_owned(), routed))
     }
 

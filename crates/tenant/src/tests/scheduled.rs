@@ -1,4 +1,4 @@
-//! A downgrade that is scheduled, and what is used when it falls due.
+//! Changes that are planned: what is used when they fall due, and what comes before.
 
 use exchequer_domain_catalog as catalog;
 use exchequer_domain_entitlements as entitlements;
@@ -50,11 +50,29 @@ fn plan(id: &str, storage: u64, amount: i64) -> catalog::Plan {
     }
 }
 
+/// 50 GB more, for `pro` alone.
+fn pack() -> catalog::AddOn {
+    let allowance = Allowance::Limit(50);
+    catalog::AddOn {
+        id: slug("pack"),
+        name: "Pack".to_owned(),
+        description: String::new(),
+        plans: vec![slug("pro")],
+        features: vec![catalog::AddOnFeature { feature: slug("storage"), allowance }],
+        quantity_max: None,
+        prices: vec![catalog::AddOnPrice {
+            cycle: Cycle::MONTH,
+            amounts: vec![catalog::Amount { currency: usd(), amount: 500 }],
+        }],
+    }
+}
+
 /// The partition with a catalog of the plans `pro`, 100 GB, and `basic`, 10 GB.
 fn with_catalog() -> Reference {
     let document = catalog::Document {
         currencies: vec![usd()],
         plans: vec![plan("pro", 100, 2_000), plan("basic", 10, 1_000)],
+        add_ons: vec![pack()],
         ..catalog::Document::default()
     };
     let content = catalog::Content::of(document);
@@ -129,4 +147,27 @@ fn a_downgrade_that_falls_due_is_compared_with_what_is_used_then() {
     // Use that is reported too late changes nothing: the timer comes first.
     let late = decided(&stream, "c-4", use_storage(11), due);
     assert_eq!(plan_of(&late.stream), "basic");
+}
+
+// REQ: BIL-04
+#[test]
+fn what_a_planned_change_could_not_hold_is_refused_before_it() {
+    let (stream, _) = scheduled();
+    let packs = |when| {
+        let add_ons = Some(BTreeMap::from([(slug("pack"), 1)]));
+        let to = SelectionChange { add_ons, ..SelectionChange::default() };
+        Command::ChangeSubscription(ChangeSubscription { to, when })
+    };
+    let now = packs(subscriptions::When::Now);
+    let told = step(&stream, &request("c-4", now.clone()), &with_catalog(), at(40)).unwrap();
+    let no = told.rejection.unwrap();
+    assert_eq!(no.code, "PLANNED_CHANGE_IMPOSSIBLE");
+    assert!(no.message.contains("ADD_ON_NOT_OFFERED"), "{}", no.message);
+    assert!(told.events.is_empty());
+
+    let entry = stream.subscriptions.current.as_ref().unwrap().schedule[0].id.clone();
+    let drop = subscriptions::Command::Drop(subscriptions::DropEntry { id: entry });
+    let without = decided(&stream, "c-5", Command::Subscriptions(drop), 50).stream;
+    let held = decided(&without, "c-6", now, 60).stream;
+    assert_eq!(held.subscriptions.current.as_ref().unwrap().holding.add_ons.len(), 1);
 }
