@@ -143,7 +143,7 @@ impl Driver {
             self.leap_weeks();
             let mut rng = sim.rng(crate::rng::Rng::fork);
             // Somebody may be faster than the clock, and find much that is due.
-            for _ in 0..rng.below(3) {
+            for _ in 0..rng.below(6) {
                 let people = self.people.clone();
                 let number = rng.below(self.world.plan.customers);
                 let submission = people.submission(&customer(number), rename(&mut rng));
@@ -158,7 +158,7 @@ impl Driver {
     /// Sometimes so many that one command cannot decide all that fell due.
     fn leap_weeks(&self) {
         let sim = &self.world.sim;
-        let days = if sim.chance(100) { sim.within(40, 150) } else { sim.within(1, 40) };
+        let days = if sim.chance(150) { sim.within(66, 160) } else { sim.within(1, 40) };
         sim.leap(days * DAY);
     }
 

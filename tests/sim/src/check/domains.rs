@@ -171,10 +171,10 @@ fn customer(
     now: Timestamp,
 ) -> Customer {
     let at = shadow.time(now);
-    let held = shadow.held(at);
-    if held.as_ref().is_some_and(|held| held.plan.provider != *provider) {
+    if shadow.provider.as_ref() != Some(provider) {
         return Customer { plan: None, features: Vec::new() };
     }
+    let held = shadow.held(at);
     let has = |feature: &&Slug| entitled::has(shadow, documents, feature, at);
     let features = features.iter().filter(has).map(ToString::to_string).collect();
     Customer { plan: held.map(|held| held.plan.plan.to_string()), features }
@@ -186,7 +186,8 @@ impl Glance {
             format!("SIM-21 at {}, having seen all below {}: {what}", self.now, self.offset)
         };
         let snapshot = &self.snapshot;
-        if (snapshot.exists, snapshot.clock) != (shadow.exists, shadow.clock) {
+        let told = (snapshot.exists, &snapshot.provider, snapshot.clock);
+        if told != (shadow.exists, &shadow.provider, shadow.clock) {
             return Err(place(format!("{snapshot:?}, not {shadow:?}")));
         }
         let at = shadow.time(self.now);

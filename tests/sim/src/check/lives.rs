@@ -18,6 +18,7 @@ use super::charges;
 pub(crate) struct Lives {
     /// The last one, which may have ended.
     pub(crate) current: Option<Life>,
+    had_trial: bool,
     published: Published,
 }
 
@@ -106,6 +107,9 @@ impl Lives {
         };
         if let Some(life) = self.current.as_ref().filter(|life| life.status != Status::Ended) {
             return Err(format!("SIM-16 {id} began while {} runs", life.id));
+        }
+        if *trial_days > 0 && core::mem::replace(&mut self.had_trial, true) {
+            return Err(format!("SIM-16 {id} begins with a second trial"));
         }
         let end = match trial_days {
             0 => first_end(at, holding.offer.cycle, *zone),

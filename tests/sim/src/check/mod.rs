@@ -20,8 +20,8 @@
 //! - SIM-14 a query with a reply's token sees what was written.
 //! - SIM-15 at rest no gateway counts a command as undecided, so that caps hold
 //!   nobody back, and no reader of a generation that is not read is left.
-//! - SIM-16 a tenant has at most one current subscription, and nothing happens to
-//!   one that has ended.
+//! - SIM-16 a tenant has at most one current subscription, and one trial ever; nothing
+//!   happens to a subscription that has ended.
 //! - SIM-17 every second of a subscription's life lies in exactly one part of it,
 //!   trial, paid or paused, whose bounds are those of the calendar.
 //! - SIM-18 the charges of a period net to the price of what was held in it, second

@@ -7,7 +7,7 @@ use exchequer_domain_entitlements as entitlements;
 use exchequer_domain_subscriptions as subscriptions;
 use exchequer_domain_tenants as tenants;
 use exchequer_tenant::Event;
-use exchequer_types::{HeldPlan, Slug, Timestamp};
+use exchequer_types::{HeldPlan, Slug, TenantId, Timestamp};
 
 use super::entitled::{Documents, Grant};
 use super::happened::{Happened, Step};
@@ -17,6 +17,7 @@ use super::lives::Lives;
 #[derive(Debug, Default)]
 pub(crate) struct Shadow {
     pub(crate) exists: bool,
+    pub(crate) provider: Option<TenantId>,
     pub(crate) clock: Option<Timestamp>,
     is_closed: bool,
     closing: Option<String>,
@@ -95,8 +96,9 @@ impl Shadow {
     fn take_tenants(&mut self, event: &tenants::Event) {
         use tenants::Event as E;
         match event {
-            E::Created { test_clock, .. } => {
+            E::Created { parent, test_clock, .. } => {
                 self.exists = true;
+                self.provider.clone_from(parent);
                 self.clock = *test_clock;
             }
             E::ClockAdvanced { to } => self.clock = Some(*to),

@@ -57,26 +57,16 @@ pub(crate) struct Evaluated {
 /// What a customer has of its provider, at an instant.
 struct Customer {
     snapshot: Arc<Snapshot>,
-    provider: TenantId,
     at: Timestamp,
-}
-
-impl Customer {
-    fn is_foreign(&self) -> bool {
-        let plan = self.snapshot.state.plan.as_ref();
-        plan.is_some_and(|plan| plan.held.plan.provider != self.provider)
-    }
 }
 
 impl Plan for Customer {
     fn plan(&self) -> Option<&str> {
-        let plan = self.snapshot.state.plan.as_ref().filter(|_| !self.is_foreign());
-        plan.map(|plan| plan.held.plan.plan.as_str())
+        self.snapshot.state.plan.as_ref().map(|plan| plan.held.plan.plan.as_str())
     }
 
     fn entitled(&self, feature: &str) -> bool {
-        let state = &self.snapshot.state;
-        !self.is_foreign() && entitlements::is_entitled(state, &slug(feature), self.at)
+        entitlements::is_entitled(&self.snapshot.state, &slug(feature), self.at)
     }
 }
 
@@ -197,8 +187,9 @@ impl People {
         let now = platform.ports.runtime.now();
         let offsets = customer.as_ref().map(|(tenant, seen)| (tenant.clone(), seen.offset));
         let customer = customer.map(|(_, seen)| {
-            let (snapshot, provider) = (seen.snapshot, key.tenant.clone());
-            Customer { at: snapshot.time(now), snapshot, provider }
+            let is_its = seen.snapshot.is_customer_of(&key.tenant);
+            let snapshot = if is_its { seen.snapshot } else { Arc::default() };
+            Customer { at: snapshot.time(now), snapshot }
         });
         self.world.sim.note(|| format!("evaluate {key:?} below {}, {offsets:?}", seen.offset));
         let (compiled, _) = compiled?;
