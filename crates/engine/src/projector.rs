@@ -15,11 +15,16 @@ use tracing::{error, info, warn};
 
 use crate::tables::{READERS, VIEWS, reader_head, reader_key, reader_write};
 use crate::view::{Generation, Progressed, View, ViewHandle};
-use crate::{EngineError, Ports, Tail};
+use crate::{EngineError, Ports, Tail, TailItem};
 
 const RETRY: Duration = Duration::from_secs(1);
 /// Readers of a replaced generation have this long to finish.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// Journal that changed no row, after which checkpoints are written all the same:
+/// it is what a start folds again.
+const UNSAVED_COMMITS_MAX: usize = 1_024;
+const UNSAVED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Readers of replaced generations that one start looks at.
 const READERS_MAX: usize = 4_096;
@@ -120,6 +125,30 @@ fn spawn(ports: &Ports, tail: &Arc<Tail>, handle: &Arc<ViewHandle>, generation: 
     ports.runtime.spawn(PROJECTOR, Box::pin(projector.run()));
 }
 
+/// What was folded since the checkpoints were last written.
+struct Unsaved {
+    commits: usize,
+    bytes: usize,
+    /// By partition.
+    touched: Vec<bool>,
+}
+
+impl Unsaved {
+    fn add(&mut self, index: usize, item: &TailItem) {
+        self.commits += 1;
+        self.bytes += item.bytes;
+        self.touched[index] = true;
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.commits >= UNSAVED_COMMITS_MAX || self.bytes >= UNSAVED_BYTES_MAX
+    }
+
+    fn new(partitions: usize) -> Self {
+        Self { commits: 0, bytes: 0, touched: vec![false; partitions] }
+    }
+}
+
 struct Projector {
     ports: Ports,
     tail: Arc<Tail>,
@@ -153,6 +182,7 @@ impl Projector {
                 .await?;
         }
         let mut heads = self.load_heads().await?;
+        let mut unsaved = Unsaved::new(heads.len());
         let mut progress = self.generation.progress();
         note(&mut progress, &heads);
         self.generation.progressed(progress.clone());
@@ -164,12 +194,15 @@ impl Projector {
             if self.handle.is_retired(&self.generation) {
                 return self.retire().await;
             }
-            let moved = self.fold_some(&mut heads, &mut progress).await?;
+            let moved = self.fold_some(&mut heads, &mut progress, &mut unsaved).await?;
             self.generation.progressed(progress.clone());
             if moved {
                 continue;
             }
             if self.handle.building().is_some_and(|it| it.number == self.generation.number) {
+                if unsaved.commits > 0 {
+                    self.write(self.batch(RowSet::default(), &heads, &mut unsaved)).await?;
+                }
                 self.take_over().await?;
                 continue;
             }
@@ -202,11 +235,10 @@ impl Projector {
         &self,
         heads: &mut [Head],
         progress: &mut Progressed,
+        unsaved: &mut Unsaved,
     ) -> Result<bool, EngineError> {
-        let number = self.generation.number;
         let mut rows = RowSet::default();
         let mut ends = heads.to_vec();
-        let mut touched = vec![false; heads.len()];
         let mut folded = 0_usize;
         for (index, end) in ends.iter_mut().enumerate() {
             let partition = PartitionId(index as u32);
@@ -218,9 +250,9 @@ impl Projector {
                     // A store in the process never waits, and callers come first.
                     give_way().await;
                     progress.folded_at[index] = item.entry.now();
+                    unsaved.add(index, item);
                     folded += 1;
                 }
-                touched[index] |= !items.is_empty();
                 if end.offset == before {
                     break;
                 }
@@ -229,23 +261,28 @@ impl Projector {
         if let Some(failure) = rows.failure() {
             return Err(EngineError::Stopped(failure.to_owned()));
         }
-        if folded > 0 {
-            let reader = self.reader();
-            let checkpoints =
-                ends.iter().zip(&touched).enumerate().filter(|(_, (_, touched))| **touched);
-            let last: Vec<Write> = checkpoints
-                .map(|(index, (head, _))| {
-                    reader_write(&reader, number, PartitionId(index as u32), head)
-                })
-                .collect();
-            let rows = rows.into_writes(number);
-            let written = Metric::ViewRowsWritten.counter(&[self.handle.view.name()]);
-            written.increment(rows.len() as u64);
-            self.write(Batch { rows, last }).await?;
+        // What changed no row is folded again after a restart, to no effect.
+        if rows.has_written() || unsaved.is_too_much() {
+            self.write(self.batch(rows, &ends, unsaved)).await?;
         }
         heads.clone_from_slice(&ends);
         note(progress, heads);
         Ok(folded > 0)
+    }
+
+    /// The rows, and how far they are folded.
+    fn batch(&self, rows: RowSet, heads: &[Head], unsaved: &mut Unsaved) -> Batch {
+        let (reader, number) = (self.reader(), self.generation.number);
+        let touched = core::mem::replace(unsaved, Unsaved::new(heads.len())).touched;
+        let checkpoints = (0..).map(PartitionId).zip(heads).zip(touched);
+        let last = checkpoints
+            .filter(|(_, touched)| *touched)
+            .map(|((partition, head), _)| reader_write(&reader, number, partition, head))
+            .collect();
+        let rows = rows.into_writes(number);
+        let written = Metric::ViewRowsWritten.counter(&[self.handle.view.name()]);
+        written.increment(rows.len() as u64);
+        Batch { rows, last }
     }
 
     async fn fold_entry(

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use exchequer_codec::{Entry, UnopenedReason, WAKE, decode_record};
 use exchequer_journal::{Fault, FaultKind};
@@ -73,7 +73,7 @@ pub struct Tail {
     partitions: Vec<Mutex<Partition>>,
     /// Each partition's next offset, for readers that only ask whether there is news.
     offsets: Vec<AtomicU64>,
-    listeners: Mutex<Vec<Arc<dyn TailListener>>>,
+    listeners: RwLock<Vec<Arc<dyn TailListener>>>,
     /// Grows with everything that is folded.
     changes: watch::Sender<u64>,
 }
@@ -100,7 +100,7 @@ impl Tail {
             ports,
             partitions: (0..count).map(|_| Mutex::default()).collect(),
             offsets: (0..count).map(|_| AtomicU64::new(0)).collect(),
-            listeners: Mutex::default(),
+            listeners: RwLock::default(),
             changes: watch::Sender::new(0),
         }
     }
@@ -119,7 +119,13 @@ impl Tail {
 
     /// Adds a listener, before anything is folded.
     pub fn listen(&self, listener: Arc<dyn TailListener>) {
-        lock(&self.listeners).push(listener);
+        let mut listeners = self.listeners.write().unwrap_or_else(PoisonError::into_inner);
+        listeners.push(listener);
+    }
+
+    /// Partitions tell them side by side.
+    fn listeners(&self) -> RwLockReadGuard<'_, Vec<Arc<dyn TailListener>>> {
+        self.listeners.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wakes with each change.
@@ -174,7 +180,7 @@ impl Tail {
             it.state.head = head.clone();
             self.offsets[partition.index()].store(head.offset, Ordering::Release);
         }
-        for listener in lock(&self.listeners).iter() {
+        for listener in self.listeners().iter() {
             listener.started(partition, head.offset);
         }
         self.changes.send_modify(|changes| *changes += 1);
@@ -203,7 +209,7 @@ impl Tail {
                 it.push(item.clone(), self.ports.settings.tail_bytes_max);
             }
         }
-        for listener in lock(&self.listeners).iter() {
+        for listener in self.listeners().iter() {
             if let Some(item) = &item {
                 listener.accepted(item);
             }
@@ -221,7 +227,7 @@ impl Tail {
             it.state.fault.clone()
         };
         if let Some(fault) = fault {
-            for listener in lock(&self.listeners).iter() {
+            for listener in self.listeners().iter() {
                 listener.unavailable(partition, &fault);
             }
         }

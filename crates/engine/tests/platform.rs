@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use exchequer_consumer_adoption::Adoption;
@@ -12,7 +12,7 @@ use exchequer_domain_audit as audit;
 use exchequer_domain_tenants as tenants;
 use exchequer_engine::{
     Answer, Commanding, Forwarder, Parts, Platform, Ports, React, Settings, Submission,
-    SubmitError, View, ViewOf,
+    SubmitError, Tail, TailItem, TailListener, View, ViewOf,
 };
 use exchequer_journal::{Lane, MemoryInput, MemoryInputLimits, MemoryJournal};
 use exchequer_kernel::{SealKey, Status};
@@ -313,5 +313,40 @@ async fn a_view_is_rebuilt_while_it_serves() {
     let generation = view.at_least(&platform.ports, &first.token(), PATIENCE).await.unwrap();
     let id = TenantId::parse("acme").unwrap();
     assert!(tenants_view::get(world.store.as_ref(), generation, &id).await.unwrap().is_some());
+    stop(runtime).await;
+}
+
+/// Remembers what it is told.
+#[derive(Debug, Default)]
+struct Told(Mutex<Vec<u64>>);
+
+impl TailListener for Told {
+    fn accepted(&self, item: &TailItem) {
+        self.0.lock().unwrap().push(item.entry.offset);
+    }
+}
+
+// REQ: KER-01 KER-02
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_is_told_of_what_another_writer_decided_meanwhile() {
+    let mut world = World::new();
+    let (platform, runtime) = world.start().await;
+    created(&platform, "acme", "c-1").await;
+    let partition = partition_of(b"acme", 3);
+    let begun = platform.tail.state(partition).head;
+    // Another process, which then comes to a checkpoint that this one has written.
+    let other = Tail::new(platform.ports.clone());
+    let told = Arc::new(Told::default());
+    other.listen(Arc::<Told>::clone(&told));
+    other.reach(partition, &begun).await.unwrap();
+    let mut decided = Vec::new();
+    for n in 0..5 {
+        let answer = submit(&platform, submission("acme", &format!("a-{n}"), append("x"))).await;
+        decided.push(answer.place.offset);
+    }
+    other.reach(partition, &platform.tail.state(partition).head).await.unwrap();
+    let told = core::mem::take(&mut *told.0.lock().unwrap());
+    assert!(decided.iter().all(|offset| told.contains(offset)), "{decided:?} of {told:?}");
+    assert!(told.iter().all(|offset| *offset >= begun.offset), "nothing before it began");
     stop(runtime).await;
 }

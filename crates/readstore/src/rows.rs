@@ -73,6 +73,11 @@ impl RowSet {
         self.failure.as_deref()
     }
 
+    /// Is there anything to write?
+    pub fn has_written(&self) -> bool {
+        self.tables.values().any(|slots| slots.by_key.values().any(|slot| slot.written))
+    }
+
     /// Number of rows held.
     pub fn len(&self) -> usize {
         self.tables.values().map(|slots| slots.by_key.len()).sum()

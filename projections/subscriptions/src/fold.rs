@@ -2,7 +2,7 @@
 //! old one; a charge's row is its event.
 
 use exchequer_codec::{DecodeError, Entry, decode_event};
-use exchequer_domain_subscriptions::{Event, State, Subscriptions};
+use exchequer_domain_subscriptions::{Event, State, Subscription, Subscriptions};
 use exchequer_kernel::Decider as _;
 use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_proto::journal::v1 as pb;
@@ -31,12 +31,23 @@ pub(crate) fn reads(entry: &Entry) -> Vec<(&'static Table, Key)> {
     wanted.map(|event| (&SUBSCRIPTIONS, subscription_key(&event.stream))).collect()
 }
 
+/// A subscription between two events of its tenant, so that its row is read and
+/// written once for all that a commit does to it.
+struct Held<'a> {
+    tenant: &'a str,
+    current: Option<Subscription>,
+    /// Position of the last event folded into it.
+    at: u64,
+    changed: bool,
+}
+
 pub(crate) fn fold(entry: &Entry, rows: &mut RowSet) {
+    let mut held: Option<Held<'_>> = None;
     for (index, event) in entry.commit.events.iter().enumerate() {
         if !is_wanted(&event.r#type) {
             continue;
         }
-        if let Err(error) = fold_event(entry, index, event, rows) {
+        if let Err(error) = fold_event(entry, index, event, rows, &mut held) {
             let (partition, offset, kind) = (entry.partition, entry.offset, &event.r#type);
             rows.fail(format!(
                 "partition {partition}, offset {offset}, event {index} ({kind}): {error}"
@@ -44,17 +55,25 @@ pub(crate) fn fold(entry: &Entry, rows: &mut RowSet) {
             return;
         }
     }
+    put(rows, held);
+}
+
+fn put(rows: &mut RowSet, held: Option<Held<'_>>) {
+    if let Some(Held { tenant, current: Some(current), at, changed: true }) = held {
+        rows.put(&SUBSCRIPTIONS, subscription_key(tenant), subscription_values(&current), at);
+    }
 }
 
 fn is_wanted(kind: &str) -> bool {
     kind.starts_with("subscriptions.")
 }
 
-fn fold_event(
+fn fold_event<'a>(
     entry: &Entry,
     index: usize,
-    event: &pb::Event,
+    event: &'a pb::Event,
     rows: &mut RowSet,
+    held: &mut Option<Held<'a>>,
 ) -> Result<(), Unfoldable> {
     let decoded = decode_event(&event.stream, &event.r#type, &event.payload)?;
     let exchequer_tenant::Event::Subscriptions(decoded) = decoded else { return Ok(()) };
@@ -63,18 +82,31 @@ fn fold_event(
         let key = charge_key(&event.stream, timestamp);
         rows.put(&SUBSCRIPTION_CHARGES, key, charge_values(charge), timestamp);
     }
-    let key = subscription_key(&event.stream);
-    let current = match rows.get(&SUBSCRIPTIONS, &key) {
-        Some((_, at)) if is_folded(at, timestamp) => return Ok(()),
-        Some((values, _)) => Some(subscription_of(&event.stream, values)?),
-        None => None,
+    if held.as_ref().is_none_or(|held| held.tenant != event.stream) {
+        put(rows, held.take());
+    }
+    let held = match held {
+        Some(held) => held,
+        None => held.insert(hold(&event.stream, rows)?),
     };
-    let mut state = State { current, ..State::default() };
+    if is_folded(held.at, timestamp) {
+        return Ok(());
+    }
+    let mut state = State { current: held.current.take(), ..State::default() };
     Subscriptions::evolve(&mut state, &decoded, Timestamp::saturating_from_micros(event.at));
     let current = state.current;
-    let current = current.ok_or_else(|| Unfoldable::NoSubscription(event.stream.clone()))?;
-    rows.put(&SUBSCRIPTIONS, key, subscription_values(&current), timestamp);
+    held.current = Some(current.ok_or_else(|| Unfoldable::NoSubscription(event.stream.clone()))?);
+    held.at = timestamp;
+    held.changed = true;
     Ok(())
+}
+
+fn hold<'a>(tenant: &'a str, rows: &RowSet) -> Result<Held<'a>, Unfoldable> {
+    let (current, at) = match rows.get(&SUBSCRIPTIONS, &subscription_key(tenant)) {
+        Some((values, at)) => (Some(subscription_of(tenant, values)?), at),
+        None => (None, 0),
+    };
+    Ok(Held { tenant, current, at, changed: false })
 }
 
 /// Does a row at position `at` hold the event at `timestamp` already?
