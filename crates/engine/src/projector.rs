@@ -302,13 +302,14 @@ impl Projector {
         Ok(())
     }
 
+    /// A generation has one projector, which begins where its last batch ended.
     async fn write(&self, batch: Batch) -> Result<(), EngineError> {
         if mutation::active(Mutation::CheckpointBatch) {
             self.ports.store.write(Batch { rows: batch.last, last: Vec::new() }).await?;
             self.ports.store.write(Batch { rows: batch.rows, last: Vec::new() }).await?;
             return Ok(());
         }
-        self.ports.store.write(batch).await?;
+        self.ports.store.write_in_order(batch).await?;
         Ok(())
     }
 

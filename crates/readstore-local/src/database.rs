@@ -20,8 +20,10 @@ const WRITE_BUFFER_BYTES_MAX: u64 = 16 << 20;
 /// fjall's log of what is in no file yet. Its least value.
 const LOG_BYTES_MAX: u64 = 64 << 20;
 const OPEN_FILES_MAX: usize = 256;
-/// One writes rows to files while the other compacts.
-const BACKGROUND_THREADS: usize = 2;
+/// Writes rows to files and compacts them. With two or more, fjall 3.1 keeps its first
+/// one free for writing by letting it hand compactions back to the queue, over and over:
+/// it takes a whole core for as long as another compacts.
+const BACKGROUND_THREADS: usize = 1;
 const KEYSPACE: &str = "rows";
 /// What fjall keeps in its folder, besides `<n>.jnl`.
 const ENTRIES: [&str; 3] = ["keyspaces", "version", "lock"];

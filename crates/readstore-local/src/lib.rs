@@ -20,7 +20,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use database::{Shared, corrupt, failed, head_of};
-use writer::{Job, encode};
+use writer::{Job, Order, encode};
 
 pub use database::{OpenError, discard};
 
@@ -86,6 +86,16 @@ impl LocalReadStore {
         self.submit(|reply| Job::Sync { reply }).await
     }
 
+    async fn submit_batch(&self, batch: Batch, order: Order) -> Result<(), Fault> {
+        batch.check()?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let writes = encode(&batch);
+        drop(batch);
+        self.submit(|reply| Job::Write { writes, order, reply }).await
+    }
+
     async fn submit<T>(
         &self,
         job: impl FnOnce(oneshot::Sender<Result<T, Fault>>) -> Job,
@@ -143,15 +153,11 @@ impl ReadStore for LocalReadStore {
     }
 
     fn write(&self, batch: Batch) -> BoxFuture<'_, Result<(), Fault>> {
-        Box::pin(async move {
-            batch.check()?;
-            if batch.is_empty() {
-                return Ok(());
-            }
-            let writes = encode(&batch);
-            drop(batch);
-            self.submit(|reply| Job::Write { writes, reply }).await
-        })
+        Box::pin(self.submit_batch(batch, Order::Compared))
+    }
+
+    fn write_in_order(&self, batch: Batch) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(self.submit_batch(batch, Order::Given))
     }
 
     fn get(

@@ -18,12 +18,23 @@ pub(crate) struct Encoded {
     key: Slice,
     value: Slice,
     timestamp: u64,
+    deletes: bool,
+}
+
+/// How writes stand to what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// They may be older: the timestamps are compared.
+    Compared,
+    /// They are newer, for sure.
+    Given,
 }
 
 /// What the thread is asked to do. Each is answered once.
 pub(crate) enum Job {
     Write {
         writes: Vec<Encoded>,
+        order: Order,
         reply: oneshot::Sender<Result<(), Fault>>,
     },
     /// Removes some of the keys in `start..end`; answers where to go on.
@@ -56,7 +67,8 @@ pub(crate) fn encode(batch: &Batch) -> Vec<Encoded> {
                 buffer.extend_from_slice(&deleted_at);
             }
             let value = Slice::from(buffer.as_slice());
-            Encoded { table: write.table, key, value, timestamp: write.timestamp }
+            let (timestamp, deletes) = (write.timestamp, write.values.is_none());
+            Encoded { table: write.table, key, value, timestamp, deletes }
         })
         .collect();
     out.sort_by(|a, b| a.key.cmp(&b.key));
@@ -68,8 +80,8 @@ pub(crate) fn run(shared: &Shared, mut queue: mpsc::Receiver<Job>) {
     let mut broken = false;
     while let Some(job) = queue.blocking_recv() {
         match job {
-            Job::Write { writes, reply } => {
-                answer(reply, attempt(shared, &mut broken, |open| write(open, writes)));
+            Job::Write { writes, order, reply } => {
+                answer(reply, attempt(shared, &mut broken, |open| write(open, writes, order)));
             }
             Job::Remove { start, end, reply } => {
                 answer(reply, attempt(shared, &mut broken, |open| remove(open, start, end)));
@@ -106,7 +118,7 @@ fn attempt<T>(
 
 /// Applies the writes, sorted by key, in one step, without those that are older
 /// than what stands.
-fn write(open: &Open, writes: Vec<Encoded>) -> Result<(), Fault> {
+fn write(open: &Open, writes: Vec<Encoded>, order: Order) -> Result<(), Fault> {
     let mut batch = new_batch(open, writes.len());
     let mut writes = writes.into_iter().peekable();
     while let Some(mut newest) = writes.next() {
@@ -115,17 +127,24 @@ fn write(open: &Open, writes: Vec<Encoded>) -> Result<(), Fault> {
                 newest = later;
             }
         }
-        let stands = open.rows.get(&newest.key).map_err(|error| failed("read", &error))?;
-        if let Some(stands) = stands {
-            let timestamp = decode_timestamp(newest.table, &stands)
-                .map_err(|error| corrupt(&error.to_string()))?;
-            if timestamp > newest.timestamp {
-                continue;
+        match order {
+            Order::Given if newest.deletes => batch.remove(&open.rows, newest.key),
+            Order::Compared if is_older(open, &newest)? => {}
+            Order::Given | Order::Compared => {
+                batch.insert(&open.rows, newest.key, newest.value);
             }
         }
-        batch.insert(&open.rows, newest.key, newest.value);
     }
     batch.commit().map_err(|error| failed("write", &error))
+}
+
+/// Is a newer row there, or the mark of one that was deleted?
+fn is_older(open: &Open, write: &Encoded) -> Result<bool, Fault> {
+    let stands = open.rows.get(&write.key).map_err(|error| failed("read", &error))?;
+    let Some(stands) = stands else { return Ok(false) };
+    let timestamp =
+        decode_timestamp(write.table, &stands).map_err(|error| corrupt(&error.to_string()))?;
+    Ok(timestamp > write.timestamp)
 }
 
 fn remove(open: &Open, start: Slice, end: Slice) -> Result<Option<Slice>, Fault> {

@@ -15,6 +15,7 @@ pub type Case = (&'static str, fn(&dyn ReadStore) -> BoxFuture<'_, ()>);
 pub const CASES: &[Case] = &[
     ("put, replace, get, delete", |store| put_get_delete(store).boxed()),
     ("a whole batch is applied", |store| whole_batch(store).boxed()),
+    ("a batch in order replaces and deletes", |store| in_order(store).boxed()),
     ("within a batch the later of two stands", |store| twice_in_a_batch(store).boxed()),
     ("an older write changes nothing", |store| older_writes(store).boxed()),
     ("an older put behind a delete changes nothing", |store| older_than_delete(store).boxed()),
@@ -162,6 +163,24 @@ async fn put_get_delete(store: &dyn ReadStore) {
     assert_eq!(title(store, 1).await, Some(found("c", 8)));
     assert_eq!(title(store, 2).await, None);
     write(store, Vec::new()).await;
+}
+
+async fn in_order(store: &dyn ReadStore) {
+    let steps = [
+        vec![put("t", 1, "a", 5), put("t", 2, "a", 5), put("t", 3, "a", 5)],
+        vec![put("t", 1, "b", 6), delete("t", 2, 6)],
+        vec![put("t", 1, "b", 6), put("t", 2, "c", 7), delete("t", 4, 7)],
+    ];
+    for rows in steps {
+        assert!(store.write_in_order(Batch { rows, last: Vec::new() }).await.is_ok());
+    }
+    assert_eq!(title(store, 1).await, Some(found("b", 6)));
+    assert_eq!(title(store, 2).await, Some(found("c", 7)));
+    assert_eq!(numbers(store, all(TABLE)).await, [1, 2, 3]);
+    // Others still compare.
+    write(store, vec![put("t", 1, "late", 5), delete("t", 3, 4)]).await;
+    assert_eq!(title(store, 1).await, Some(found("b", 6)));
+    assert_eq!(title(store, 3).await, Some(found("a", 5)));
 }
 
 async fn whole_batch(store: &dyn ReadStore) {

@@ -82,6 +82,13 @@ pub trait ReadStore: Send + Sync + core::fmt::Debug {
     /// `last` only if all of `rows` is.
     fn write(&self, batch: Batch) -> BoxFuture<'_, Result<(), Fault>>;
 
+    /// Applies a batch of the only writer of its rows, each of them at least as new as
+    /// all that was written of it before: a store that loses nothing of a batch which
+    /// it has shown need not look at what stands, nor remember what is deleted.
+    fn write_in_order(&self, batch: Batch) -> BoxFuture<'_, Result<(), Fault>> {
+        self.write(batch)
+    }
+
     /// One row by its whole key.
     fn get(
         &self,
