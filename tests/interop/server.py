@@ -16,6 +16,9 @@ BINARY_VARIABLE = "EXCHEQUER_BIN"
 READY_SECONDS_MAX = 60
 CALL_SECONDS_MAX = 30
 ADDRESS = re.compile(r"\s*address\s+(\S+:[0-9]+)\s*$")
+TOKEN = re.compile(r"\s*token\s+(exq_svc_[0-9A-Za-z]+)\s*$")
+# The greeting's last call.
+END = re.compile(r"\s*curl http://\S+/readyz\s*$")
 
 tenants = protos.load("exchequer.tenants.v1.tenants_pb2")
 audit = protos.load("exchequer.audit.v1.audit_pb2")
@@ -33,6 +36,9 @@ def program():
 class Server:
     """A server that is ready. Killed at the end of the block."""
 
+    # What the first start on a folder has shown, this once, by folder.
+    _tokens = {}
+
     def __init__(self, data, **settings):
         environment = {**os.environ, **settings}
         command = [program(), "run", "--data", str(data), "--listen", "127.0.0.1:0"]
@@ -46,6 +52,7 @@ class Server:
         )
         self.channel = None
         self.output = []
+        self._data = str(data)
         self._addresses = queue.Queue()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -61,9 +68,9 @@ class Server:
     def __exit__(self, *_):
         self.kill()
 
-    def call(self, stub, method, request, actor="u-1"):
+    def call(self, stub, method, request):
         """The reply, after the server has found it durable."""
-        metadata = [("x-exchequer-actor", actor)]
+        metadata = [("authorization", f"Bearer {self._tokens[self._data]}")]
         unary = getattr(stub, method)
         return unary(request, timeout=CALL_SECONDS_MAX, metadata=metadata)
 
@@ -125,11 +132,15 @@ class Server:
         self.audit = _audit_grpc.AuditServiceStub(self.channel)
 
     def _read(self):
+        address = None
         for line in self.process.stdout:
             self.output.append(line)
-            found = ADDRESS.match(line)
-            if found:
-                self._addresses.put(found[1])
+            if found := ADDRESS.match(line):
+                address = found[1]
+            elif found := TOKEN.match(line):
+                self._tokens[self._data] = found[1]
+            elif END.match(line):
+                self._addresses.put(address)
         # The end of the output: whoever waits for the address need not wait any longer.
         self._addresses.put(None)
 

@@ -7,6 +7,7 @@ import pytest
 
 import chain
 import commands
+import personal
 import protos
 
 VECTORS = protos.REPOSITORY / "schemas" / "vectors"
@@ -69,7 +70,7 @@ def test_sealed_commands(case):
         envelope.stream,
         envelope.actor,
         envelope.type,
-        envelope.payload,
+        envelope.payload if case["digest_of"] is None else bytes.fromhex(case["digest_of"]),
         envelope.validate_only,
     )
     assert digest == envelope.body_digest == bytes.fromhex(case["body_digest"])
@@ -112,6 +113,38 @@ def test_journals(journal):
     )
     assert (head.owner and head.owner.hex()) == expected["owner"]
     assert (head.claim and head.claim.hex()) == expected["claim"]
+
+
+# REQ: EDG-06
+def test_personal_data():
+    document = vectors("personal-data")
+    tenant = document["tenant"].encode()
+    read = lambda name, of=document: bytes.fromhex(of[name])
+    where = personal.place(b"tenant key", tenant)
+    tenant_key = personal.open_message(read("master_key"), where, read("wrapped_tenant_key"))
+    assert document["fields"]
+    for field in document["fields"]:
+        key_id = read("key", field)
+        found = personal.subject_hash(tenant_key, field["subject"])
+        assert found == read("subject_hash", field)
+        where = personal.place(b"subject key", tenant, key_id)
+        key = personal.open_message(tenant_key, where, read("wrapped_key", field))
+        where = personal.place(b"field", tenant, key_id, field["field"].encode())
+        assert personal.open_message(key, where, read("text", field)).decode() == field["clear"]
+        for wrong in (b"fielt", b"field\0"):
+            elsewhere = personal.place(wrong, tenant, key_id, field["field"].encode())
+            with pytest.raises(personal.Misfit):
+                personal.open_message(key, elsewhere, read("text", field))
+    message = document["message"]
+    clear = personal.open_message(
+        read("key", message), read("place", message), read("text", message)
+    )
+    assert clear == read("clear", message)
+    for at in range(len(read("text", message))):
+        changed = bytearray(read("text", message))
+        changed[at] ^= 1
+        with pytest.raises(personal.Misfit):
+            personal.open_message(read("key", message), read("place", message), bytes(changed))
 
 
 # REQ: KER-05

@@ -4,6 +4,8 @@
 mod clippy;
 mod errors;
 mod metrics;
+mod permissions;
+mod settings;
 
 use std::fs;
 
@@ -53,5 +55,7 @@ fn outputs(tree: &Tree) -> Res<Vec<Output>> {
     let mut outputs = clippy::outputs(tree)?;
     outputs.extend(errors::output(tree));
     outputs.extend(metrics::output(tree)?);
+    outputs.push(permissions::output()?);
+    outputs.extend(settings::output(tree)?);
     Ok(outputs)
 }

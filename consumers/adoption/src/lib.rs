@@ -29,12 +29,13 @@ impl Process for Adoption {
         let events = entry.commit.events.iter().enumerate();
         let triggers = events.filter(|(_, event)| TRIGGERS.contains(&event.r#type.as_str()));
         triggers
-            .filter_map(|(index, event)| Some((index, adopted(event)?)))
-            .flat_map(|(index, command)| {
+            .filter_map(|(index, event)| Some((index, event.input, adopted(event)?)))
+            .flat_map(|(index, input, command)| {
                 let id = format!("{}-{}-{index}", entry.partition, entry.offset);
                 (0..self.partitions).map(move |partition| Reaction {
                     destination: partition,
                     id: id.clone(),
+                    input,
                     command: (StreamId::Partition(PartitionId(partition)), command.clone()),
                 })
             })

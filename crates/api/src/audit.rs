@@ -1,20 +1,21 @@
 //! `exchequer.audit.v1.AuditService`.
 
-use exchequer_domain_audit as domain;
-use exchequer_projection_audit as view;
+use exchequer_projection_audit::{self as view, AuditEntry};
 use exchequer_proto::audit::v1 as pb;
 use exchequer_proto::audit::v1::audit_service_server::AuditService;
 use exchequer_proto::common::v1::WriteOptions;
-use exchequer_tenant::Command;
 use exchequer_types::StreamId;
 use futures::stream::BoxStream;
+use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
+use crate::audit_drafts::{self, Given};
 use crate::call::Call;
 use crate::check::Check;
 use crate::edge::{Asked, Edge};
+use crate::lists::list_options;
 use crate::status::{self, FIELD_MISSING};
-use crate::{messages, pages, tail};
+use crate::{messages, tail};
 
 #[derive(Debug)]
 pub(crate) struct Audit {
@@ -36,12 +37,9 @@ impl AuditService for Audit {
         if it.entry.is_none() {
             check.refuse(FIELD_MISSING, "entry", "must be given");
         }
-        let entries = it.entry.into_iter().map(|entry| draft(&mut check, "entry", entry)).collect();
-        let asked = asked(check, it.tenant, it.write, entries, of_entry);
-        let result = match asked {
-            Ok(asked) => self.edge.submit(&mut call, asked).await,
-            Err(refused) => Err(refused),
-        };
+        let given = it.entry.into_iter().map(|entry| Given::read(&mut check, "entry", entry));
+        let given = given.collect();
+        let result = self.append(&mut call, check, it.tenant, it.write, given, of_entry).await;
         call.reply(result)
     }
 
@@ -53,13 +51,9 @@ impl AuditService for Audit {
         let mut check = Check::default();
         let entries = it.entries.into_iter().enumerate();
         let entries = entries
-            .map(|(index, entry)| draft(&mut check, &format!("entries[{index}]"), entry))
+            .map(|(index, entry)| Given::read(&mut check, &format!("entries[{index}]"), entry))
             .collect();
-        let asked = asked(check, it.tenant, it.write, entries, of_entries);
-        let result = match asked {
-            Ok(asked) => self.edge.submit(&mut call, asked).await,
-            Err(refused) => Err(refused),
-        };
+        let result = self.append(&mut call, check, it.tenant, it.write, entries, of_entries).await;
         // The reply of a single entry leaves the count out.
         let result = result.map(|it: pb::BatchAppendEntriesResponse| {
             pb::BatchAppendEntriesResponse { count: it.count.max(1), ..it }
@@ -87,6 +81,23 @@ impl AuditService for Audit {
 }
 
 impl Audit {
+    async fn append<R: Message + Default>(
+        &self,
+        call: &mut Call,
+        mut check: Check,
+        tenant: String,
+        write: Option<WriteOptions>,
+        given: Vec<Given>,
+        rename: fn(&str) -> String,
+    ) -> Result<R, Status> {
+        let tenant = check.tenant("tenant", tenant);
+        let write = check.write(write);
+        check.done()?;
+        let (command, digest_of) = audit_drafts::append(&self.edge, &tenant, given).await?;
+        let asked = Asked { stream: StreamId::Tenant(tenant), command, write, rename };
+        self.edge.submit_digested(call, asked, digest_of).await
+    }
+
     async fn list(
         &self,
         call: &mut Call,
@@ -94,7 +105,6 @@ impl Audit {
     ) -> Result<pb::ListEntriesResponse, Status> {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
-        let limit = check.page_size(it.page_size);
         let given = |text: String| Some(text).filter(|text| !text.is_empty());
         let filter = view::Filter {
             from: check.timestamp("from", it.from),
@@ -104,9 +114,9 @@ impl Audit {
             resource_type: given(it.resource_type),
             resource_id: given(it.resource_id),
         };
-        let narrowed = format!("{filter:?}");
-        let scope = ["entries", tenant.as_str(), &narrowed];
-        let before = check.page_token(&scope, &it.page_token, |text| text.parse().ok());
+        let of = [tenant.as_str(), &format!("{filter:?}")];
+        let place = |text: &str| text.parse().ok();
+        let list = check.list::<pb::Entry, u64>("ListEntries", &of, list_options!(it), place);
         check.done()?;
         self.edge.check_tenant(call, &tenant, "tenant").await?;
         let seen = self.edge.view(call, "audit").await?;
@@ -114,44 +124,19 @@ impl Audit {
         let offset = seen.handle.active().progress().offsets[partition.index()];
         call.has_seen(partition, offset);
         let store = self.edge.platform.ports.store.as_ref();
-        let page = view::list(store, seen.generation, &tenant, &filter, before, limit).await;
+        let is_wanted = |entry: &AuditEntry| list.wants(|| messages::entry(entry.clone()));
+        let wanted = view::Wanted { filter: &filter, also: &is_wanted };
+        let page =
+            view::list(store, seen.generation, &tenant, wanted, list.place, list.limit).await;
         let page = page.map_err(|fault| status::of_fault(&fault))?;
-        Ok(pb::ListEntriesResponse {
-            next_page_token: page
-                .next
-                .map(|seq| pages::seal(&scope, &seq.to_string()))
-                .unwrap_or_default(),
-            entries: page.entries.into_iter().map(messages::entry).collect(),
-        })
-    }
-}
-
-fn asked(
-    mut check: Check,
-    tenant: String,
-    write: Option<WriteOptions>,
-    entries: Vec<domain::Draft>,
-    rename: fn(&str) -> String,
-) -> Result<Asked, Status> {
-    let tenant = check.tenant("tenant", tenant);
-    let write = check.write(write);
-    check.done()?;
-    let command = Command::Audit(domain::Command::Append(domain::Append { entries }));
-    Ok(Asked { stream: StreamId::Tenant(tenant), command, write, rename })
-}
-
-fn draft(check: &mut Check, field: &str, entry: pb::NewEntry) -> domain::Draft {
-    let at = |part: &str| format!("{field}.{part}");
-    let resource = entry.resource.unwrap_or_default();
-    domain::Draft {
-        action: entry.action,
-        actor: entry.actor,
-        resource_type: resource.r#type,
-        resource_id: resource.id,
-        before: check.value(&at("before"), entry.before),
-        after: check.value(&at("after"), entry.after),
-        context: check.object(&at("context"), entry.context),
-        occurred_at: check.timestamp(&at("occurred_at"), entry.occurred_at),
+        let mut entries = Vec::with_capacity(page.entries.len());
+        for entry in page.entries {
+            let mut entry = messages::entry(entry);
+            self.edge.reveal_entry(&mut entry).await?;
+            entries.push(entry);
+        }
+        let next_page_token = list.token(page.next);
+        Ok(pb::ListEntriesResponse { next_page_token, entries: list.items(entries)? })
     }
 }
 

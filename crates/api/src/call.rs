@@ -1,18 +1,27 @@
 //! What the metadata of a request says, and what that of its reply does.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use exchequer_engine::{Progressed, Token};
+use exchequer_runtime::trace::TraceContext;
 use exchequer_types::{ActorId, Offset, PartitionId};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Response, Status};
 
+use crate::answers::RequestId;
+use crate::guard::Caller;
+use crate::observe::Note;
 use crate::status::{METADATA_INVALID, Refusal};
 
 pub(crate) const ACTOR: &str = "x-exchequer-actor";
 pub(crate) const CONSISTENCY: &str = "x-exchequer-consistency";
 pub(crate) const COMMAND_ID: &str = "x-exchequer-command-id";
 pub(crate) const REQUEST_ID: &str = "x-exchequer-request-id";
+/// The version that a write expects, as `write.expected_version`, in quotes.
+const IF_MATCH: &str = "if-match";
+/// The version of the resource that the reply is, in quotes.
+const ETAG: &str = "etag";
 const TIMEOUT: &str = "grpc-timeout";
 
 /// Who acts when the request does not say.
@@ -30,8 +39,17 @@ pub(crate) struct Call {
     pub(crate) token: Token,
     /// For how long the caller waits.
     pub(crate) patience: Duration,
-    request_id: String,
+    /// The version that a write expects, when its metadata says so.
+    pub(crate) if_match: Option<u64>,
+    /// The step that this call is, when it is traced.
+    pub(crate) trace: Option<TraceContext>,
+    /// For the access log.
+    pub(crate) note: Option<Arc<Note>>,
+    /// Who calls, where access is controlled.
+    pub(crate) caller: Option<Caller>,
+    request_id: RequestId,
     command_id: Option<String>,
+    version: Option<u64>,
 }
 
 impl Call {
@@ -39,7 +57,7 @@ impl Call {
     pub(crate) fn read(
         metadata: &MetadataMap,
         partitions: u32,
-        request_id: String,
+        request_id: RequestId,
     ) -> Result<Self, Status> {
         let actor = text(metadata, ACTOR)?.unwrap_or(ACTOR_DEFAULT);
         let actor =
@@ -57,7 +75,30 @@ impl Call {
                 .mul_f64(0.95)
                 .min(PATIENCE_MAX),
         };
-        Ok(Self { actor, token, patience, request_id, command_id: None })
+        let if_match = match text(metadata, IF_MATCH)? {
+            None => None,
+            Some(tag) => Some(
+                parse_tag(tag)
+                    .ok_or_else(|| invalid(IF_MATCH, "must be a reply's etag").status())?,
+            ),
+        };
+        Ok(Self {
+            actor,
+            token,
+            patience,
+            if_match,
+            trace: None,
+            note: None,
+            caller: None,
+            request_id,
+            command_id: None,
+            version: None,
+        })
+    }
+
+    /// The reply is a resource of this version.
+    pub(crate) fn is_at(&mut self, version: u64) {
+        self.version = Some(version);
     }
 
     /// The command that this call submits.
@@ -72,6 +113,29 @@ impl Call {
             Some(at) => seen[at].1 = offset.max(seen[at].1),
             None if seen.len() < TOKEN_ENTRIES_MAX => seen.push((partition, offset)),
             None => {}
+        }
+    }
+
+    /// A call of its own for an item of a batch.
+    pub(crate) fn of_item(&self) -> Self {
+        Self {
+            actor: self.actor.clone(),
+            token: self.token.clone(),
+            patience: self.patience,
+            if_match: None,
+            trace: self.trace,
+            note: self.note.clone(),
+            caller: self.caller.clone(),
+            request_id: self.request_id.clone(),
+            command_id: None,
+            version: None,
+        }
+    }
+
+    /// The reply has seen what the call of an item has.
+    pub(crate) fn has_seen_with(&mut self, item: &Self) {
+        for (partition, offset) in item.token.0.clone() {
+            self.has_seen(partition, offset);
         }
     }
 
@@ -91,16 +155,15 @@ impl Call {
                 Ok(response)
             }
             Err(mut status) => {
-                tracing::debug!(
-                    request_id = self.request_id,
-                    code = ?status.code(),
-                    message = status.message(),
-                    "refused"
-                );
                 self.write(status.metadata_mut());
                 Err(status)
             }
         }
+    }
+
+    /// For what the call answers later on.
+    pub(crate) fn request_id(&self) -> &RequestId {
+        &self.request_id
     }
 
     fn write(&self, metadata: &mut MetadataMap) {
@@ -110,7 +173,9 @@ impl Call {
                 metadata.insert(name, value);
             }
         };
-        put(REQUEST_ID, &self.request_id);
+        if let Some(version) = self.version {
+            put(ETAG, &format!("\"{version}\""));
+        }
         if let Some(id) = &self.command_id {
             put(COMMAND_ID, id);
         }
@@ -127,6 +192,11 @@ fn text<'a>(metadata: &'a MetadataMap, name: &'static str) -> Result<Option<&'a 
 
 fn invalid(name: &'static str, text: &str) -> Refusal {
     Refusal::new(METADATA_INVALID, format!("{name}: {text}")).field(name)
+}
+
+/// A version in quotes.
+fn parse_tag(tag: &str) -> Option<u64> {
+    tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok()
 }
 
 /// At most 8 digits and one of H, M, S, m, u, n.

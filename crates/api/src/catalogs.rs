@@ -15,10 +15,14 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::call::Call;
 use crate::check::Check;
+use crate::document_paths::in_request;
 use crate::edge::{Asked, Edge};
+use crate::lists::list_options;
+use crate::mask::Mask;
 use crate::messages::instant;
-use crate::pages;
-use crate::status::{self, ENUM_UNKNOWN, FIELD_MISSING, ID_INVALID, Refusal, VALUE_INVALID};
+use crate::status::{
+    self, ENUM_UNKNOWN, FIELD_MISSING, ID_INVALID, Refusal, TENANT_NOT_PROVIDER, VALUE_INVALID,
+};
 
 #[derive(Debug)]
 pub(crate) struct Catalogs {
@@ -117,10 +121,13 @@ impl CatalogService for Catalogs {
 
 impl Catalogs {
     async fn draft(&self, call: &mut Call, it: pb::GetDraftRequest) -> Result<pb::Draft, Status> {
-        let asked = self.addressed(call, it.tenant, it.catalog, Check::default()).await?;
+        let mut check = Check::default();
+        let mask = Mask::read::<pb::Draft>(&mut check, "read_mask", it.read_mask);
+        let asked = self.addressed(call, it.tenant, it.catalog, check).await?;
         let (row, _) = self.catalog(&asked).await?;
         let (draft, document) = self.drafted(&asked).await?;
-        Ok(pb::Draft {
+        call.is_at(row.revision);
+        mask.apply(pb::Draft {
             catalog: asked.catalog.into_string(),
             revision: row.revision,
             info: Some(draft_info(&draft.hash, draft.saved_at)),
@@ -134,7 +141,9 @@ impl Catalogs {
         it: pb::GetCatalogRequest,
     ) -> Result<pb::CatalogVersion, Status> {
         let number = Some(it.version).filter(|number| *number != 0);
-        let asked = self.addressed(call, it.tenant, it.catalog, Check::default()).await?;
+        let mut check = Check::default();
+        let mask = Mask::read::<pb::CatalogVersion>(&mut check, "read_mask", it.read_mask);
+        let asked = self.addressed(call, it.tenant, it.catalog, check).await?;
         self.catalog(&asked).await?;
         let store = self.edge.platform.ports.store.as_ref();
         let (tenant, catalog) = (&asked.tenant, &asked.catalog);
@@ -146,7 +155,8 @@ impl Catalogs {
             };
             return Err(not_found(codes::CATALOG_VERSION_NOT_FOUND, "version", &text));
         };
-        Ok(pb::CatalogVersion { document: Some(document), ..version(&asked.catalog, number, &row) })
+        let version = version(&asked.catalog, number, &row);
+        mask.apply(pb::CatalogVersion { document: Some(document), ..version })
     }
 
     async fn list(
@@ -156,20 +166,24 @@ impl Catalogs {
     ) -> Result<pb::ListCatalogsResponse, Status> {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
-        let limit = check.page_size(it.page_size);
-        let scope = ["catalogs", tenant.as_str()];
-        let after = check.page_token(&scope, &it.page_token, |text| Slug::parse(text).ok());
+        let place = |text: &str| Slug::parse(text).ok();
+        let (options, of) = (list_options!(it), [tenant.as_str()]);
+        let list = check.list::<pb::Catalog, _>("ListCatalogs", &of, options, place);
         check.done()?;
         self.edge.check_tenant(call, &tenant, "tenant").await?;
         let generation = self.generation(call, &tenant).await?;
         let store = self.edge.platform.ports.store.as_ref();
-        let page = view::list(store, generation, &tenant, after.as_ref(), limit).await;
+        let message = |(id, (row, latest)): &(Slug, (CatalogRow, Option<VersionRow>))| {
+            catalog(id, row, latest.as_ref())
+        };
+        let (after, limit) = (list.place.as_ref(), list.limit);
+        let is_wanted = |it: &(Slug, (CatalogRow, Option<VersionRow>))| list.wants(|| message(it));
+        let page = view::list(store, generation, &tenant, after, limit, &is_wanted).await;
         let page = page.map_err(fault)?;
-        let catalogs =
-            page.items.iter().map(|(id, (row, latest))| catalog(id, row, latest.as_ref()));
-        let next = page.next.as_ref().map(|next| pages::seal(&scope, next.as_str()));
-        let catalogs = catalogs.collect();
-        Ok(pb::ListCatalogsResponse { catalogs, next_page_token: next.unwrap_or_default() })
+        Ok(pb::ListCatalogsResponse {
+            catalogs: list.items(page.items.iter().map(message).collect())?,
+            next_page_token: list.token(page.next),
+        })
     }
 
     async fn versions(
@@ -178,20 +192,23 @@ impl Catalogs {
         it: pb::ListVersionsRequest,
     ) -> Result<pb::ListVersionsResponse, Status> {
         let mut check = Check::default();
-        let limit = check.page_size(it.page_size);
-        let (tenant, catalog) = (it.tenant.clone(), it.catalog.clone());
-        let scope = ["catalog versions", tenant.as_str(), catalog.as_str()];
-        let before = check.page_token(&scope, &it.page_token, |text| text.parse().ok());
+        let (options, of) = (list_options!(it), [it.tenant.as_str(), it.catalog.as_str()]);
+        let place = |text: &str| text.parse().ok();
+        let list = check.list::<pb::CatalogVersion, u32>("ListVersions", &of, options, place);
         let asked = self.addressed(call, it.tenant, it.catalog, check).await?;
         self.catalog(&asked).await?;
         let store = self.edge.platform.ports.store.as_ref();
         let (tenant, catalog) = (&asked.tenant, &asked.catalog);
-        let page = view::versions(store, asked.generation, tenant, catalog, before, limit).await;
+        let message = |(number, row): &(u32, VersionRow)| version(catalog, *number, row);
+        let (before, limit, generation) = (list.place, list.limit, asked.generation);
+        let is_wanted = |it: &(u32, VersionRow)| list.wants(|| message(it));
+        let page =
+            view::versions(store, generation, tenant, catalog, before, limit, &is_wanted).await;
         let page = page.map_err(fault)?;
-        let versions = page.items.iter().map(|(number, row)| version(catalog, *number, row));
-        let next = page.next.map(|next| pages::seal(&scope, &next.to_string()));
-        let versions = versions.collect();
-        Ok(pb::ListVersionsResponse { versions, next_page_token: next.unwrap_or_default() })
+        Ok(pb::ListVersionsResponse {
+            versions: list.items(page.items.iter().map(message).collect())?,
+            next_page_token: list.token(page.next),
+        })
     }
 
     async fn diff(
@@ -202,6 +219,7 @@ impl Catalogs {
         let mut check = Check::default();
         let given = it.document.map(|given| document(&mut check, Some(given)));
         let asked = self.addressed(call, it.tenant, it.catalog, check).await?;
+        self.check_provider(call, &asked.tenant).await?;
         let store = self.edge.platform.ports.store.as_ref();
         let (tenant, catalog) = (&asked.tenant, &asked.catalog);
         let known = view::get(store, asked.generation, tenant, catalog).await.map_err(fault)?;
@@ -250,6 +268,18 @@ impl Catalogs {
         self.edge.check_tenant(call, &tenant, "tenant").await?;
         let generation = self.generation(call, &tenant).await?;
         Ok(Addressed { tenant, catalog, generation })
+    }
+
+    /// Nothing could be published for a tenant that is no provider.
+    async fn check_provider(&self, call: &Call, tenant: &TenantId) -> Result<(), Status> {
+        let seen = self.edge.view(call, "tenants").await?;
+        let store = self.edge.platform.ports.store.as_ref();
+        let found = exchequer_projection_tenants::get(store, seen.generation, tenant).await;
+        if found.map_err(fault)?.is_some_and(|it| !it.tenant.provider) {
+            let text = "only a provider has catalogs: promote the tenant first";
+            return Err(Refusal::new(TENANT_NOT_PROVIDER, text).field("tenant").status());
+        }
+        Ok(())
     }
 
     /// The generation to read a provider's catalogs from.
@@ -314,7 +344,8 @@ fn document(check: &mut Check, it: Option<pb::Document>) -> Option<Document> {
     match document_from_proto(it) {
         Ok(document) => {
             for it in domain::check(&document) {
-                check.refuse(it.code, &field(&it.path), it.message);
+                let path = in_request(&document, &it.path, it.code);
+                check.refuse(it.code, &field(&path), it.message);
             }
             Some(document)
         }

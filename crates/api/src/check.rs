@@ -150,7 +150,7 @@ impl Check {
     /// Where the page begins: what [`pages::seal`] was given; None for the first page.
     pub(crate) fn page_token<T>(
         &mut self,
-        scope: &[&str],
+        scope: &[impl AsRef<str>],
         token: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {

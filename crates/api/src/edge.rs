@@ -4,11 +4,14 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use exchequer_codec::Entry;
 use exchequer_engine::{Answer, Platform, Submission, ViewHandle};
+use exchequer_kernel::Status as Decided;
 use exchequer_projection_tenants as tenants_view;
 use exchequer_proto::journal::v1 as pb;
 use exchequer_readstore::LoadLive;
+use exchequer_runtime::trace::TraceContext;
 use exchequer_tenant::Command;
 use exchequer_types::{
     CommandId, Issuer, PartitionId, StreamId, TenantId, Timestamp, partition_of,
@@ -18,8 +21,11 @@ use tokio::sync::watch;
 use tonic::{Request, Status};
 
 use crate::adoption::Awaited;
+use crate::answers::RequestId;
 use crate::call::Call;
 use crate::check::Write;
+use crate::guard::Caller;
+use crate::observe::Note;
 use crate::status::{self, of_outcome, tenant_not_found};
 
 /// A query waits this long for what its token names.
@@ -52,9 +58,19 @@ pub(crate) struct Seen {
 impl Edge {
     /// Takes a request in.
     pub(crate) fn receive<M>(&self, request: Request<M>) -> Result<(Call, M), Status> {
-        let request_id = hex(&self.platform.ports.runtime.nonce());
+        let known = request.extensions().get::<RequestId>().cloned();
+        let request_id = known.unwrap_or_else(|| RequestId("".into()));
         let partitions = self.platform.tail.partitions();
-        let call = Call::read(request.metadata(), partitions, request_id)?;
+        let mut call = Call::read(request.metadata(), partitions, request_id)?;
+        call.trace = request.extensions().get::<TraceContext>().copied();
+        call.note = request.extensions().get::<Arc<Note>>().cloned();
+        if let Some(caller) = request.extensions().get::<Caller>() {
+            call.actor = caller.actor.clone();
+            call.caller = Some(caller.clone());
+        }
+        if let Some(note) = &call.note {
+            note.set_actor(call.actor.as_str());
+        }
         Ok((call, request.into_inner()))
     }
 
@@ -64,30 +80,50 @@ impl Edge {
         call: &mut Call,
         asked: Asked,
     ) -> Result<R, Status> {
+        self.submit_digested(call, asked, None).await
+    }
+
+    /// Submits a command that is the same as another when `digest_of` is: for what is
+    /// encrypted anew, or made anew, each time. None: when its own bytes are.
+    pub(crate) async fn submit_digested<R: Message + Default>(
+        &self,
+        call: &mut Call,
+        asked: Asked,
+        digest_of: Option<Bytes>,
+    ) -> Result<R, Status> {
         let rename = asked.rename;
-        let outcome = self.decide(call, asked).await?;
+        let outcome = self.decide(call, asked, digest_of).await?;
         if let Some(refused) = of_outcome(&outcome, rename) {
             return Err(refused);
         }
         R::decode(outcome.reply).map_err(|error| status::internal("reply", &error.to_string()))
     }
 
-    async fn decide(&self, call: &mut Call, asked: Asked) -> Result<pb::Outcome, Status> {
+    async fn decide(
+        &self,
+        call: &mut Call,
+        asked: Asked,
+        digest_of: Option<Bytes>,
+    ) -> Result<pb::Outcome, Status> {
         let id = match asked.write.id {
             Some(id) => id,
             None => self.mint_id()?,
         };
         call.submits(id.as_str());
+        if let (Some(note), StreamId::Tenant(tenant)) = (&call.note, &asked.stream) {
+            note.set_tenant(tenant.as_str());
+        }
         let awaited = Awaited::of(&asked.stream, &asked.command);
+        let (issuer, actor) = (issuer("api")?, call.actor.clone());
+        let origin = self.origin(call, &asked.stream).await?;
         let submission = Submission {
-            stream: asked.stream,
-            issuer: issuer("api")?,
-            id,
-            actor: call.actor.clone(),
-            command: asked.command,
-            expected_version: asked.write.expected_version,
+            expected_version: asked.write.expected_version.or(call.if_match),
             not_after: asked.write.not_after,
             validate_only: asked.write.validate_only,
+            trace_parent: call.trace.map(|trace| trace.to_string()),
+            origin,
+            digest_of,
+            ..Submission::new(asked.stream, issuer, id, actor, asked.command)
         };
         let answer = match awaited {
             Some(awaited) => self.answer_when_adopted(call, submission, &awaited).await?,
@@ -95,6 +131,9 @@ impl Edge {
         };
         // What only validates writes nothing that a query could see.
         call.has_seen(answer.partition, answer.place.offset + 1);
+        if answer.status() == Some(Decided::Accepted) {
+            call.is_at(answer.outcome.version);
+        }
         Ok(answer.outcome)
     }
 
@@ -197,7 +236,7 @@ pub(crate) fn same(field: &str) -> String {
     field.to_owned()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use core::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
         // Writing to a String cannot fail.

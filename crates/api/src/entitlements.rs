@@ -13,13 +13,15 @@ use exchequer_proto::entitlements::v1 as pb;
 use exchequer_proto::entitlements::v1::entitlement_service_server::EntitlementService;
 use exchequer_tenant::Command;
 use exchequer_types::{Slug, StreamId, TenantId, Timestamp};
+use futures::FutureExt as _;
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
+use crate::batch::{self, ItemResult, item};
 use crate::call::Call;
 use crate::check::Check;
 use crate::edge::{Asked, Edge};
-use crate::pages;
+use crate::lists::list_options;
 use crate::status::{self, ENUM_UNKNOWN, FEATURES_COUNT_INVALID, FIELD_MISSING, tenant_not_found};
 
 /// Features of one call.
@@ -31,6 +33,13 @@ pub(crate) struct Entitlements {
 }
 
 type Reply<T> = Result<Response<T>, Status>;
+
+item!(pb::GrantEntitlementRequest, "exchequer.entitlements.v1.GrantEntitlementRequest");
+
+fn result_of(result: ItemResult<pb::Grant>) -> pb::GrantResult {
+    use pb::grant_result::Result as R;
+    pb::GrantResult { result: Some(result.map_or_else(R::Error, R::Grant)) }
+}
 
 #[async_trait]
 impl EntitlementService for Entitlements {
@@ -65,21 +74,34 @@ impl EntitlementService for Entitlements {
         &self,
         request: Request<pb::GrantEntitlementRequest>,
     ) -> Reply<pb::Grant> {
-        let (call, it) = self.edge.receive(request)?;
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.grant(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn batch_grant_entitlements(
+        &self,
+        request: Request<pb::BatchGrantEntitlementsRequest>,
+    ) -> Reply<pb::BatchGrantEntitlementsResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
         let mut check = Check::default();
-        let feature = check.slug("feature", it.feature);
-        let amount = amount(&mut check, it.amount);
-        let kind = kind(&mut check, it.kind);
-        let expires_at = check.timestamp("expires_at", it.expires_at);
-        let command = match (feature, amount, kind) {
-            (Some(feature), Some(amount), Some(kind)) => {
-                let reason = it.reason;
-                let grant = domain::GrantFeature { feature, amount, kind, reason, expires_at };
-                Some(domain::Command::Grant(grant))
+        let tenant = check.tenant("tenant", it.tenant);
+        let one = |mut call: Call, mut item: pb::GrantEntitlementRequest| {
+            let is_of_batch = batch::common(&mut item.tenant, "tenant", tenant.as_str());
+            async move {
+                let result = match is_of_batch {
+                    Ok(()) => self.grant(&mut call, item).await,
+                    Err(refused) => Err(refused),
+                };
+                (call, result)
             }
-            _ => None,
+            .boxed()
         };
-        self.write(call, check, it.tenant, it.write, command).await
+        let results = self.edge.each(&mut call, check, it.requests, it.write, one).await;
+        let result = results.map(|results| pb::BatchGrantEntitlementsResponse {
+            results: results.into_iter().map(result_of).collect(),
+        });
+        call.reply(result)
     }
 
     async fn revoke_grant(&self, request: Request<pb::RevokeGrantRequest>) -> Reply<pb::Grant> {
@@ -151,22 +173,15 @@ impl Entitlements {
     ) -> Result<pb::ListEntitlementsResponse, Status> {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
-        let limit = check.page_size(it.page_size);
-        let scope = ["entitlements", tenant.as_str()];
-        let after = check.page_token(&scope, &it.page_token, |text| Slug::parse(text).ok());
+        let (options, of) = (list_options!(it), [tenant.as_str()]);
+        let place = |text: &str| Some(text.to_owned());
+        let list = check.list::<pb::Entitlement, _>("ListEntitlements", &of, options, place);
         check.done()?;
         let (snapshot, at) = self.snapshot(call, &tenant).await?;
-        let listed = domain::list(&snapshot.state, at);
-        let from = listed.partition_point(|(feature, _)| Some(feature) <= after.as_ref());
-        let page = &listed[from..listed.len().min(from + limit)];
-        let last = page.last().filter(|_| from + limit < listed.len());
-        let messages = page.iter().map(|(feature, it)| entitlement_message(feature, it, 1));
-        Ok(pb::ListEntitlementsResponse {
-            entitlements: messages.collect(),
-            next_page_token: last
-                .map(|(feature, _)| pages::seal(&scope, feature.as_str()))
-                .unwrap_or_default(),
-        })
+        let all = domain::list(&snapshot.state, at).into_iter();
+        let all = all.map(|(feature, it)| entitlement_message(&feature, &it, 1));
+        let (entitlements, next_page_token) = list.page_of(all, |it| it.feature.clone())?;
+        Ok(pb::ListEntitlementsResponse { entitlements, next_page_token })
     }
 
     async fn grants(
@@ -176,22 +191,17 @@ impl Entitlements {
     ) -> Result<pb::ListGrantsResponse, Status> {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
-        let limit = check.page_size(it.page_size);
-        let filter = if it.include_ended { "all" } else { "live" };
-        let scope = ["grants", tenant.as_str(), filter];
-        let after = check.page_token(&scope, &it.page_token, |text| Some(text.to_owned()));
+        let which = if it.include_ended { "all" } else { "live" };
+        let (options, of) = (list_options!(it), [tenant.as_str(), which]);
+        let place = |text: &str| Some(text.to_owned());
+        let list = check.list::<pb::Grant, _>("ListGrants", &of, options, place);
         check.done()?;
         let (snapshot, at) = self.snapshot(call, &tenant).await?;
         let wanted = |grant: &domain::Grant| it.include_ended || grant.is_live(at);
         let grants = snapshot.state.grants.values().filter(|grant| wanted(grant));
-        let behind = grants.filter(|grant| after.as_ref().is_none_or(|after| grant.id > *after));
-        let mut page: Vec<pb::Grant> =
-            behind.take(limit + 1).map(|grant| grant_message(grant)).collect();
-        let is_end = page.len() <= limit;
-        page.truncate(limit);
-        let last = page.last().filter(|_| !is_end);
-        let next_page_token = last.map(|grant| pages::seal(&scope, &grant.id)).unwrap_or_default();
-        Ok(pb::ListGrantsResponse { grants: page, next_page_token })
+        let messages = grants.map(|grant| grant_message(grant));
+        let (grants, next_page_token) = list.page_of(messages, |it| it.id.clone())?;
+        Ok(pb::ListGrantsResponse { grants, next_page_token })
     }
 
     /// A tenant's entitlements, not older than the call wants, and the tenant's time.
@@ -211,22 +221,50 @@ impl Entitlements {
     async fn write<R: Message + Default>(
         &self,
         mut call: Call,
-        mut check: Check,
+        check: Check,
         tenant: String,
         write: Option<WriteOptions>,
         command: Option<domain::Command>,
     ) -> Reply<R> {
+        let result = self.submit(&mut call, check, tenant, write, command).await;
+        call.reply(result)
+    }
+
+    async fn submit<R: Message + Default>(
+        &self,
+        call: &mut Call,
+        mut check: Check,
+        tenant: String,
+        write: Option<WriteOptions>,
+        command: Option<domain::Command>,
+    ) -> Result<R, Status> {
         let tenant = check.tenant("tenant", tenant);
         let write = check.write(write);
-        let result = match check.done().and_then(|()| command.ok_or_else(unchecked)) {
-            Ok(command) => {
-                let stream = StreamId::Tenant(tenant);
-                let command = Command::Entitlements(command);
-                self.edge.submit(&mut call, Asked { stream, command, write, rename }).await
+        check.done()?;
+        let command = Command::Entitlements(command.ok_or_else(unchecked)?);
+        let stream = StreamId::Tenant(tenant);
+        self.edge.submit(call, Asked { stream, command, write, rename }).await
+    }
+
+    async fn grant(
+        &self,
+        call: &mut Call,
+        it: pb::GrantEntitlementRequest,
+    ) -> Result<pb::Grant, Status> {
+        let mut check = Check::default();
+        let feature = check.slug("feature", it.feature);
+        let amount = amount(&mut check, it.amount);
+        let kind = kind(&mut check, it.kind);
+        let expires_at = check.timestamp("expires_at", it.expires_at);
+        let command = match (feature, amount, kind) {
+            (Some(feature), Some(amount), Some(kind)) => {
+                let reason = it.reason;
+                let grant = domain::GrantFeature { feature, amount, kind, reason, expires_at };
+                Some(domain::Command::Grant(grant))
             }
-            Err(refused) => Err(refused),
+            _ => None,
         };
-        call.reply(result)
+        self.submit(call, check, it.tenant, it.write, command).await
     }
 }
 

@@ -4,21 +4,21 @@
 use std::sync::Arc;
 
 use exchequer_codec::{kind_from_proto, value_to_proto};
-use exchequer_domain_entitlements as entitlements;
 use exchequer_flag_eval::{
-    DecidedBy, Decision, ErrorCode, Kind, Plan, Reason, Snapshot as FlagSnapshot,
+    Context, DecidedBy, Decision, ErrorCode, Kind, Plan, Reason, Snapshot as FlagSnapshot,
 };
-use exchequer_projection_entitlements::{LiveEntitlements, Snapshot as PlanSnapshot};
+use exchequer_projection_entitlements::LiveEntitlements;
 use exchequer_projection_flags::{LiveFlags, ProjectKey};
 use exchequer_proto::flags::v1 as pb;
 use exchequer_proto::flags::v1::evaluation_service_server::EvaluationService;
-use exchequer_types::{Slug, TenantId, Timestamp};
+use exchequer_types::TenantId;
 use prost::Message as _;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::call::Call;
 use crate::check::Check;
 use crate::context::Given;
+use crate::customer::{Customer, evaluate};
 use crate::edge::Edge;
 use crate::flags::{environment_not_found, project_not_found};
 use crate::status::{self, ENUM_UNKNOWN, FLAGS_COUNT_INVALID, RESULT_TOO_LARGE, Refusal};
@@ -78,27 +78,9 @@ struct Joined {
     snapshots: pb::Snapshots,
 }
 
-/// What a customer has of its provider, at an instant.
-struct Customer {
-    snapshot: Arc<PlanSnapshot>,
-    at: Timestamp,
-}
-
-impl Plan for Customer {
-    fn plan(&self) -> Option<&str> {
-        self.snapshot.state.plan.as_ref().map(|plan| plan.held.plan.plan.as_str())
-    }
-
-    fn entitled(&self, feature: &str) -> bool {
-        let state = &self.snapshot.state;
-        let feature = Slug::parse(feature);
-        feature.is_ok_and(|it| entitlements::is_entitled(state, &it, self.at))
-    }
-}
-
 impl Joined {
-    fn plan(&self) -> Option<&dyn Plan> {
-        self.customer.as_ref().map(|it| it as &dyn Plan)
+    fn evaluate(&self, flag: &str, kind: Option<Kind>, context: &Context<'_>) -> Decision<'_> {
+        evaluate(&self.flags, flag, kind, context, self.customer.as_ref())
     }
 }
 
@@ -114,12 +96,9 @@ impl Evaluations {
         let asked = Asked { tenant, project, environment, context: it.context };
         let joined = self.join(call, check, asked).await?;
         let context = joined.given.context()?;
-        let decision = match kind {
-            Some(kind) => joined.flags.evaluate_as(&it.flag, kind, &context, joined.plan()),
-            None => joined.flags.evaluate(&it.flag, &context, joined.plan()),
-        };
-        let evaluation = Some(message(&it.flag, &decision));
-        Ok(pb::EvaluateResponse { evaluation, snapshots: Some(joined.snapshots) })
+        let evaluation = Some(message(&it.flag, &joined.evaluate(&it.flag, kind, &context)));
+        let snapshots = Some(joined.snapshots.clone());
+        Ok(pb::EvaluateResponse { evaluation, snapshots })
     }
 
     async fn many(
@@ -136,10 +115,8 @@ impl Evaluations {
         let asked = Asked { tenant, project, environment, context: it.context };
         let joined = self.join(call, check, asked).await?;
         let context = joined.given.context()?;
-        let evaluations = it.flags.iter().map(|flag| {
-            let decision = joined.flags.evaluate(flag, &context, joined.plan());
-            message(flag, &decision)
-        });
+        let evaluations =
+            it.flags.iter().map(|flag| message(flag, &joined.evaluate(flag, None, &context)));
         let evaluations = evaluations.collect();
         let reply =
             pb::BatchEvaluateResponse { evaluations, snapshots: Some(joined.snapshots.clone()) };
@@ -157,7 +134,8 @@ impl Evaluations {
         let joined = self.join(call, Check::default(), asked).await?;
         let context = joined.given.context()?;
         let mut evaluations = Vec::new();
-        joined.flags.evaluate_all(&context, joined.plan(), |flag, decision| {
+        let plan = joined.customer.as_ref().map(|it| it as &dyn Plan);
+        joined.flags.evaluate_all(&context, plan, |flag, decision| {
             evaluations.push(message(flag.key(), &decision));
         });
         let reply =
@@ -186,6 +164,7 @@ impl Evaluations {
         let key = ProjectKey { tenant, project };
         let live = self.edge.live::<LiveFlags>(call, &key).await?;
         if live.project().is_none() {
+            self.edge.check_tenant(call, &key.tenant, "tenant").await?;
             return Err(project_not_found("project"));
         }
         let found = live.environment(&environment);
@@ -201,7 +180,7 @@ impl Evaluations {
                 snapshots.plan = Some(pb::PlanSnapshot {
                     tenant: id.into_string(),
                     plan: customer.plan().unwrap_or_default().to_owned(),
-                    version: customer.snapshot.state.version,
+                    version: customer.version(),
                     position,
                 });
                 Some(customer)
@@ -210,8 +189,7 @@ impl Evaluations {
         Ok(Joined { given, flags, customer, snapshots })
     }
 
-    /// Whoever is no customer of `provider` has nothing of it: no plan, and no grant, that
-    /// somebody else gave opens its flags. The answer is that for a tenant that does not
+    /// Whoever is no customer of `provider` is answered for like a tenant that does not
     /// exist, so that nobody learns of another provider's customers.
     async fn customer(
         &self,
@@ -219,12 +197,8 @@ impl Evaluations {
         id: &TenantId,
         provider: &TenantId,
     ) -> Result<Customer, Status> {
-        let mut snapshot = self.edge.live::<LiveEntitlements>(call, id).await?;
-        if !snapshot.is_customer_of(provider) {
-            snapshot = Arc::default();
-        }
-        let at = snapshot.time(self.edge.platform.ports.runtime.now());
-        Ok(Customer { snapshot, at })
+        let snapshot = self.edge.live::<LiveEntitlements>(call, id).await?;
+        Ok(Customer::of(snapshot, provider, self.edge.platform.ports.runtime.now()))
     }
 
     /// Up to where the call has seen the tenant's partition.

@@ -1,7 +1,7 @@
 //! The queries of `exchequer.flags.v1.FlagService`, from the view of flags.
 
 use exchequer_codec::{environment_message, flag_message, project_message};
-use exchequer_domain_flags::{Project, Rejection};
+use exchequer_domain_flags::{Environment, Flag, Project, Rejection};
 use exchequer_projection_flags as view;
 use exchequer_proto::flags::v1 as pb;
 use exchequer_types::{Slug, TenantId};
@@ -10,7 +10,9 @@ use tonic::Status;
 use crate::call::Call;
 use crate::check::Check;
 use crate::flags::{Flags, environment_not_found, flag, not_found, project_not_found, unchecked};
-use crate::{pages, status};
+use crate::lists::list_options;
+use crate::mask::Mask;
+use crate::status;
 
 impl Flags {
     pub(crate) async fn project(
@@ -21,11 +23,13 @@ impl Flags {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
         let project = check.slug("key", it.key);
+        let mask = Mask::read::<pb::Project>(&mut check, "read_mask", it.read_mask);
         check.done()?;
         let project = project.ok_or_else(unchecked)?;
         let generation = self.read(call, &tenant).await?;
-        let found = self.found_project(generation, &tenant, &project, "key").await?;
-        Ok(project_message(&found))
+        let found = self.found_project(call, generation, &tenant, &project, "key").await?;
+        call.is_at(found.version);
+        mask.apply(project_message(&found))
     }
 
     pub(crate) async fn projects(
@@ -35,18 +39,19 @@ impl Flags {
     ) -> Result<pb::ListProjectsResponse, Status> {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
-        let limit = check.page_size(it.page_size);
-        let scope = ["projects", tenant.as_str()];
-        let after = check.page_token(&scope, &it.page_token, |text| Slug::parse(text).ok());
+        let (options, of) = (list_options!(it), [tenant.as_str()]);
+        let list = check.list::<pb::Project, _>("ListProjects", &of, options, key);
         check.done()?;
         self.edge.check_tenant(call, &tenant, "tenant").await?;
         let generation = self.read(call, &tenant).await?;
         let store = self.edge.platform.ports.store.as_ref();
-        let page = view::list_projects(store, generation, &tenant, after.as_ref(), limit).await;
+        let (after, limit) = (list.place.as_ref(), list.limit);
+        let is_wanted = |it: &Project| list.wants(|| project_message(it));
+        let page = view::list_projects(store, generation, &tenant, after, limit, &is_wanted).await;
         let page = page.map_err(|fault| status::of_fault(&fault))?;
         Ok(pb::ListProjectsResponse {
-            projects: page.items.iter().map(project_message).collect(),
-            next_page_token: token(&scope, page.next.as_ref()),
+            projects: list.items(page.items.iter().map(project_message).collect())?,
+            next_page_token: list.token(page.next),
         })
     }
 
@@ -59,15 +64,17 @@ impl Flags {
         let tenant = check.tenant("tenant", it.tenant);
         let project = check.slug("project", it.project);
         let environment = check.slug("key", it.key);
+        let mask = Mask::read::<pb::Environment>(&mut check, "read_mask", it.read_mask);
         check.done()?;
         let (project, key) = project.zip(environment).ok_or_else(unchecked)?;
         let generation = self.read(call, &tenant).await?;
-        let project = self.found_project(generation, &tenant, &project, "project").await?;
+        let project = self.found_project(call, generation, &tenant, &project, "project").await?;
         let store = self.edge.platform.ports.store.as_ref();
         let found = view::get_environment(store, generation, &tenant, &project.key, &key).await;
         let found = found.map_err(|fault| status::of_fault(&fault))?;
         let found = found.ok_or_else(|| environment_not_found("key"))?;
-        Ok(environment_message(&project.key, &found, project.changes + found.changes))
+        let version = project.changes + found.changes;
+        mask.apply(environment_message(&project.key, &found, version))
     }
 
     pub(crate) async fn environments(
@@ -78,24 +85,23 @@ impl Flags {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
         let project = check.slug("project", it.project.clone());
-        let limit = check.page_size(it.page_size);
-        let scope = ["environments", tenant.as_str(), &it.project];
-        let after = check.page_token(&scope, &it.page_token, |text| Slug::parse(text).ok());
+        let (options, of) = (list_options!(it), [tenant.as_str(), &it.project]);
+        let list = check.list::<pb::Environment, _>("ListEnvironments", &of, options, key);
         check.done()?;
-        let key = project.ok_or_else(unchecked)?;
+        let project = project.ok_or_else(unchecked)?;
         let generation = self.read(call, &tenant).await?;
-        let project = self.found_project(generation, &tenant, &key, "project").await?;
+        let project = self.found_project(call, generation, &tenant, &project, "project").await?;
         let store = self.edge.platform.ports.store.as_ref();
-        let after = after.as_ref();
-        let page = view::list_environments(store, generation, &tenant, &key, after, limit).await;
-        let page = page.map_err(|fault| status::of_fault(&fault))?;
-        let messages = page
-            .items
-            .iter()
-            .map(|it| environment_message(&project.key, it, project.changes + it.changes));
+        let message =
+            |it: &Environment| environment_message(&project.key, it, project.changes + it.changes);
+        let is_wanted = |it: &Environment| list.wants(|| message(it));
+        let (key, after) = (&project.key, list.place.as_ref());
+        let page =
+            view::list_environments(store, generation, &tenant, key, after, list.limit, &is_wanted);
+        let page = page.await.map_err(|fault| status::of_fault(&fault))?;
         Ok(pb::ListEnvironmentsResponse {
-            environments: messages.collect(),
-            next_page_token: token(&scope, page.next.as_ref()),
+            environments: list.items(page.items.iter().map(message).collect())?,
+            next_page_token: list.token(page.next),
         })
     }
 
@@ -107,14 +113,18 @@ impl Flags {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
         let addressed = flag(&mut check, it.project, it.key);
+        let mask = Mask::read::<pb::Flag>(&mut check, "read_mask", it.read_mask);
         check.done()?;
         let (project, flag) = addressed.ok_or_else(unchecked)?;
         let generation = self.read(call, &tenant).await?;
-        self.found_project(generation, &tenant, &project, "project").await?;
+        self.found_project(call, generation, &tenant, &project, "project").await?;
         let store = self.edge.platform.ports.store.as_ref();
         let found = view::get_flag(store, generation, &tenant, &project, &flag).await;
         match found.map_err(|fault| status::of_fault(&fault))? {
-            Some(found) => Ok(flag_message(&project, &found)),
+            Some(found) => {
+                call.is_at(found.version);
+                mask.apply(flag_message(&project, &found))
+            }
             None => Err(not_found(&Rejection::FlagNotFound, "key")),
         }
     }
@@ -127,22 +137,23 @@ impl Flags {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
         let project = check.slug("project", it.project.clone());
-        let limit = check.page_size(it.page_size);
-        let filter = if it.archived { "all" } else { "live" };
-        let scope = ["flags", tenant.as_str(), &it.project, filter];
-        let after = check.page_token(&scope, &it.page_token, |text| Slug::parse(text).ok());
+        let which = if it.archived { "all" } else { "live" };
+        let (options, of) = (list_options!(it), [tenant.as_str(), &it.project, which]);
+        let list = check.list::<pb::Flag, _>("ListFlags", &of, options, key);
         check.done()?;
         let project = project.ok_or_else(unchecked)?;
         let generation = self.read(call, &tenant).await?;
-        self.found_project(generation, &tenant, &project, "project").await?;
+        self.found_project(call, generation, &tenant, &project, "project").await?;
         let store = self.edge.platform.ports.store.as_ref();
-        let (after, archived) = (after.as_ref(), it.archived);
-        let page =
-            view::list_flags(store, generation, &tenant, &project, after, limit, archived).await;
-        let page = page.map_err(|fault| status::of_fault(&fault))?;
+        let message = |it: &Flag| flag_message(&project, it);
+        let is_wanted = |it: &Flag| list.wants(|| message(it));
+        let (after, limit) = (list.place.as_ref(), list.limit);
+        let wanted = view::Wanted { archived: it.archived, also: &is_wanted };
+        let page = view::list_flags(store, generation, &tenant, &project, after, limit, wanted);
+        let page = page.await.map_err(|fault| status::of_fault(&fault))?;
         Ok(pb::ListFlagsResponse {
-            flags: page.items.iter().map(|it| flag_message(&project, it)).collect(),
-            next_page_token: token(&scope, page.next.as_ref()),
+            flags: list.items(page.items.iter().map(message).collect())?,
+            next_page_token: list.token(page.next),
         })
     }
 
@@ -157,6 +168,7 @@ impl Flags {
 
     async fn found_project(
         &self,
+        call: &Call,
         generation: u64,
         tenant: &TenantId,
         project: &Slug,
@@ -165,11 +177,14 @@ impl Flags {
         let store = self.edge.platform.ports.store.as_ref();
         let found = view::get_project(store, generation, tenant, project).await;
         let found = found.map_err(|fault| status::of_fault(&fault))?;
+        if found.is_none() {
+            self.edge.check_tenant(call, tenant, "tenant").await?;
+        }
         found.ok_or_else(|| project_not_found(field))
     }
 }
 
-/// The page token behind `next`; empty on the last page.
-fn token(scope: &[&str], next: Option<&Slug>) -> String {
-    next.map(|next| pages::seal(scope, next.as_str())).unwrap_or_default()
+/// Where a list by key goes on.
+fn key(text: &str) -> Option<Slug> {
+    Slug::parse(text).ok()
 }

@@ -4,19 +4,27 @@
 use exchequer_codec::{
     MisfitKind, definition_from_proto, dialect_from_proto, kind_from_proto, targeting_from_proto,
 };
-use exchequer_domain_flags::{self as domain, Definition, Dialect, Targeting};
+use std::collections::BTreeSet;
+
+use exchequer_domain_flags::{self as domain, Definition, DefinitionField, Dialect, Targeting};
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::flags::v1 as pb;
 use exchequer_proto::flags::v1::flag_service_server::FlagService;
 use exchequer_tenant::Command;
 use exchequer_types::{Slug, StreamId};
+use futures::FutureExt as _;
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
+use crate::batch::{self, ItemResult, item};
 use crate::call::Call;
 use crate::check::Check;
 use crate::edge::{Asked, Edge};
-use crate::status::{self, ENUM_UNKNOWN, FIELD_MISSING, ID_INVALID, Refusal, VALUE_INVALID};
+use prost_types::FieldMask;
+
+use crate::status::{
+    self, ENUM_UNKNOWN, FIELD_MASK_INVALID, FIELD_MISSING, ID_INVALID, Refusal, VALUE_INVALID,
+};
 
 #[derive(Debug)]
 pub(crate) struct Flags {
@@ -24,6 +32,14 @@ pub(crate) struct Flags {
 }
 
 type Reply<T> = Result<Response<T>, Status>;
+
+item!(pb::CreateFlagRequest, "exchequer.flags.v1.CreateFlagRequest");
+item!(pb::ToggleFlagRequest, "exchequer.flags.v1.ToggleFlagRequest");
+
+fn result_of(result: ItemResult<pb::Flag>) -> pb::FlagResult {
+    use pb::flag_result::Result as R;
+    pb::FlagResult { result: Some(result.map_or_else(R::Error, R::Flag)) }
+}
 
 #[async_trait]
 impl FlagService for Flags {
@@ -67,9 +83,14 @@ impl FlagService for Flags {
         let dialect = dialect(&mut check, it.dialect);
         let salt = (!it.salt.is_empty()).then_some(it.salt);
         let command = project.zip(environment).map(|(project, environment)| {
-            let name = it.name;
-            let create = domain::CreateEnvironment { project, environment, name, dialect, salt };
-            domain::Command::CreateEnvironment(create)
+            domain::Command::CreateEnvironment(domain::CreateEnvironment {
+                project,
+                environment,
+                name: it.name,
+                dialect,
+                salt,
+                production: it.production,
+            })
         });
         let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_environment };
         self.write(call, check, asked).await
@@ -94,18 +115,37 @@ impl FlagService for Flags {
     }
 
     async fn create_flag(&self, request: Request<pb::CreateFlagRequest>) -> Reply<pb::Flag> {
-        let (call, it) = self.edge.receive(request)?;
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.create(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn batch_create_flags(
+        &self,
+        request: Request<pb::BatchCreateFlagsRequest>,
+    ) -> Reply<pb::BatchCreateFlagsResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
         let mut check = Check::default();
-        let addressed = flag(&mut check, it.project, it.key);
-        if it.definition.as_ref().is_some_and(|it| kind_from_proto(it.kind).is_none()) {
-            check.refuse(ENUM_UNKNOWN, "definition.kind", "must be BOOLEAN or STRING");
-        }
-        let definition = definition(&mut check, it.definition);
-        let command = addressed.zip(definition).map(|((project, flag), definition)| {
-            domain::Command::CreateFlag(domain::CreateFlag { project, flag, definition })
+        let tenant = check.tenant("tenant", it.tenant);
+        let project = it.project;
+        check.slug("project", project.clone());
+        let one = |mut call: Call, mut item: pb::CreateFlagRequest| {
+            let is_of_batch = batch::common(&mut item.tenant, "tenant", tenant.as_str())
+                .and_then(|()| batch::common(&mut item.project, "project", &project));
+            async move {
+                let result = match is_of_batch {
+                    Ok(()) => self.create(&mut call, item).await,
+                    Err(refused) => Err(refused),
+                };
+                (call, result)
+            }
+            .boxed()
+        };
+        let results = self.edge.each(&mut call, check, it.requests, it.write, one).await;
+        let result = results.map(|results| pb::BatchCreateFlagsResponse {
+            results: results.into_iter().map(result_of).collect(),
         });
-        let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
-        self.write(call, check, asked).await
+        call.reply(result)
     }
 
     async fn get_flag(&self, request: Request<pb::GetFlagRequest>) -> Reply<pb::Flag> {
@@ -127,9 +167,12 @@ impl FlagService for Flags {
         let (call, it) = self.edge.receive(request)?;
         let mut check = Check::default();
         let addressed = flag(&mut check, it.project, it.key);
+        let kind = it.definition.as_ref().and_then(|it| kind_from_proto(it.kind));
         let definition = definition(&mut check, it.definition);
+        let only = only(&mut check, it.update_mask);
         let command = addressed.zip(definition).map(|((project, flag), definition)| {
-            domain::Command::UpdateFlag(domain::UpdateFlag { project, flag, definition })
+            let update = domain::UpdateFlag { project, flag, kind, definition, only };
+            domain::Command::UpdateFlag(update)
         });
         let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
         self.write(call, check, asked).await
@@ -152,17 +195,39 @@ impl FlagService for Flags {
     }
 
     async fn toggle_flag(&self, request: Request<pb::ToggleFlagRequest>) -> Reply<pb::Flag> {
-        let (call, it) = self.edge.receive(request)?;
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.toggle(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn batch_toggle_flags(
+        &self,
+        request: Request<pb::BatchToggleFlagsRequest>,
+    ) -> Reply<pb::BatchToggleFlagsResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
         let mut check = Check::default();
-        let addressed = flag(&mut check, it.project, it.key);
-        let environment = check.slug("environment", it.environment);
-        let command = addressed.zip(environment).map(|((project, flag), environment)| {
-            let enabled = it.enabled;
-            let toggle = domain::ToggleFlag { project, flag, environment, enabled };
-            domain::Command::ToggleFlag(toggle)
+        let tenant = check.tenant("tenant", it.tenant);
+        let (project, environment) = (it.project, it.environment);
+        check.slug("project", project.clone());
+        check.slug("environment", environment.clone());
+        let one = |mut call: Call, mut item: pb::ToggleFlagRequest| {
+            let is_of_batch = batch::common(&mut item.tenant, "tenant", tenant.as_str())
+                .and_then(|()| batch::common(&mut item.project, "project", &project))
+                .and_then(|()| batch::common(&mut item.environment, "environment", &environment));
+            async move {
+                let result = match is_of_batch {
+                    Ok(()) => self.toggle(&mut call, item).await,
+                    Err(refused) => Err(refused),
+                };
+                (call, result)
+            }
+            .boxed()
+        };
+        let results = self.edge.each(&mut call, check, it.requests, it.write, one).await;
+        let result = results.map(|results| pb::BatchToggleFlagsResponse {
+            results: results.into_iter().map(result_of).collect(),
         });
-        let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
-        self.write(call, check, asked).await
+        call.reply(result)
     }
 
     async fn grow_rollout(&self, request: Request<pb::GrowRolloutRequest>) -> Reply<pb::Flag> {
@@ -217,20 +282,52 @@ impl Flags {
     async fn write<R: Message + Default>(
         &self,
         mut call: Call,
-        mut check: Check,
+        check: Check,
         asked: Wanted,
     ) -> Reply<R> {
+        let result = self.submit(&mut call, check, asked).await;
+        call.reply(result)
+    }
+
+    async fn submit<R: Message + Default>(
+        &self,
+        call: &mut Call,
+        mut check: Check,
+        asked: Wanted,
+    ) -> Result<R, Status> {
         let tenant = check.tenant("tenant", asked.tenant);
         let write = check.write(asked.write);
-        let result = match check.done().and_then(|()| asked.command.ok_or_else(unchecked)) {
-            Ok(command) => {
-                let (stream, rename) = (StreamId::Tenant(tenant), asked.rename);
-                let command = Command::Flags(command);
-                self.edge.submit(&mut call, Asked { stream, command, write, rename }).await
-            }
-            Err(refused) => Err(refused),
-        };
-        call.reply(result)
+        check.done()?;
+        let command = Command::Flags(asked.command.ok_or_else(unchecked)?);
+        let (stream, rename) = (StreamId::Tenant(tenant), asked.rename);
+        self.edge.submit(call, Asked { stream, command, write, rename }).await
+    }
+
+    async fn create(&self, call: &mut Call, it: pb::CreateFlagRequest) -> Result<pb::Flag, Status> {
+        let mut check = Check::default();
+        let addressed = flag(&mut check, it.project, it.key);
+        if it.definition.as_ref().is_some_and(|it| kind_from_proto(it.kind).is_none()) {
+            check.refuse(ENUM_UNKNOWN, "definition.kind", "must be BOOLEAN or STRING");
+        }
+        let definition = definition(&mut check, it.definition);
+        let command = addressed.zip(definition).map(|((project, flag), definition)| {
+            domain::Command::CreateFlag(domain::CreateFlag { project, flag, definition })
+        });
+        let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
+        self.submit(call, check, asked).await
+    }
+
+    async fn toggle(&self, call: &mut Call, it: pb::ToggleFlagRequest) -> Result<pb::Flag, Status> {
+        let mut check = Check::default();
+        let addressed = flag(&mut check, it.project, it.key);
+        let environment = check.slug("environment", it.environment);
+        let command = addressed.zip(environment).map(|((project, flag), environment)| {
+            let enabled = it.enabled;
+            let toggle = domain::ToggleFlag { project, flag, environment, enabled };
+            domain::Command::ToggleFlag(toggle)
+        });
+        let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
+        self.submit(call, check, asked).await
     }
 }
 
@@ -259,6 +356,25 @@ fn definition(check: &mut Check, it: Option<pb::Definition>) -> Option<Definitio
     definition_from_proto(it).map_err(|it| misfit(check, "definition", &it)).ok()
 }
 
+/// The fields of a definition that a mask names; all when it names none, or `*`.
+fn only(check: &mut Check, mask: Option<FieldMask>) -> BTreeSet<DefinitionField> {
+    let paths = mask.unwrap_or_default().paths;
+    if paths.iter().any(|it| it == "*") {
+        return BTreeSet::new();
+    }
+    let mut found = BTreeSet::new();
+    for (index, path) in paths.iter().enumerate() {
+        if let Some(field) = DefinitionField::parse(path) {
+            found.insert(field);
+        } else {
+            let known = DefinitionField::ALL.map(DefinitionField::as_str).join(", ");
+            let field = format!("update_mask.paths[{index}]");
+            check.refuse(FIELD_MASK_INVALID, &field, format!("must be one of {known}"));
+        }
+    }
+    found
+}
+
 fn targeting(check: &mut Check, it: Option<pb::Targeting>) -> Option<Targeting> {
     if it.is_none() {
         check.refuse(FIELD_MISSING, "targeting", "must be given");
@@ -273,7 +389,8 @@ fn misfit(check: &mut Check, field: &str, it: &exchequer_codec::Misfit) {
         MisfitKind::Enum => ENUM_UNKNOWN,
         MisfitKind::Value => VALUE_INVALID,
     };
-    check.refuse(code, &format!("{field}.{}", it.path), it.message.clone());
+    let path = if it.path.is_empty() { field.to_owned() } else { format!("{field}.{}", it.path) };
+    check.refuse(code, &condition_path(&path), it.message.clone());
 }
 
 /// What [`Check::done`] lets through is there.
@@ -316,15 +433,36 @@ fn of_environment(field: &str) -> String {
     .to_owned()
 }
 
+/// Fields of a definition.
+const DEFINITION: [&str; 7] =
+    ["name", "description", "tags", "kind", "variants", "default_variant", "off_variant"];
+
+/// Is `path` the field, or something in it?
+fn is_below(path: &str, field: &str) -> bool {
+    path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// The path in a request: its lists stand in messages of their own, where the domain has
+/// lists alone.
+fn condition_path(path: &str) -> String {
+    let lists = [("all", "conditions"), ("any", "conditions"), ("plan", "values")];
+    let texts = ["in", "starts_with", "ends_with", "contains"].map(|it| (it, "values"));
+    let mut found = path.to_owned();
+    for (list, inner) in lists.into_iter().chain(texts) {
+        found = found.replace(&format!(".{list}["), &format!(".{list}.{inner}["));
+    }
+    found
+}
+
 /// As methods about a flag do.
 fn of_flag(field: &str) -> String {
     match field {
         "id" => "tenant",
         "flag" => "key",
-        "variants" => "definition",
-        "name" => "definition.name",
-        "description" => "definition.description",
-        "tags" => "definition.tags",
+        same if DEFINITION.iter().any(|it| is_below(same, it)) => {
+            return format!("definition.{same}");
+        }
+        same if is_below(same, "targeting") => return condition_path(same),
         same => same,
     }
     .to_owned()

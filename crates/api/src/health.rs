@@ -1,11 +1,11 @@
-//! The standard health service: serving while every partition is decided here.
+//! The standard health service: serving while the process is ready, which is when it
+//! decides every partition, its views have caught up, and nobody has asked it to end.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use exchequer_engine::Platform;
-use exchequer_proto::audit::v1::audit_service_server::SERVICE_NAME as AUDIT;
-use exchequer_proto::system::v1::system_service_server::SERVICE_NAME as SYSTEM;
-use exchequer_proto::tenants::v1::tenant_service_server::SERVICE_NAME as TENANTS;
+use exchequer_proto::METHODS;
 use exchequer_runtime::{OnEnd, TaskKind};
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -18,14 +18,16 @@ pub(crate) fn start(platform: &Platform) -> HealthServer<impl Health> {
     let (reporter, service) = tonic_health::server::health_reporter();
     let platform = platform.clone();
     let runtime = platform.ports.runtime.clone();
+    let paths = METHODS.iter().filter_map(|method| method.path.split('/').nth(1));
+    // The empty name stands for the whole server.
+    let services: BTreeSet<&str> = paths.chain([""]).collect();
     let task = async move {
         let mut told = None;
         loop {
             let ready = platform.is_ready();
             if told != Some(ready) {
                 let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-                // The empty name stands for the whole server.
-                for service in ["", TENANTS, AUDIT, SYSTEM] {
+                for service in &services {
                     reporter.set_service_status(service, status).await;
                 }
                 told = Some(ready);

@@ -2,23 +2,44 @@
 //! Commands go to the gateway alone, queries read the views alone; nothing is
 //! decided here.
 
+mod access;
+mod access_answers;
+mod access_fields;
+mod access_queries;
+mod access_resources;
 mod adoption;
+mod answers;
 mod audit;
+mod audit_drafts;
+pub mod authn;
+mod batch;
 mod call;
 mod catalogs;
 mod check;
 mod context;
+mod credentials;
+mod customer;
+mod document_paths;
 mod edge;
 mod entitlements;
 mod evaluation;
+mod filter;
 mod flag_queries;
 mod flags;
+pub mod guard;
 mod health;
 mod json;
+mod keys;
+pub mod limits;
+mod lists;
 mod malformed;
+mod mask;
 mod messages;
+mod observe;
 mod pages;
+mod personal;
 mod replay;
+mod resources;
 pub mod status;
 mod subscription_fields;
 mod subscriptions;
@@ -26,21 +47,30 @@ mod system;
 mod tail;
 mod tenants;
 
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
+use std::sync::Arc;
+
 use exchequer_engine::Platform;
 use exchequer_proto::DESCRIPTORS;
+use exchequer_proto::access::v1::access_service_server::AccessServiceServer;
+use exchequer_proto::access::v1::credential_service_server::CredentialServiceServer;
 use exchequer_proto::audit::v1::audit_service_server::AuditServiceServer;
 use exchequer_proto::catalog::v1::catalog_service_server::CatalogServiceServer;
 use exchequer_proto::entitlements::v1::entitlement_service_server::EntitlementServiceServer;
 use exchequer_proto::flags::v1::evaluation_service_server::EvaluationServiceServer;
 use exchequer_proto::flags::v1::flag_service_server::FlagServiceServer;
 use exchequer_proto::subscriptions::v1::subscription_service_server::SubscriptionServiceServer;
+use exchequer_proto::system::v1::key_service_server::KeyServiceServer;
 use exchequer_proto::system::v1::system_service_server::SystemServiceServer;
 use exchequer_proto::tenants::v1::tenant_service_server::TenantServiceServer;
 use tokio::sync::watch;
 use tonic::service::Routes;
 
 use edge::Edge;
+pub use observe::{ACCESS_LOG, AccessLog, Observe};
+
+pub use answers::RequestId;
+pub use customer::{Customer, evaluate};
 
 /// The largest request, in bytes; a larger one is `REQUEST_TOO_LARGE`.
 pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
@@ -50,8 +80,33 @@ pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 #[error("the API's descriptors cannot be served: {0}")]
 pub struct ReflectionError(String);
 
-/// All services on one router. Streams end soon after `stopping` says true.
+/// All services on one router, open to whoever can reach it: calls act as who they say
+/// they are. Streams end soon after `stopping` says true.
 pub fn routes(
+    platform: Platform,
+    stopping: watch::Receiver<bool>,
+) -> Result<axum::Router, ReflectionError> {
+    let runtime = Arc::clone(&platform.ports.runtime);
+    let served = services(platform, stopping)?;
+    Ok(served.layer(from_fn_with_state(runtime, answers::complete)))
+}
+
+/// The same behind the guard: calls act as whom their credential proves, and do what its
+/// grants allow.
+pub fn guarded_routes(
+    platform: Platform,
+    stopping: watch::Receiver<bool>,
+    access: guard::Access,
+) -> Result<axum::Router, ReflectionError> {
+    let runtime = Arc::clone(&platform.ports.runtime);
+    let guard = guard::Guard::new(&platform, access, stopping.clone())
+        .map_err(|error| ReflectionError(error.to_string()))?;
+    let served = services(platform, stopping)?;
+    let served = served.layer(from_fn_with_state(Arc::new(guard), guard::guard));
+    Ok(served.layer(from_fn_with_state(runtime, answers::complete)))
+}
+
+fn services(
     platform: Platform,
     stopping: watch::Receiver<bool>,
 ) -> Result<axum::Router, ReflectionError> {
@@ -66,21 +121,32 @@ pub fn routes(
     let error = |error: tonic_reflection::server::Error| ReflectionError(error.to_string());
     let edge = Edge { platform, stopping };
     let tenants = tenants::Tenants { edge: edge.clone() };
+    let access = access::Access { edge: edge.clone(), judge: guard::Judge::of(&edge.platform) };
+    let credentials = credentials::Credentials { edge: edge.clone() };
     let audit = audit::Audit { edge: edge.clone() };
     let catalogs = catalogs::Catalogs { edge: edge.clone() };
     let entitlements = entitlements::Entitlements { edge: edge.clone() };
     let subscriptions = subscriptions::Subscriptions { edge: edge.clone() };
     let flags = flags::Flags { edge: edge.clone() };
     let evaluations = evaluation::Evaluations { edge: edge.clone() };
+    let keys = keys::Keys { edge: edge.clone() };
     let system = system::System { edge };
     let routes =
         Routes::new(TenantServiceServer::new(tenants).max_decoding_message_size(REQUEST_BYTES_MAX))
+            .add_service(
+                AccessServiceServer::new(access).max_decoding_message_size(REQUEST_BYTES_MAX),
+            )
+            .add_service(
+                CredentialServiceServer::new(credentials)
+                    .max_decoding_message_size(REQUEST_BYTES_MAX),
+            )
             .add_service(
                 AuditServiceServer::new(audit).max_decoding_message_size(REQUEST_BYTES_MAX),
             )
             .add_service(
                 SystemServiceServer::new(system).max_decoding_message_size(REQUEST_BYTES_MAX),
             )
+            .add_service(KeyServiceServer::new(keys).max_decoding_message_size(REQUEST_BYTES_MAX))
             .add_service(
                 EntitlementServiceServer::new(entitlements)
                     .max_decoding_message_size(REQUEST_BYTES_MAX),

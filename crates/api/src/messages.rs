@@ -31,6 +31,9 @@ pub(crate) fn entry(entry: AuditEntry) -> pba::Entry {
         command_id: entry.command_id,
         json: entry.json,
         prev: entry.prev,
+        // Read from the entry's bytes, for whoever may see them.
+        personal: Vec::new(),
+        origin: None,
     }
 }
 

@@ -9,7 +9,7 @@ const CHECK_BYTES: usize = 8;
 const TOKEN_CHARS_MAX: usize = 1_024;
 
 /// The text for `place` in the list that `scope` names.
-pub(crate) fn seal(scope: &[&str], place: &str) -> String {
+pub(crate) fn seal<S: AsRef<str>>(scope: &[S], place: &str) -> String {
     let mut bytes = vec![VERSION];
     bytes.extend_from_slice(&check(scope, place));
     bytes.extend_from_slice(place.as_bytes());
@@ -23,7 +23,7 @@ pub(crate) fn seal(scope: &[&str], place: &str) -> String {
 }
 
 /// The place that [`seal`] was given, if it was for the same list.
-pub(crate) fn open(scope: &[&str], token: &str) -> Option<String> {
+pub(crate) fn open<S: AsRef<str>>(scope: &[S], token: &str) -> Option<String> {
     if token.len() > TOKEN_CHARS_MAX || !token.is_ascii() || !token.len().is_multiple_of(2) {
         return None;
     }
@@ -35,9 +35,9 @@ pub(crate) fn open(scope: &[&str], token: &str) -> Option<String> {
     (*version == VERSION && found == check(scope, &place)).then_some(place)
 }
 
-fn check(scope: &[&str], place: &str) -> [u8; CHECK_BYTES] {
+fn check<S: AsRef<str>>(scope: &[S], place: &str) -> [u8; CHECK_BYTES] {
     let mut bytes = Vec::new();
-    for part in scope.iter().chain([&place]) {
+    for part in scope.iter().map(AsRef::as_ref).chain([place]) {
         bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
         bytes.extend_from_slice(part.as_bytes());
     }

@@ -26,11 +26,12 @@ pub(crate) fn mend(ports: &Ports, letter: &DeadLetter) -> Result<Mended, Status>
         let message = "the record was too large to be kept: submit its command in parts";
         return Err(Refusal::new(RECORD_TOO_LARGE, message).field("id").status());
     }
-    let envelope = pb::SealedCommand::decode(letter.record.clone())
+    let mut envelope = pb::SealedCommand::decode(letter.record.clone())
         .and_then(|sealed| pb::Envelope::decode(sealed.envelope))
         .map_err(|_| {
             Refusal::new(RECORD_MALFORMED, "the record is no command").field("id").status()
         })?;
+    envelope.replay_of = letter.id.to_string();
     let lane = if envelope.issuer == "api" { Lane::Commands } else { Lane::Internal };
     let sealed = seal(&ports.key, envelope);
     let opened = open(&ports.key, &sealed, ports.journal.partitions());

@@ -9,8 +9,11 @@ use exchequer_engine::{Behind, EngineError, SubmitError};
 use exchequer_kernel::Status as Decided;
 use exchequer_proto::journal::v1 as pb;
 use exchequer_readstore::Fault;
+use exchequer_vault::VaultError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::authn::codes as authn;
 
 /// `google.rpc.ErrorInfo.domain` of every error.
 pub const DOMAIN: &str = "exchequer";
@@ -31,6 +34,10 @@ pub const CONTEXT_INVALID: &str = "CONTEXT_INVALID";
 pub const CONTEXT_TOO_LARGE: &str = "CONTEXT_TOO_LARGE";
 pub const FLAGS_COUNT_INVALID: &str = "FLAGS_COUNT_INVALID";
 pub const FEATURES_COUNT_INVALID: &str = "FEATURES_COUNT_INVALID";
+pub const FILTER_INVALID: &str = "FILTER_INVALID";
+pub const FIELD_MASK_INVALID: &str = "FIELD_MASK_INVALID";
+pub const BATCH_SIZE_INVALID: &str = "BATCH_SIZE_INVALID";
+pub const BATCH_ITEM_INVALID: &str = "BATCH_ITEM_INVALID";
 pub const PAGE_SIZE_INVALID: &str = "PAGE_SIZE_INVALID";
 pub const PAGE_TOKEN_INVALID: &str = "PAGE_TOKEN_INVALID";
 pub const CURSOR_INVALID: &str = "CURSOR_INVALID";
@@ -63,6 +70,8 @@ pub const COMMAND_UNREADABLE: &str = "COMMAND_UNREADABLE";
 pub const DEAD_LETTER_NOT_FOUND: &str = "DEAD_LETTER_NOT_FOUND";
 
 // Of the service.
+pub const RATE_LIMITED: &str = "RATE_LIMITED";
+pub const PERMISSION_DENIED: &str = "PERMISSION_DENIED";
 pub const TENANT_OVERLOADED: &str = "TENANT_OVERLOADED";
 pub const OVERLOADED: &str = "OVERLOADED";
 pub const DISK_FULL: &str = "DISK_FULL";
@@ -71,6 +80,9 @@ pub const PARTITION_UNAVAILABLE: &str = "PARTITION_UNAVAILABLE";
 pub const VIEW_BEHIND: &str = "VIEW_BEHIND";
 pub const VIEW_UNAVAILABLE: &str = "VIEW_UNAVAILABLE";
 pub const VIEW_UNKNOWN: &str = "VIEW_UNKNOWN";
+pub const KEYS_UNAVAILABLE: &str = "KEYS_UNAVAILABLE";
+pub const KEYS_FULL: &str = "KEYS_FULL";
+pub const MASTER_KEYS_FIXED: &str = "MASTER_KEYS_FIXED";
 pub const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
 pub const INTERNAL: &str = "INTERNAL";
 
@@ -89,8 +101,10 @@ pub(crate) struct Refusal {
     retry: Option<Duration>,
     /// Of the addressed resource, in a conflict.
     version: Option<u64>,
-    /// Further violations: code, field, description.
-    violations: Vec<(&'static str, String, String)>,
+    /// All fields at fault, when there are several: field, description.
+    violations: Vec<(String, String)>,
+    /// For programs, beside the code.
+    metadata: Vec<(&'static str, String)>,
 }
 
 impl Refusal {
@@ -102,11 +116,18 @@ impl Refusal {
             retry: None,
             version: None,
             violations: Vec::new(),
+            metadata: Vec::new(),
         }
     }
 
     pub(crate) fn field(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
+        self
+    }
+
+    /// More for programs, in `google.rpc.ErrorInfo.metadata`.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.metadata.push((name, value.into()));
         self
     }
 
@@ -121,10 +142,10 @@ impl Refusal {
             return Self::new(INTERNAL, "refused without a reason");
         };
         let (code, field, message) = (*code, field.clone(), format!("{field} {text}"));
+        let violations = violations.into_iter().map(|(_, field, text)| (field, text)).collect();
         Self { field: Some(field), violations, ..Self::new(code, message) }
     }
 
-    /// As it goes out.
     /// The message for people, who may see nothing else: with the field it is of.
     fn said(&self) -> String {
         match &self.field {
@@ -133,10 +154,12 @@ impl Refusal {
         }
     }
 
+    /// As it goes out.
     pub(crate) fn status(self) -> Status {
         let grpc = grpc_code(&self.code);
         let said = self.said();
-        let mut metadata = std::collections::HashMap::new();
+        let named = self.metadata.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let mut metadata: std::collections::HashMap<_, _> = named.collect();
         let mut details = ErrorDetails::new();
         if let Some(version) = self.version {
             metadata.insert("current_version".to_owned(), version.to_string());
@@ -150,11 +173,12 @@ impl Refusal {
         {
             details.add_bad_request_violation(field.clone(), self.message.clone());
         }
-        for (_, field, text) in self.violations {
+        for (field, text) in self.violations {
             details.add_bad_request_violation(field, text);
         }
-        if self.code == TENANT_NOT_FOUND || self.code == TENANT_EXISTS {
-            details.set_resource_info("tenant", "", "", self.message.clone());
+        if matches!(grpc, Code::NotFound | Code::AlreadyExists) {
+            // Its name is put in by `answers`, which has the request.
+            details.set_resource_info(kind_of(&self.code), "", "", self.message.clone());
         }
         if let Some(after) = self.retry {
             details.set_retry_info(Some(after));
@@ -162,6 +186,14 @@ impl Refusal {
         details.set_error_info(self.code, DOMAIN, metadata);
         Status::with_error_details(grpc, said, details)
     }
+}
+
+/// What a code of something that is not there, or is there already, speaks of: its words
+/// but the last ones.
+fn kind_of(code: &str) -> String {
+    let ends = ["_NOT_FOUND", "_UNKNOWN", "_EXISTS", "_ID_REUSED"];
+    let kind = ends.iter().find_map(|it| code.strip_suffix(it)).unwrap_or(code);
+    kind.to_ascii_lowercase().replace('_', " ")
 }
 
 /// Outcomes of domains to come whose codes are not here are failed preconditions.
@@ -183,6 +215,10 @@ fn grpc_code(code: &str) -> Code {
         | FEATURES_COUNT_INVALID
         | TIME_ZONE_UNKNOWN
         | CLOCK_STEP_TOO_LARGE
+        | FILTER_INVALID
+        | FIELD_MASK_INVALID
+        | BATCH_SIZE_INVALID
+        | BATCH_ITEM_INVALID
         | PAGE_SIZE_INVALID
         | PAGE_TOKEN_INVALID
         | CURSOR_INVALID
@@ -205,6 +241,11 @@ fn grpc_code(code: &str) -> Code {
         | audit::ENTRIES_COUNT_INVALID
         | audit::ENTRY_INVALID => Code::InvalidArgument,
         METHOD_UNKNOWN => Code::Unimplemented,
+        authn::CREDENTIAL_MISSING
+        | authn::CREDENTIAL_INVALID
+        | authn::CREDENTIAL_EXPIRED
+        | authn::CREDENTIAL_REVOKED => Code::Unauthenticated,
+        authn::ADDRESS_NOT_ALLOWED | PERMISSION_DENIED => Code::PermissionDenied,
         TENANT_NOT_FOUND
         | DEAD_LETTER_NOT_FOUND
         | VIEW_UNKNOWN
@@ -212,7 +253,7 @@ fn grpc_code(code: &str) -> Code {
         | entitlements::GRANT_NOT_FOUND => Code::NotFound,
         TENANT_EXISTS | COMMAND_ID_REUSED => Code::AlreadyExists,
         VERSION_CONFLICT => Code::Aborted,
-        TENANT_OVERLOADED | OVERLOADED => Code::ResourceExhausted,
+        TENANT_OVERLOADED | OVERLOADED | RATE_LIMITED | KEYS_FULL => Code::ResourceExhausted,
         DISK_FULL
         | PARTITION_UNAVAILABLE
         | PROVIDER_NOT_ADOPTED
@@ -220,6 +261,8 @@ fn grpc_code(code: &str) -> Code {
         | TIMERS_BEHIND
         | VIEW_BEHIND
         | VIEW_UNAVAILABLE
+        | authn::CREDENTIAL_UNVERIFIED
+        | KEYS_UNAVAILABLE
         | SHUTTING_DOWN => Code::Unavailable,
         OUTCOME_PENDING => Code::DeadlineExceeded,
         COMMAND_POISONED | INTERNAL => Code::Internal,
@@ -248,6 +291,37 @@ fn flag_code(code: &str) -> Code {
         }
         eval::FLAGS_TOO_MANY => Code::FailedPrecondition,
         of_definition if eval::ALL.contains(&of_definition) => Code::InvalidArgument,
+        _ => access_code(code),
+    }
+}
+
+/// Of the refusals of access control.
+fn access_code(code: &str) -> Code {
+    use exchequer_domain_access::codes as access;
+    match code {
+        access::MEMBER_ID_RESERVED
+        | access::PROTECTED_FIELD_INVALID
+        | access::TEAM_TOO_LARGE
+        | access::ROLE_EMPTY
+        | access::ROLE_NOT_GRANTABLE
+        | access::ROLE_NOT_SCOPABLE
+        | access::EXPIRY_IN_THE_PAST
+        | access::ADDRESSES_INVALID
+        | access::CREDENTIAL_GRANTS_INVALID
+        | access::CREDENTIAL_EXPIRY_MISSING
+        | access::CREDENTIAL_RATE_INVALID
+        | access::CREDENTIAL_OVERLAP_INVALID => Code::InvalidArgument,
+        access::MEMBER_NOT_FOUND
+        | access::TEAM_NOT_FOUND
+        | access::ROLE_NOT_FOUND
+        | access::ROLE_GRANT_NOT_FOUND
+        | access::CREDENTIAL_NOT_FOUND
+        | access::PERSON_NOT_FOUND => Code::NotFound,
+        access::MEMBER_EXISTS
+        | access::TEAM_EXISTS
+        | access::ROLE_EXISTS
+        | access::ROLE_ALREADY_GRANTED => Code::AlreadyExists,
+        access::ROLE_NOT_GIVABLE | access::TOKEN_OF_ANOTHER => Code::PermissionDenied,
         _ => Code::FailedPrecondition,
     }
 }
@@ -304,6 +378,12 @@ pub(crate) fn of_outcome(outcome: &pb::Outcome, rename: fn(&str) -> String) -> O
     if !outcome.field.is_empty() {
         refusal.field = Some(rename(&outcome.field));
     }
+    let faults = outcome.faults.iter().map(|it| (rename(&it.field), it.message.clone()));
+    refusal.violations = faults.collect();
+    if let Some((field, text)) = refusal.violations.first() {
+        refusal.message = format!("{field} {text}");
+        refusal.field = Some(field.clone());
+    }
     match outcome.code.as_str() {
         VERSION_CONFLICT => refusal.version = Some(outcome.version),
         PROVIDER_NOT_ADOPTED | CATALOG_NOT_ADOPTED | TIMERS_BEHIND => {
@@ -323,7 +403,7 @@ pub(crate) fn of_submit(error: SubmitError) -> Status {
         SubmitError::Overloaded => Refusal::new(OVERLOADED, error.to_string()).retry(RETRY_SOON),
         SubmitError::TooLarge { .. } => Refusal::new(COMMAND_TOO_LARGE, error.to_string()),
         SubmitError::Full => Refusal::new(DISK_FULL, error.to_string()).retry(RETRY_LATER),
-        SubmitError::Deadline => Refusal::new(OUTCOME_PENDING, error.to_string()),
+        SubmitError::Deadline => Refusal::new(OUTCOME_PENDING, error.to_string()).retry(RETRY_SOON),
         SubmitError::Unavailable(text) => {
             tracing::warn!(reason = text, "command not answered");
             let message = "the tenant's partition cannot decide at the moment: ask again with the same command id";
@@ -356,6 +436,23 @@ pub(crate) fn of_engine(error: &EngineError) -> Status {
         return Refusal::new(VIEW_UNAVAILABLE, message).retry(RETRY_SOON).status();
     }
     internal("engine", &error.to_string())
+}
+
+/// The vault cannot encrypt or read `field`.
+pub(crate) fn of_vault(error: &VaultError, field: &str) -> Status {
+    match error {
+        VaultError::Unavailable(reason) => {
+            tracing::warn!(reason, "keys not reached");
+            let message = "persons' keys cannot be reached at the moment: retry";
+            Refusal::new(KEYS_UNAVAILABLE, message).retry(RETRY_SOON).status()
+        }
+        VaultError::Full { .. } => Refusal::new(KEYS_FULL, error.to_string()).status(),
+        VaultError::TooLarge { bytes_max, .. } => {
+            let message = format!("must have at most {bytes_max} bytes");
+            Refusal::new(VALUE_INVALID, message).field(field).status()
+        }
+        _ => internal("vault", &format!("{field}: {error}")),
+    }
 }
 
 /// A bug, or damage. The text is for the log alone.

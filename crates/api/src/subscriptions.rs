@@ -1,6 +1,6 @@
 //! `exchequer.subscriptions.v1.SubscriptionService`.
 
-use exchequer_codec::{charge_message, scheduled_changes, subscription_message};
+use exchequer_codec::{charge_message, dropped_changes, scheduled_changes, subscription_message};
 use exchequer_domain_subscriptions as domain;
 use exchequer_projection_subscriptions as view;
 use exchequer_proto::common::v1::WriteOptions;
@@ -8,12 +8,15 @@ use exchequer_proto::subscriptions::v1 as pb;
 use exchequer_proto::subscriptions::v1::subscription_service_server::SubscriptionService;
 use exchequer_tenant::{AmendChange, ChangeSubscription, Command, Subscribe};
 use exchequer_types::{Currency, Selection, StreamId, TenantId, Zone};
+use std::collections::BTreeMap;
+
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::call::Call;
 use crate::check::Check;
 use crate::edge::{Asked, Edge};
-use crate::pages;
+use crate::lists::list_options;
+use crate::mask::Mask;
 use crate::status::{self, Refusal, VALUE_INVALID};
 use crate::subscription_fields::{self as fields, of_change, of_subscription};
 
@@ -60,8 +63,10 @@ impl SubscriptionService for Subscriptions {
         request: Request<pb::GetSubscriptionRequest>,
     ) -> Reply<pb::Subscription> {
         let (mut call, it) = self.edge.receive(request)?;
-        let result = self.get(&mut call, it.tenant).await;
-        call.reply(result.map(|it| subscription_message(&it)))
+        let mut check = Check::default();
+        let mask = Mask::read::<pb::Subscription>(&mut check, "read_mask", it.read_mask);
+        let result = self.get(&mut call, check, it.tenant).await;
+        call.reply(result.and_then(|it| mask.apply(subscription_message(&it))))
     }
 
     async fn change_subscription(
@@ -145,9 +150,8 @@ impl SubscriptionService for Subscriptions {
         request: Request<pb::ListScheduledChangesRequest>,
     ) -> Reply<pb::ListScheduledChangesResponse> {
         let (mut call, it) = self.edge.receive(request)?;
-        let result = self.get(&mut call, it.tenant).await;
-        let listed = |it| pb::ListScheduledChangesResponse { changes: scheduled_changes(&it) };
-        call.reply(result.map(listed))
+        let result = self.scheduled(&mut call, it).await;
+        call.reply(result)
     }
 
     async fn amend_scheduled_change(
@@ -231,14 +235,42 @@ impl Subscriptions {
         call.reply(result)
     }
 
-    async fn get(&self, call: &mut Call, tenant: String) -> Result<domain::Subscription, Status> {
+    /// In the order of entry, which is no order of their ids: a page goes on at a place.
+    async fn scheduled(
+        &self,
+        call: &mut Call,
+        it: pb::ListScheduledChangesRequest,
+    ) -> Result<pb::ListScheduledChangesResponse, Status> {
         let mut check = Check::default();
+        let (options, of) = (list_options!(it), [it.tenant.as_str()]);
+        let place = |text: &str| text.parse().ok();
+        let method = "ListScheduledChanges";
+        let list = check.list::<pb::ScheduledChange, usize>(method, &of, options, place);
+        let subscription = self.get(call, check, it.tenant).await?;
+        let all = scheduled_changes(&subscription);
+        let places: BTreeMap<String, usize> =
+            all.iter().enumerate().map(|(place, it)| (it.id.clone(), place)).collect();
+        let place_of = |it: &pb::ScheduledChange| places.get(&it.id).copied().unwrap_or_default();
+        let (changes, next_page_token) = list.page_of(all.into_iter(), place_of)?;
+        let dropped_changes = dropped_changes(&subscription);
+        Ok(pb::ListScheduledChangesResponse { changes, dropped_changes, next_page_token })
+    }
+
+    async fn get(
+        &self,
+        call: &mut Call,
+        mut check: Check,
+        tenant: String,
+    ) -> Result<domain::Subscription, Status> {
         let tenant = check.tenant("tenant", tenant);
         check.done()?;
         let generation = self.generation(call, &tenant).await?;
         let store = self.edge.platform.ports.store.as_ref();
         match view::get(store, generation, &tenant).await {
-            Ok(Some(subscription)) => Ok(subscription),
+            Ok(Some(subscription)) => {
+                call.is_at(subscription.version);
+                Ok(subscription)
+            }
             Ok(None) => {
                 self.edge.check_tenant(call, &tenant, "tenant").await?;
                 let message = "the tenant has no subscription: create one first";
@@ -255,26 +287,26 @@ impl Subscriptions {
     ) -> Result<pb::ListChargesResponse, Status> {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
-        let limit = check.page_size(it.page_size);
         let filter = view::ChargeFilter {
             subscription: Some(it.subscription).filter(|id| !id.is_empty()),
             period_index: it.period_index,
         };
-        let narrowed = format!("{filter:?}");
-        let scope = ["charges", tenant.as_str(), &narrowed];
-        let before = check.page_token(&scope, &it.page_token, |text| text.parse().ok());
+        let of = [tenant.as_str(), &format!("{filter:?}")];
+        let place = |text: &str| text.parse().ok();
+        let list = check.list::<pb::Charge, u64>("ListCharges", &of, list_options!(it), place);
         check.done()?;
         let generation = self.generation(call, &tenant).await?;
         let store = self.edge.platform.ports.store.as_ref();
-        let page = view::charges(store, generation, &tenant, &filter, before, limit).await;
+        let is_wanted = |it: &domain::Charge| filter.holds(it) && list.wants(|| charge_message(it));
+        let (before, limit) = (list.place, list.limit);
+        let page = view::charges(store, generation, &tenant, &is_wanted, before, limit).await;
         let page = page.map_err(|fault| status::of_fault(&fault))?;
         if page.charges.is_empty() && before.is_none() {
             self.edge.check_tenant(call, &tenant, "tenant").await?;
         }
-        let next = page.next.map(|position| pages::seal(&scope, &position.to_string()));
         Ok(pb::ListChargesResponse {
-            charges: page.charges.iter().map(charge_message).collect(),
-            next_page_token: next.unwrap_or_default(),
+            charges: list.items(page.charges.iter().map(charge_message).collect())?,
+            next_page_token: list.token(page.next),
         })
     }
 

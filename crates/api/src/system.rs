@@ -8,17 +8,19 @@ use exchequer_proto::system::v1 as pb;
 use exchequer_proto::system::v1::system_service_server::SystemService;
 use exchequer_tenant::Command;
 use exchequer_types::{PartitionId, StreamId};
-use letters_view::LetterId;
+use letters_view::{DeadLetter, LetterId, ParkedStream};
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::call::Call;
 use crate::check::Check;
 use crate::edge::{Asked, Edge, issuer, same};
+use crate::lists::list_options;
+use crate::mask::Mask;
 use crate::messages::instant;
+use crate::replay;
 use crate::status::{
     self, COMMAND_UNKNOWN, DEAD_LETTER_NOT_FOUND, ID_INVALID, Refusal, VIEW_UNKNOWN,
 };
-use crate::{pages, replay};
 
 /// Issuer of what operators ask for beside the tenants' own commands.
 const OPERATOR: &str = "operator";
@@ -34,8 +36,11 @@ type Reply<T> = Result<Response<T>, Status>;
 #[async_trait]
 impl SystemService for System {
     async fn get_status(&self, request: Request<pb::GetStatusRequest>) -> Reply<pb::Status> {
-        let (call, _) = self.edge.receive(request)?;
-        call.reply(Ok(self.status()))
+        let (call, it) = self.edge.receive(request)?;
+        let mut check = Check::default();
+        let mask = Mask::read::<pb::Status>(&mut check, "read_mask", it.read_mask);
+        let result = check.done().and_then(|()| mask.apply(self.status()));
+        call.reply(result)
     }
 
     async fn get_outcome(
@@ -192,20 +197,18 @@ impl System {
         let id = check.command_id("command_id", it.command_id);
         let asked = if it.issuer.is_empty() { "api".to_owned() } else { it.issuer };
         let asked = check.issuer("issuer", asked);
+        let mask = Mask::read::<pb::GetOutcomeResponse>(&mut check, "read_mask", it.read_mask);
         check.done()?;
         let (Some(id), Some(asked)) = (id, asked) else {
             return Err(status::internal("check", "an id was let through"));
         };
-        let submission = Submission {
-            stream: StreamId::Tenant(tenant),
-            issuer: issuer(OPERATOR)?,
-            id: self.edge.mint_id()?,
-            actor: call.actor.clone(),
-            command: Command::Lookup { issuer: asked.into_string(), id: id.into_string() },
-            expected_version: None,
-            not_after: None,
-            validate_only: false,
-        };
+        let submission = Submission::new(
+            StreamId::Tenant(tenant),
+            issuer(OPERATOR)?,
+            self.edge.mint_id()?,
+            call.actor.clone(),
+            Command::Lookup { issuer: asked.into_string(), id: id.into_string() },
+        );
         let answer = self.edge.platform.gateway.submit(submission, call.patience).await;
         let answer = answer.map_err(status::of_submit)?;
         call.has_seen(answer.partition, answer.place.offset + 1);
@@ -213,7 +216,7 @@ impl System {
             return Ok(pb::GetOutcomeResponse::default());
         }
         let Answer { outcome, partition, place, .. } = answer;
-        Ok(pb::GetOutcomeResponse {
+        mask.apply(pb::GetOutcomeResponse {
             outcome: Some(outcome),
             found: true,
             partition: partition.0,
@@ -226,33 +229,23 @@ impl System {
         call: &mut Call,
         it: pb::ListDeadLettersRequest,
     ) -> Result<pb::ListDeadLettersResponse, Status> {
-        let scope = ["dead-letters"];
         let mut check = Check::default();
-        let limit = check.page_size(it.page_size);
-        let after = check.page_token(&scope, &it.page_token, |text| text.parse().ok());
+        let (options, place) = (list_options!(it), |text: &str| text.parse().ok());
+        let list = check.list::<pb::DeadLetter, LetterId>("ListDeadLetters", &[], options, place);
         check.done()?;
         let seen = self.edge.view(call, VIEW).await?;
         call.has_seen_all(&seen.handle.active().progress());
         let ports = &self.edge.platform.ports;
         let partitions = ports.journal.partitions();
         let store = ports.store.as_ref();
-        let page = letters_view::list(store, seen.generation, partitions, after, limit).await;
+        let (after, limit) = (list.place, list.limit);
+        let is_wanted = |it: &DeadLetter| list.wants(|| dead_letter(it.clone()));
+        let page =
+            letters_view::list(store, seen.generation, partitions, after, limit, &is_wanted).await;
         let page = page.map_err(|fault| status::of_fault(&fault))?;
-        let dead_letters = page.letters.into_iter().map(|letter| pb::DeadLetter {
-            id: letter.id.to_string(),
-            reason: letter.reason,
-            message: letter.message,
-            recorded_at: Some(instant(letter.recorded_at)),
-            record: letter.record.into(),
-            stream: letter.stream,
-            r#type: letter.kind,
-        });
         Ok(pb::ListDeadLettersResponse {
-            dead_letters: dead_letters.collect(),
-            next_page_token: page
-                .next
-                .map(|next| pages::seal(&scope, &next.to_string()))
-                .unwrap_or_default(),
+            dead_letters: list.items(page.letters.into_iter().map(dead_letter).collect())?,
+            next_page_token: list.token(page.next),
         })
     }
 
@@ -305,10 +298,9 @@ impl System {
         call: &mut Call,
         it: pb::ListParkedTenantsRequest,
     ) -> Result<pb::ListParkedTenantsResponse, Status> {
-        let scope = ["parked"];
         let mut check = Check::default();
-        let limit = check.page_size(it.page_size);
-        let after = check.page_token(&scope, &it.page_token, |text| {
+        let (options, method) = (list_options!(it), "ListParkedTenants");
+        let list = check.list::<pb::ParkedTenant, _>(method, &[], options, |text| {
             let (partition, stream) = text.split_once(' ')?;
             Some((PartitionId(partition.parse().ok()?), stream.to_owned()))
         });
@@ -316,27 +308,49 @@ impl System {
         let seen = self.edge.view(call, VIEW).await?;
         call.has_seen_all(&seen.handle.active().progress());
         let ports = &self.edge.platform.ports;
-        let after = after.as_ref().map(|(partition, stream)| (*partition, stream.as_str()));
+        let after = list.place.as_ref().map(|(partition, stream)| (*partition, stream.as_str()));
+        let is_wanted = |it: &ParkedStream| list.wants(|| parked_tenant(it.clone()));
         let page = letters_view::list_parked(
             ports.store.as_ref(),
             seen.generation,
             ports.journal.partitions(),
             after,
-            limit,
+            list.limit,
+            &is_wanted,
         )
         .await
         .map_err(|fault| status::of_fault(&fault))?;
-        let tenants = page.streams.into_iter().map(|parked| pb::ParkedTenant {
-            tenant: parked.stream,
-            reason: parked.reason,
-            parked_at: Some(instant(parked.parked_at)),
-        });
+        let next = page.next.map(|(partition, stream)| format!("{partition} {stream}"));
         Ok(pb::ListParkedTenantsResponse {
-            tenants: tenants.collect(),
-            next_page_token: page
-                .next
-                .map(|(partition, stream)| pages::seal(&scope, &format!("{partition} {stream}")))
-                .unwrap_or_default(),
+            tenants: list.items(page.streams.into_iter().map(parked_tenant).collect())?,
+            next_page_token: list.token(next),
         })
+    }
+}
+
+fn dead_letter(letter: DeadLetter) -> pb::DeadLetter {
+    pb::DeadLetter {
+        id: letter.id.to_string(),
+        reason: letter.reason,
+        message: letter.message,
+        recorded_at: Some(instant(letter.recorded_at)),
+        record: letter.record.into(),
+        stream: letter.stream,
+        r#type: letter.kind,
+        replayed_at: letter.replay.as_ref().map(|it| instant(it.at)),
+        replay_command_id: letter
+            .replay
+            .as_ref()
+            .map(|it| it.command_id.clone())
+            .unwrap_or_default(),
+        replay_status: letter.replay.map(|it| it.status).unwrap_or_default(),
+    }
+}
+
+fn parked_tenant(parked: ParkedStream) -> pb::ParkedTenant {
+    pb::ParkedTenant {
+        tenant: parked.stream,
+        reason: parked.reason,
+        parked_at: Some(instant(parked.parked_at)),
     }
 }

@@ -66,7 +66,12 @@ impl Tail {
         loop {
             if let Some(entry) = self.ahead.pop_front() {
                 let cursor = cursor(&self.tenant, entry.seq);
-                let entry = Some(messages::entry(entry));
+                let mut entry = messages::entry(entry);
+                if let Err(status) = self.edge.reveal_entry(&mut entry).await {
+                    self.over = true;
+                    return Some((Err(status), self));
+                }
+                let entry = Some(entry);
                 return Some((Ok(pb::TailEntriesResponse { entry, cursor }), self));
             }
             if let Err(status) = self.read().await {

@@ -1,19 +1,24 @@
 //! `exchequer.tenants.v1.TenantService`.
 
-use exchequer_domain_tenants as domain;
+use exchequer_codec::tenant_message;
+use exchequer_domain_tenants::{self as domain, Tenant};
 use exchequer_projection_tenants as view;
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::tenants::v1 as pb;
 use exchequer_proto::tenants::v1::tenant_service_server::TenantService;
 use exchequer_tenant::{Command, Create};
 use exchequer_types::{StreamId, TenantId};
+use futures::FutureExt as _;
 use tonic::{Request, Response, Status, async_trait};
 
+use crate::batch::{self, ItemResult, item};
 use crate::call::Call;
 use crate::check::Check;
 use crate::edge::{Asked, Edge, same};
+use crate::lists::list_options;
+use crate::mask::Mask;
+use crate::messages;
 use crate::status::{self, tenant_not_found};
-use crate::{messages, pages};
 
 #[derive(Debug)]
 pub(crate) struct Tenants {
@@ -22,18 +27,44 @@ pub(crate) struct Tenants {
 
 type Reply<T> = Result<Response<T>, Status>;
 
+item!(pb::CreateTenantRequest, "exchequer.tenants.v1.CreateTenantRequest");
+
+fn result_of(result: ItemResult<pb::Tenant>) -> pb::TenantResult {
+    use pb::tenant_result::Result as R;
+    pb::TenantResult { result: Some(result.map_or_else(R::Error, R::Tenant)) }
+}
+
 #[async_trait]
 impl TenantService for Tenants {
     async fn create_tenant(&self, request: Request<pb::CreateTenantRequest>) -> Reply<pb::Tenant> {
-        let (call, it) = self.edge.receive(request)?;
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.create(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn batch_create_tenants(
+        &self,
+        request: Request<pb::BatchCreateTenantsRequest>,
+    ) -> Reply<pb::BatchCreateTenantsResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
         let mut check = Check::default();
-        let command = Command::Create(Create {
-            parent: check.tenant_or_root("parent", it.parent),
-            name: it.name,
-            settings: check.settings("settings", it.settings),
-            test_clock: check.timestamp("test_clock", it.test_clock),
+        let parent = check.tenant_or_root("parent", it.parent);
+        let one = |mut call: Call, mut item: pb::CreateTenantRequest| {
+            let is_of_batch = batch::common(&mut item.parent, "parent", parent.as_str());
+            async move {
+                let result = match is_of_batch {
+                    Ok(()) => self.create(&mut call, item).await,
+                    Err(refused) => Err(refused),
+                };
+                (call, result)
+            }
+            .boxed()
+        };
+        let results = self.edge.each(&mut call, check, it.requests, it.write, one).await;
+        let result = results.map(|results| pb::BatchCreateTenantsResponse {
+            results: results.into_iter().map(result_of).collect(),
         });
-        self.write(call, check, it.id, it.write, command).await
+        call.reply(result)
     }
 
     async fn get_tenant(&self, request: Request<pb::GetTenantRequest>) -> Reply<pb::Tenant> {
@@ -141,32 +172,57 @@ impl Tenants {
     async fn write(
         &self,
         mut call: Call,
-        mut check: Check,
+        check: Check,
         id: String,
         write: Option<WriteOptions>,
         command: Command,
     ) -> Reply<pb::Tenant> {
+        let result = self.submit(&mut call, check, id, write, command).await;
+        call.reply(result)
+    }
+
+    async fn submit(
+        &self,
+        call: &mut Call,
+        mut check: Check,
+        id: String,
+        write: Option<WriteOptions>,
+        command: Command,
+    ) -> Result<pb::Tenant, Status> {
         let tenant = check.tenant("id", id);
         let write = check.write(write);
-        let result = match check.done() {
-            Ok(()) => {
-                let stream = StreamId::Tenant(tenant);
-                let asked = Asked { stream, command, write, rename: same };
-                self.edge.submit(&mut call, asked).await
-            }
-            Err(refused) => Err(refused),
-        };
-        call.reply(result)
+        check.done()?;
+        let stream = StreamId::Tenant(tenant);
+        self.edge.submit(call, Asked { stream, command, write, rename: same }).await
+    }
+
+    async fn create(
+        &self,
+        call: &mut Call,
+        it: pb::CreateTenantRequest,
+    ) -> Result<pb::Tenant, Status> {
+        let mut check = Check::default();
+        let command = Command::Create(Create {
+            parent: check.tenant_or_root("parent", it.parent),
+            name: it.name,
+            settings: check.settings("settings", it.settings),
+            test_clock: check.timestamp("test_clock", it.test_clock),
+        });
+        self.submit(call, check, it.id, it.write, command).await
     }
 
     async fn get(&self, call: &mut Call, it: pb::GetTenantRequest) -> Result<pb::Tenant, Status> {
         let mut check = Check::default();
         let id = check.tenant("id", it.id);
+        let mask = Mask::read::<pb::Tenant>(&mut check, "read_mask", it.read_mask);
         check.done()?;
         let generation = self.read_one(call, &id).await?;
         let found = view::get(self.edge.platform.ports.store.as_ref(), generation, &id).await;
         match found {
-            Ok(Some(listed)) => Ok(messages::listed(&listed)),
+            Ok(Some(listed)) => {
+                call.is_at(listed.tenant.version);
+                mask.apply(messages::listed(&listed))
+            }
             Ok(None) => Err(tenant_not_found("id")),
             Err(fault) => Err(status::of_fault(&fault)),
         }
@@ -179,25 +235,25 @@ impl Tenants {
     ) -> Result<pb::ListTenantsResponse, Status> {
         let mut check = Check::default();
         let parent = check.tenant_or_root("parent", it.parent);
-        let limit = check.page_size(it.page_size);
         let statuses = check.statuses("status", &it.status);
-        let filter = format!("{:?}", it.status);
-        let scope = ["tenants", parent.as_str(), &filter];
-        let after = check.page_token(&scope, &it.page_token, |text| TenantId::parse(text).ok());
+        let of = [parent.as_str(), &format!("{statuses:?}")];
+        let place = |text: &str| TenantId::parse(text).ok();
+        let list = check.list::<pb::Tenant, _>("ListTenants", &of, list_options!(it), place);
         check.done()?;
         self.edge.check_tenant(call, &parent, "parent").await?;
         let seen = self.edge.view(call, "tenants").await?;
         call.has_seen_all(&seen.handle.active().progress());
         let store = self.edge.platform.ports.store.as_ref();
-        let page =
-            view::list(store, seen.generation, &parent, after.as_ref(), limit, &statuses).await;
+        let is_wanted = |tenant: &Tenant| {
+            (statuses.is_empty() || statuses.contains(&tenant.status))
+                && list.wants(|| tenant_message(tenant))
+        };
+        let after = list.place.as_ref();
+        let page = view::list(store, seen.generation, &parent, after, list.limit, &is_wanted).await;
         let page = page.map_err(|fault| status::of_fault(&fault))?;
         Ok(pb::ListTenantsResponse {
-            tenants: page.tenants.iter().map(messages::listed).collect(),
-            next_page_token: page
-                .next
-                .map(|next| pages::seal(&scope, next.as_str()))
-                .unwrap_or_default(),
+            tenants: list.items(page.tenants.iter().map(messages::listed).collect())?,
+            next_page_token: list.token(page.next),
         })
     }
 
@@ -208,6 +264,7 @@ impl Tenants {
     ) -> Result<pb::Settings, Status> {
         let mut check = Check::default();
         let id = check.tenant("id", it.id);
+        let mask = Mask::read::<pb::Settings>(&mut check, "read_mask", it.read_mask);
         check.done()?;
         let generation = self.read_one(call, &id).await?;
         let store = self.edge.platform.ports.store.as_ref();
@@ -219,7 +276,7 @@ impl Tenants {
             value: setting.value,
             source: setting.source.into_string(),
         });
-        Ok(pb::Settings { tenant: id.into_string(), settings: settings.collect() })
+        mask.apply(pb::Settings { tenant: id.into_string(), settings: settings.collect() })
     }
 
     /// The generation to read one tenant from.

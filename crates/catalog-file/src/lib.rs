@@ -19,6 +19,17 @@ use exchequer_domain_catalog::{Document, check};
 
 use reader::Reader;
 
+/// The document in the bytes of a file, as [`parse`] reads its text.
+pub fn parse_bytes(bytes: &[u8]) -> Result<Document, Vec<Problem>> {
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(vec![tree::too_large()]);
+    }
+    match core::str::from_utf8(bytes) {
+        Ok(text) => parse(text),
+        Err(error) => Err(vec![tree::not_text(bytes, error.valid_up_to())]),
+    }
+}
+
 /// The document in `text`, or all that is wrong with it, at most [`PROBLEMS_MAX`], from
 /// top to bottom.
 pub fn parse(text: &str) -> Result<Document, Vec<Problem>> {

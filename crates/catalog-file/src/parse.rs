@@ -1,13 +1,13 @@
 //! A tree as a document.
 
 use exchequer_domain_catalog::{
-    AddOn, AddOnFeature, AddOnPrice, Amount, Beyond, Document, Feature, FeatureKind, Meter, Method,
+    AMOUNT_MAX, AddOn, AddOnFeature, AddOnPrice, Amount, Beyond, Document, Feature, FeatureKind, LIMIT_MAX, Meter, Method,
     Plan, PlanFeature, Price, PriceIn, Product, Route, beyond_word, component_word,
     feature_kind_word, proration_word,
 };
 use exchequer_types::{
-    Allowance, Component, ComponentKind, Currency, Cycle, CycleUnit, Downgrade, Money, Proration,
-    Slug,
+    Allowance, Component, ComponentKind, Currency, Cycle, CycleUnit, Downgrade, MONEY_CHARS_MAX, Money,
+    MoneyError, Proration, Slug,
 };
 
 use crate::reader::{At, Fields, Reader};
@@ -162,7 +162,7 @@ fn allowance(reader: &mut Reader, at: At<'_>) -> Option<Allowance> {
         "per_seat" => Some(Allowance::Seats),
         "none" => None,
         text if text.starts_with(|char: char| char.is_ascii_digit()) => {
-            reader.number(at).map(Allowance::Limit)
+            reader.number_up_to(at, LIMIT_MAX).map(Allowance::Limit)
         }
         _ => {
             reader.invalid(at, "must be a whole number, on, unlimited, per_seat or none");
@@ -197,7 +197,20 @@ fn currency_of(code: &str) -> Result<Currency, &'static str> {
 /// A decimal, read digit by digit.
 fn amount(reader: &mut Reader, at: At<'_>, currency: Currency) -> Option<i64> {
     let text = reader.text(at)?;
-    reader.fits(at, Money::parse_decimal(text, currency)).map(|money| money.minor)
+    let is_digit = |char: char| char.is_ascii_digit() || char == '.';
+    let is_long = text.len() > MONEY_CHARS_MAX && text.chars().all(is_digit);
+    match Money::parse_decimal(text, currency) {
+        Ok(money) => Some(money.minor),
+        Err(error) if is_long || error == MoneyError::Overflow => {
+            let most = Money::new(AMOUNT_MAX, currency).decimal();
+            reader.amount_invalid(at, format!("must be 0 to {most}"));
+            None
+        }
+        Err(error) => {
+            reader.invalid(at, error.to_string());
+            None
+        }
+    }
 }
 
 fn price(reader: &mut Reader, at: At<'_>) -> Option<Price> {

@@ -5,6 +5,7 @@ use core::fmt::Display;
 use core::str::FromStr;
 use std::collections::BTreeSet;
 
+use exchequer_domain_catalog::codes as catalog;
 use exchequer_types::Slug;
 
 use crate::rejection::{Place, Problem, codes};
@@ -23,6 +24,19 @@ pub(crate) struct Reader {
 pub(crate) struct At<'a> {
     pub(crate) node: &'a Node,
     pub(crate) path: &'a str,
+}
+
+/// A whole number that has a highest one.
+pub(crate) trait Whole: FromStr + Display {
+    const MAX: Self;
+}
+
+impl Whole for u32 {
+    const MAX: Self = Self::MAX;
+}
+
+impl Whole for u64 {
+    const MAX: Self = Self::MAX;
 }
 
 /// A mapping with known keys.
@@ -107,16 +121,29 @@ impl Reader {
     }
 
     /// A whole number of plain digits.
-    pub(crate) fn number<T: FromStr>(&mut self, at: At<'_>) -> Option<T> {
+    pub(crate) fn number<T: Whole>(&mut self, at: At<'_>) -> Option<T> {
+        self.number_up_to(at, T::MAX)
+    }
+
+    /// A whole number of plain digits. One above `most` need not be noted: what T cannot hold
+    /// is.
+    pub(crate) fn number_up_to<T: Whole>(&mut self, at: At<'_>, most: T) -> Option<T> {
         let text = self.text(at)?;
         let is_plain = matches!(at.node.kind, Kind::Text { plain: true, .. });
-        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = if is_plain && is_number { text.parse().ok() } else { None };
-        if number.is_none() {
+        if !is_plain || text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
             let message = "must be a whole number, digits without sign, point or exponent";
             self.invalid(at, message);
+            return None;
+        }
+        let number = text.parse().ok();
+        if number.is_none() {
+            self.invalid(at, format!("must be at most {most}"));
         }
         number
+    }
+
+    pub(crate) fn amount_invalid(&mut self, at: At<'_>, message: String) {
+        self.note(catalog::CATALOG_AMOUNT_INVALID, at.path, at.node.place, message);
     }
 
     pub(crate) fn id(&mut self, at: At<'_>) -> Option<Slug> {

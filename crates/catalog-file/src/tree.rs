@@ -65,9 +65,12 @@ impl Node {
 /// The tree of the one document in `text`.
 pub(crate) fn read(text: &str) -> Result<Node, Problem> {
     if text.len() > FILE_BYTES_MAX {
-        let message = format!("must have at most {FILE_BYTES_MAX} bytes, not {}", text.len());
-        return Err(problem(codes::CATALOG_FILE_TOO_LARGE, START, message));
+        return Err(too_large());
     }
+    tree(text).map_err(|problem| tab_problem(text, &problem).unwrap_or(problem))
+}
+
+fn tree(text: &str) -> Result<Node, Problem> {
     let mut events = Events { parser: Parser::new_from_str(text) };
     loop {
         match events.next()? {
@@ -85,6 +88,23 @@ pub(crate) fn read(text: &str) -> Result<Node, Problem> {
 }
 
 const START: Place = Place { line: 1, column: 1 };
+
+pub(crate) fn too_large() -> Problem {
+    let message = format!("must have at most {FILE_BYTES_MAX} bytes");
+    problem(codes::CATALOG_FILE_TOO_LARGE, START, message)
+}
+
+/// The byte at `at` begins no character.
+pub(crate) fn not_text(bytes: &[u8], at: usize) -> Problem {
+    let before = String::from_utf8_lossy(bytes.get(..at).unwrap_or_default());
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    let place = Place {
+        line: before.matches('\n').count() + 1,
+        column: line.chars().count() + 1,
+    };
+    let found = bytes.get(at).copied().unwrap_or_default();
+    syntax(place, format!("the byte 0x{found:02x} is no UTF-8: save the file as UTF-8"))
+}
 
 struct Events<'a> {
     parser: Parser<'a, StrInput<'a>>,
@@ -181,6 +201,23 @@ fn place(marker: Marker) -> Place {
 
 fn scan_problem(error: &ScanError) -> Problem {
     syntax(place(*error.marker()), format!("is no YAML: {}", error.info()))
+}
+
+/// What is no YAML because of a tab is told where the tab stands: the scanner names the value
+/// before it.
+fn tab_problem(text: &str, problem: &Problem) -> Option<Problem> {
+    if problem.code != codes::CATALOG_FILE_SYNTAX || !problem.message.contains("tab") {
+        return None;
+    }
+    let lines = text.lines().enumerate().skip(problem.place.line.saturating_sub(1));
+    let mut tabs = lines.filter_map(|(index, line)| {
+        let indent = line.len() - line.trim_start().len();
+        let at = line.get(..indent)?.find('\t')?;
+        let is_blank = indent == line.len();
+        (!is_blank).then_some(Place { line: index + 1, column: at + 1 })
+    });
+    let message = "a tab stands in the indentation: indent with spaces";
+    tabs.next().map(|place| syntax(place, message))
 }
 
 fn syntax(place: Place, message: impl Into<String>) -> Problem {

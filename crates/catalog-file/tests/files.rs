@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use exchequer_catalog_file::{FILE_BYTES_MAX, SAMPLES, parse, write};
+use exchequer_catalog_file::{FILE_BYTES_MAX, SAMPLES, parse, parse_bytes, write};
 use exchequer_domain_catalog::{Content, DOCUMENT_BYTES_MAX};
 use exchequer_types::Currency;
 use proptest::prelude::*;
@@ -46,7 +46,10 @@ fn values_that_do_not_fit_are_told_with_path_and_place() {
     }
     one("1.00", "1.005", &format!("9:24: {invalid}: {amount}must have at most 2 digits"));
     one("1.00", "[1]", &format!("9:24: {invalid}: {amount}must be a single value"));
-    one("1.00", "99999999999999999999", &format!("9:24: {invalid}: {amount}must lie within"));
+    let most = format!("9:24: CATALOG_AMOUNT_INVALID: {amount}must be 0 to 10000000000000.00");
+    for huge in ["99999999999999999999", "99999999999999999999.99", &"9".repeat(40)] {
+        one("1.00", huge, &most);
+    }
     one("1.00", "-0.01", "9:18: CATALOG_AMOUNT_INVALID: plans[0].prices[0].currencies.USD.flat: ");
     let huge = "10000000000000.01";
     one("1.00", huge, "9:18: CATALOG_AMOUNT_INVALID: plans[0].prices[0].currencies.USD.flat: ");
@@ -62,6 +65,39 @@ fn values_that_do_not_fit_are_told_with_path_and_place() {
     one("name: Free", "name: ''", "4:5: CATALOG_VALUE_INVALID: plans[0].name: must not be empty");
     for wrong in ["1.5", "-1", "'7'", "many", "99999999999", ".inf"] {
         one("name: Free", &format!("name: Free\n    rank: {wrong}"), "5:11: CATALOG_FILE_VALUE");
+    }
+    let rank = "name: Free\n    rank: 99999999999";
+    one("name: Free", rank, &format!("5:11: {invalid}: plans[0].rank: must be at most 4294967295"));
+    let limit = "name: Free\n    features: { storage: 99999999999999999999 }";
+    let expected = "plans[0].features.storage: must be at most 1000000000000000";
+    one("name: Free", limit, &format!("5:26: {invalid}: {expected}"));
+}
+
+// REQ: BIL-01
+#[test]
+fn what_is_no_text_is_told_with_its_place() {
+    let told = |bytes: &[u8]| parse_bytes(bytes).unwrap_err()[0].to_string();
+    assert!(parse_bytes(SMALL.as_bytes()).is_ok());
+    let found = told(b"name: Small\ndescription: caf\xe9\n");
+    assert_eq!(found, "2:17: CATALOG_FILE_SYNTAX: the byte 0xe9 is no UTF-8: save the file as UTF-8");
+    assert!(told("é\n".as_bytes()).starts_with("1:1: CATALOG_FILE_VALUE_INVALID"));
+    assert!(told(b"\xff").starts_with("1:1: CATALOG_FILE_SYNTAX"));
+    let large = told(&vec![b' '; FILE_BYTES_MAX + 1]);
+    assert_eq!(large, "1:1: CATALOG_FILE_TOO_LARGE: must have at most 524288 bytes");
+}
+
+// REQ: BIL-01
+#[test]
+fn a_tab_is_told_where_it_stands() {
+    let message = "CATALOG_FILE_SYNTAX: a tab stands in the indentation: indent with spaces";
+    for (from, to, place) in [
+        ("    name: Free", "\tname: Free", "4:1"),
+        ("    name: Free", "    \tname: Free", "4:5"),
+        ("        cycle: month", "    \t    cycle: month", "7:5"),
+        ("  - id: free", "\t- id: free", "3:1"),
+        ("          USD: {", "\t\tUSD: {", "9:1"),
+    ] {
+        one(from, to, &format!("{place}: {message}"));
     }
 }
 

@@ -4,15 +4,18 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use exchequer_proto::access::v1 as access;
+use exchequer_proto::access::v1::credential_service_client::CredentialServiceClient;
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::journal::v1 as pbj;
 use exchequer_proto::system::v1 as pb;
 use exchequer_proto::system::v1::system_service_client::SystemServiceClient;
 use serde_json::{Value, json};
 use tonic::Status;
-use tonic::transport::Channel;
 use tonic_types::StatusExt as _;
 
+use crate::connect::{Caller, Connection, connect};
+use crate::keys::Keys;
 use crate::output::{say, say_json};
 
 const PAGE_SIZE: u32 = 1_000;
@@ -27,6 +30,8 @@ pub struct Admin {
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    caller: Caller,
     #[command(subcommand)]
     what: What,
 }
@@ -53,18 +58,42 @@ enum What {
         #[arg(long, default_value = "")]
         command_id: String,
     },
+    /// The keys under which what is said of persons is kept.
+    Keys {
+        #[command(subcommand)]
+        what: Keys,
+    },
+    /// Makes a service token and prints its secret, this once. With the deployment's key it
+    /// needs no other token.
+    Token {
+        /// Whose token it is to be.
+        #[arg(long, default_value = ROOT)]
+        tenant: String,
+        /// What it is for.
+        #[arg(long, default_value = "made by exchequer admin token")]
+        name: String,
+        /// What it may do, once or several times. The owner's rights when absent, and at
+        /// the root the operator's too.
+        #[arg(long = "role")]
+        roles: Vec<String>,
+    },
 }
 
-type Client = SystemServiceClient<Channel>;
+/// The tenant whose operators run the deployment.
+const ROOT: &str = "platform";
+
+type Client = SystemServiceClient<Connection>;
 type Done = Result<(), Box<dyn Error>>;
 
 pub(crate) async fn run(args: Admin) -> Result<ExitCode, Box<dyn Error>> {
-    let address = format!("http://{}", args.address);
-    let channel = Channel::from_shared(address)?.connect().await.map_err(|error| {
-        let cause = error.source().map(|cause| format!(" ({cause})")).unwrap_or_default();
-        format!("no server answers at {}{cause}: is it running?", args.address)
-    })?;
-    let mut client = SystemServiceClient::new(channel).max_decoding_message_size(REPLY_BYTES_MAX);
+    if let What::Keys { what } = &args.what
+        && let Some(done) = what.offline(args.caller.data(), args.json)
+    {
+        return done.map(|()| ExitCode::SUCCESS);
+    }
+    let connection = connect(&args.address, &args.caller).await?;
+    let mut client =
+        SystemServiceClient::new(connection.clone()).max_decoding_message_size(REPLY_BYTES_MAX);
     let client = &mut client;
     match args.what {
         What::Status => status(client, args.json).await,
@@ -80,12 +109,41 @@ pub(crate) async fn run(args: Admin) -> Result<ExitCode, Box<dyn Error>> {
                 say(&format!("released {tenant}"));
             })
         }
+        What::Keys { what } => what.online(connection, args.json, |it| refused(it).into()).await,
+        What::Token { tenant, name, roles } => {
+            token(connection, args.json, tenant, name, roles).await
+        }
     }?;
     Ok(ExitCode::SUCCESS)
 }
 
+async fn token(
+    connection: Connection,
+    json: bool,
+    tenant: String,
+    name: String,
+    mut roles: Vec<String>,
+) -> Done {
+    if roles.is_empty() {
+        let defaults: &[&str] = if tenant == ROOT { &["owner", "operator"] } else { &["owner"] };
+        roles = defaults.iter().map(|role| (*role).to_owned()).collect();
+    }
+    let request = access::CreateCredentialRequest {
+        tenant,
+        kind: access::CredentialKind::Service.into(),
+        name,
+        grants: roles.into_iter().map(|role| access::RoleGrant { role, scope: None }).collect(),
+        ..access::CreateCredentialRequest::default()
+    };
+    let mut client = CredentialServiceClient::new(connection);
+    let made = client.create_credential(request).await.map_err(refused)?.into_inner();
+    let id = made.credential.unwrap_or_default().id;
+    // The token alone, so that a shell can take it: TOKEN=$(exchequer admin token).
+    tell(json, &json!({ "id": id, "token": made.secret }), || say(&made.secret))
+}
+
 async fn status(client: &mut Client, json: bool) -> Done {
-    let it = client.get_status(pb::GetStatusRequest {}).await.map_err(refused)?.into_inner();
+    let it = client.get_status(pb::GetStatusRequest::default()).await.map_err(refused)?.into_inner();
     let partitions: Vec<Value> = it
         .partitions
         .iter()
@@ -184,7 +242,7 @@ async fn dead_letters(client: &mut Client, json: bool) -> Done {
     let mut found = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = pb::ListDeadLettersRequest { page_size: PAGE_SIZE, page_token };
+        let request = pb::ListDeadLettersRequest { page_size: PAGE_SIZE, page_token, ..<_>::default() };
         let page = client.list_dead_letters(request).await.map_err(refused)?.into_inner();
         found.extend(page.dead_letters.into_iter().map(|mut it| {
             // Only its size is shown.
@@ -232,7 +290,7 @@ async fn parked(client: &mut Client, json: bool) -> Done {
     let mut found = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = pb::ListParkedTenantsRequest { page_size: PAGE_SIZE, page_token };
+        let request = pb::ListParkedTenantsRequest { page_size: PAGE_SIZE, page_token, ..<_>::default() };
         let page = client.list_parked_tenants(request).await.map_err(refused)?.into_inner();
         found.extend(page.tenants);
         page_token = page.next_page_token;

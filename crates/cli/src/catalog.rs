@@ -3,11 +3,12 @@
 //! doing it once.
 
 use std::error::Error;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use exchequer_catalog_file::{FILE_BYTES_MAX, SAMPLES, parse, write};
+use exchequer_catalog_file::{FILE_BYTES_MAX, SAMPLES, parse_bytes, write};
 use exchequer_codec::{document_from_proto, document_to_proto};
 use exchequer_domain_catalog::{Content, Document, codes};
 use exchequer_proto::catalog::v1 as pb;
@@ -16,10 +17,10 @@ use exchequer_proto::common::v1::WriteOptions;
 use exchequer_types::Slug;
 use serde_json::{Value, json};
 use tonic::Status;
-use tonic::transport::Channel;
 use tonic_types::StatusExt as _;
 
 use crate::admin::refused;
+use crate::connect::{self, Caller, Connection};
 use crate::output::{complain, say, say_json};
 
 const PAGE_SIZE: u32 = 1_000;
@@ -37,7 +38,13 @@ enum What {
     /// Shows what applying the file would change.
     Plan(FromFile),
     /// Shows what changes, and publishes the file as the catalog's next version.
-    Apply(FromFile),
+    Apply {
+        #[command(flatten)]
+        from: FromFile,
+        /// A draft of other content is replaced; without this it is left, and nothing done.
+        #[arg(long)]
+        replace_draft: bool,
+    },
     /// Shows a version as a file, or lists a provider's catalogs.
     Show(Show),
     /// Says what is wrong with a file, without a server.
@@ -64,6 +71,8 @@ struct At {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    caller: Caller,
 }
 
 #[derive(Debug, Args)]
@@ -88,13 +97,13 @@ struct Show {
     at: At,
 }
 
-type Client = CatalogServiceClient<Channel>;
+type Client = CatalogServiceClient<Connection>;
 type Done = Result<ExitCode, Box<dyn Error>>;
 
 pub(crate) async fn run(args: Catalog) -> Done {
     match args.what {
         What::Plan(from) => plan(from).await,
-        What::Apply(from) => apply(from).await,
+        What::Apply { from, replace_draft } => apply(from, replace_draft).await,
         What::Show(it) => show(it).await,
         What::Check { file } => check(&file),
         What::Samples { write } => samples(write.as_deref()),
@@ -103,9 +112,10 @@ pub(crate) async fn run(args: Catalog) -> Done {
 
 fn check(file: &Path) -> Done {
     let Some(document) = read(file)? else { return Ok(ExitCode::FAILURE) };
-    let (plans, features) = (document.plans.len(), document.features.len());
+    let plans = counted(document.plans.len(), "plan");
+    let features = counted(document.features.len(), "feature");
     let hash = Content::of(document).hash();
-    say(&format!("{}: {plans} plans, {features} features, content {hash}", file.display()));
+    say(&format!("{}: {plans}, {features}, content {hash}", file.display()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -132,12 +142,11 @@ fn samples(folder: Option<&Path>) -> Done {
 /// The document of the file; None when something is wrong, which has then been told.
 fn read(file: &Path) -> Result<Option<Document>, Box<dyn Error>> {
     let named = |error: std::io::Error| format!("{}: {error}", file.display());
-    let size = std::fs::metadata(file).map_err(named)?.len();
-    if size > FILE_BYTES_MAX as u64 {
-        return Err(format!("{}: a file has at most {FILE_BYTES_MAX} bytes", file.display()).into());
-    }
-    let text = std::fs::read_to_string(file).map_err(named)?;
-    match parse(&text) {
+    let mut bytes = Vec::new();
+    let open = std::fs::File::open(file).map_err(named)?;
+    // One byte more than there may be, which is enough to tell.
+    open.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(named)?;
+    match parse_bytes(&bytes) {
         Ok(document) => Ok(Some(document)),
         Err(problems) => {
             for problem in problems {
@@ -147,6 +156,11 @@ fn read(file: &Path) -> Result<Option<Document>, Box<dyn Error>> {
             Ok(None)
         }
     }
+}
+
+/// Such as `1 plan` and `2 plans`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A file and what it changes.
@@ -165,7 +179,7 @@ async fn compare(from: &FromFile) -> Result<Option<Planned>, Box<dyn Error>> {
     Slug::parse(catalog.as_str())
         .map_err(|error| format!("{catalog:?} is no id of a catalog: {error}; see --catalog"))?;
     let document = document_to_proto(&document);
-    let mut client = connect(&from.at.server).await?;
+    let mut client = connect(&from.at).await?;
     let request = pb::DiffCatalogRequest {
         tenant: from.at.tenant.clone(),
         catalog: catalog.clone(),
@@ -189,8 +203,11 @@ async fn plan(from: FromFile) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn apply(from: FromFile) -> Done {
+async fn apply(from: FromFile, replace_draft: bool) -> Done {
     let Some(mut planned) = compare(&from).await? else { return Ok(ExitCode::FAILURE) };
+    if !planned.is_done() {
+        planned.check_draft(replace_draft).await?;
+    }
     if !from.at.json {
         planned.show();
     }
@@ -229,26 +246,65 @@ impl Planned {
                 format!("nothing to do: version {version} of {catalog} says this already")
             }
             0 => format!("no changes: version {version} of {catalog} says this, but is retired"),
-            count if version == 0 => format!("{count} values: {tenant} has no {catalog} yet"),
-            1 => format!("1 change to version {version} of {catalog}"),
-            count => format!("{count} changes to version {version} of {catalog}"),
+            count if version == 0 => {
+                format!("{}: {tenant} has no {catalog} yet", counted(count, "value"))
+            }
+            count => format!("{} to version {version} of {catalog}", counted(count, "change")),
         });
+    }
+
+    /// Could the file become the draft? Somebody else's draft gives way only when asked.
+    async fn check_draft(&mut self, replace: bool) -> Result<(), Box<dyn Error>> {
+        let asked = pb::GetDraftRequest {
+            tenant: self.tenant.clone(),
+            catalog: self.catalog.clone(),
+            ..pb::GetDraftRequest::default()
+        };
+        match self.client.get_draft(asked).await {
+            Ok(found) => {
+                let info = found.into_inner().info.unwrap_or_default();
+                if info.hash != self.diff.hash && !replace {
+                    let message = format!(
+                        "{} of {} has a draft of other content ({}), which may be somebody's work: \
+                         --replace-draft puts the file in its place",
+                        self.catalog, self.tenant, info.hash
+                    );
+                    return Err(message.into());
+                }
+            }
+            Err(no) if is(&no, codes::CATALOG_DRAFT_NOT_FOUND) => {}
+            Err(no) if is(&no, codes::CATALOG_NOT_FOUND) => {}
+            Err(no) => return Err(refused(no).into()),
+        }
+        let mut trial = self.save(String::new());
+        if let Some(write) = &mut trial.write {
+            write.validate_only = true;
+        }
+        match self.client.save_draft(trial).await {
+            Err(no) if !is(&no, codes::CATALOG_UNCHANGED) => Err(refused(no).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Saves the file as the draft, unless the catalog was changed since it was read.
+    fn save(&self, command_id: String) -> pb::SaveDraftRequest {
+        let expected_version = Some(self.diff.revision);
+        pb::SaveDraftRequest {
+            tenant: self.tenant.clone(),
+            catalog: self.catalog.clone(),
+            document: Some(self.document.clone()),
+            write: Some(WriteOptions { command_id, expected_version, ..WriteOptions::default() }),
+        }
     }
 
     /// Publishes. None when somebody did so in between.
     async fn publish(&mut self) -> Result<Option<pb::CatalogVersion>, Box<dyn Error>> {
         let hash = self.diff.hash.clone();
         let short = hash.get(..32).unwrap_or_default().to_owned();
-        let write = |step: &str, revision: u64| {
-            let command_id = format!("catalog-{step}-{}-{revision}-{short}", self.catalog);
-            Some(WriteOptions { command_id, ..WriteOptions::default() })
+        let command_id = |step: &str, revision: u64| {
+            format!("catalog-{step}-{}-{revision}-{short}", self.catalog)
         };
-        let save = pb::SaveDraftRequest {
-            tenant: self.tenant.clone(),
-            catalog: self.catalog.clone(),
-            document: Some(self.document.clone()),
-            write: write("draft", self.diff.revision),
-        };
+        let save = self.save(command_id("draft", self.diff.revision));
         let revision = match self.client.save_draft(save).await {
             Ok(saved) => saved.into_inner().revision,
             // An earlier run came this far.
@@ -259,7 +315,10 @@ impl Planned {
             tenant: self.tenant.clone(),
             catalog: self.catalog.clone(),
             hash,
-            write: write("publish", revision),
+            write: Some(WriteOptions {
+                command_id: command_id("publish", revision),
+                ..WriteOptions::default()
+            }),
         };
         match self.client.publish_catalog(publish).await {
             Ok(published) => Ok(Some(published.into_inner())),
@@ -286,10 +345,10 @@ impl Planned {
 }
 
 async fn show(it: Show) -> Done {
-    let mut client = connect(&it.at.server).await?;
+    let mut client = connect(&it.at).await?;
     let Some(catalog) = it.catalog else { return list(&mut client, it.at).await };
     let request =
-        pb::GetCatalogRequest { tenant: it.at.tenant.clone(), catalog, version: it.version };
+        pb::GetCatalogRequest { tenant: it.at.tenant.clone(), catalog, version: it.version, ..<_>::default() };
     let found = client.get_catalog(request).await.map_err(refused)?.into_inner();
     let document = document_from_proto(found.document.clone().unwrap_or_default());
     let document = document.map_err(|misfits| {
@@ -321,7 +380,7 @@ async fn list(client: &mut Client, at: At) -> Done {
     let mut page_token = String::new();
     loop {
         let tenant = at.tenant.clone();
-        let request = pb::ListCatalogsRequest { tenant, page_size: PAGE_SIZE, page_token };
+        let request = pb::ListCatalogsRequest { tenant, page_size: PAGE_SIZE, page_token, ..<_>::default() };
         let page = client.list_catalogs(request).await.map_err(refused)?.into_inner();
         found.extend(page.catalogs);
         page_token = page.next_page_token;
@@ -349,7 +408,7 @@ async fn list(client: &mut Client, at: At) -> Done {
         let draft = if it.draft.is_some() { ", and a draft" } else { "" };
         say(&format!("{:<31} {latest}{draft}", it.catalog));
     }
-    say(&format!("{} catalogs", found.len()));
+    say(&counted(found.len(), "catalog"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -364,11 +423,7 @@ fn is(status: &Status, code: &str) -> bool {
     status.get_details_error_info().is_some_and(|info| info.reason == code)
 }
 
-async fn connect(server: &str) -> Result<Client, Box<dyn Error>> {
-    let channel = Channel::from_shared(format!("http://{server}"))?.connect().await;
-    let channel = channel.map_err(|error| {
-        let cause = error.source().map(|cause| format!(" ({cause})")).unwrap_or_default();
-        format!("no server answers at {server}{cause}: is it running?")
-    })?;
-    Ok(CatalogServiceClient::new(channel).max_decoding_message_size(REPLY_BYTES_MAX))
+async fn connect(at: &At) -> Result<Client, Box<dyn Error>> {
+    let connection = connect::connect(&at.server, &at.caller).await?;
+    Ok(CatalogServiceClient::new(connection).max_decoding_message_size(REPLY_BYTES_MAX))
 }

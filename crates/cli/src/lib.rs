@@ -4,6 +4,8 @@
 mod admin;
 mod catalog;
 mod chains;
+mod connect;
+mod keys;
 mod output;
 mod tools;
 

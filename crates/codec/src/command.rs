@@ -7,7 +7,9 @@ use exchequer_tenant::Command;
 use prost::Message;
 
 use crate::DecodeError;
-use crate::domains::{audit, catalog, domain_of, entitlements, flags, subscriptions, tenants};
+use crate::domains::{
+    access, audit, catalog, domain_of, entitlements, flags, subscriptions, tenants,
+};
 
 /// Type name of a wake, which decides what is due and keeps no identity.
 pub const WAKE: &str = "kernel.wake.v1";
@@ -19,6 +21,7 @@ pub fn command_types() -> Vec<&'static str> {
     let domains = [
         &[WAKE, LOOKUP, RELEASE],
         tenants::COMMANDS,
+        access::COMMANDS,
         audit::COMMANDS,
         catalog::COMMANDS,
         subscriptions::COMMANDS,
@@ -41,6 +44,7 @@ pub fn encode_command(command: &Command) -> Option<(&'static str, Bytes)> {
         }
         Command::Create(create) => tenants::encode_create(create),
         Command::Tenants(command) => tenants::encode_command(command)?,
+        Command::Access(command) => access::encode_command(command)?,
         Command::Audit(command) => audit::encode_command(command),
         Command::Catalog(command) => catalog::encode_command(command)?,
         Command::Subscribe(command) => subscriptions::encode_subscribe(command),
@@ -58,6 +62,7 @@ pub fn decode_command(kind: &str, payload: &[u8]) -> Result<Command, DecodeError
     match domain_of(kind) {
         "kernel" => decode_kernel(kind, payload),
         "tenants" => tenants::decode_command(kind, payload),
+        "access" => access::decode_command(kind, payload),
         "audit" => audit::decode_command(kind, payload),
         "catalog" => catalog::decode_command(kind, payload),
         "subscriptions" => subscriptions::decode_command(kind, payload),

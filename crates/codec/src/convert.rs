@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use exchequer_proto::common::v1 as pbc;
 use exchequer_proto::tenants::v1 as pb;
-use exchequer_types::{ProviderProfile, Slug, TenantId, TenantStatus, Timestamp};
+use exchequer_types::{KeyId, Protected, ProviderProfile, Slug, TenantId, TenantStatus, Timestamp};
 
 use crate::DecodeError;
 
@@ -31,6 +32,21 @@ pub(crate) fn optional_tenant_id(
     field: &'static str,
 ) -> Result<Option<TenantId>, DecodeError> {
     if text.is_empty() { Ok(None) } else { tenant_id(text, field).map(Some) }
+}
+
+/// An encrypted field.
+pub fn protected_to_proto(protected: &Protected) -> pbc::Protected {
+    pbc::Protected { key: protected.key.0.to_vec(), text: protected.text.clone() }
+}
+
+/// An encrypted field; one that names no key is refused.
+pub fn protected_from_proto(
+    protected: Option<pbc::Protected>,
+    field: &'static str,
+) -> Result<Option<Protected>, DecodeError> {
+    let Some(it) = protected else { return Ok(None) };
+    let key = KeyId::from_slice(&it.key).ok_or(DecodeError::Field { field })?;
+    Ok(Some(Protected { key, text: it.text }))
 }
 
 pub(crate) fn settings_to_proto(settings: &BTreeMap<String, String>) -> Vec<pb::Setting> {

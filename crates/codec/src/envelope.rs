@@ -10,7 +10,7 @@ use exchequer_types::{
 };
 use prost::Message;
 
-use crate::convert::timestamp;
+use crate::convert::{protected_from_proto, timestamp};
 use crate::{DecodeError, decode_command};
 
 /// A command that opened.
@@ -24,6 +24,8 @@ pub struct Opened {
     pub forwarding: Option<Forwarding>,
     /// The partition it belongs to.
     pub partition: PartitionId,
+    /// W3C trace context of the call, when it is traced.
+    pub trace_parent: Option<String>,
 }
 
 /// A record that is no command of this deployment.
@@ -56,16 +58,22 @@ impl UnopenedReason {
 
 /// Seals an envelope: fills its body digest, and MACs its bytes.
 pub fn seal(key: &SealKey, envelope: pb::Envelope) -> Bytes {
-    seal_with_digest(key, envelope).0
+    seal_with_digest(key, envelope, None).0
 }
 
-/// Seals an envelope, and tells its body digest.
-pub fn seal_with_digest(key: &SealKey, mut envelope: pb::Envelope) -> (Bytes, [u8; 8]) {
+/// Seals an envelope, and tells its body digest. It is computed over `digest_of`
+/// instead of the payload, when that is given: a payload that was encrypted is
+/// another one each time.
+pub fn seal_with_digest(
+    key: &SealKey,
+    mut envelope: pb::Envelope,
+    digest_of: Option<&[u8]>,
+) -> (Bytes, [u8; 8]) {
     let parts: [&[u8]; 4] = [
         envelope.stream.as_bytes(),
         envelope.actor.as_bytes(),
         envelope.r#type.as_bytes(),
-        &envelope.payload,
+        digest_of.unwrap_or(&envelope.payload),
     ];
     let digest = key.body_digest(parts, envelope.validate_only);
     envelope.body_digest = Bytes::copy_from_slice(&digest);
@@ -141,6 +149,7 @@ fn read(
         not_after,
         forwarding,
         partition,
+        trace_parent: Some(envelope.trace_parent).filter(|text| !text.is_empty()),
         request: Request {
             stream,
             issuer,
@@ -149,6 +158,7 @@ fn read(
             claimed_at: timestamp(envelope.claimed_at, "claimed_at")?,
             expected_version: envelope.expected_version,
             validate_only: envelope.validate_only,
+            origin: protected_from_proto(envelope.origin, "origin")?,
             command: decode_command(&envelope.r#type, &envelope.payload)?,
         },
     })

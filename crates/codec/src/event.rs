@@ -8,7 +8,9 @@ use prost::Message;
 
 use crate::DecodeError;
 use crate::convert::timestamp;
-use crate::domains::{audit, catalog, domain_of, entitlements, flags, subscriptions, tenants};
+use crate::domains::{
+    access, audit, catalog, domain_of, entitlements, flags, subscriptions, tenants,
+};
 
 pub const TIMER_SET: &str = "kernel.timer-set.v1";
 const TIMER_CLEARED: &str = "kernel.timer-cleared.v1";
@@ -20,6 +22,7 @@ pub fn event_types() -> Vec<&'static str> {
     let domains = [
         &[TIMER_SET, TIMER_CLEARED, PARKED, RELEASED],
         tenants::EVENTS,
+        access::EVENTS,
         audit::EVENTS,
         catalog::EVENTS,
         subscriptions::EVENTS,
@@ -47,6 +50,7 @@ pub fn encode_event(event: &Event) -> (&'static str, Bytes) {
             (RELEASED, pbk::Released { reason: reason.clone() }.encode_to_vec())
         }
         Event::Tenants(event) => tenants::encode_event(event),
+        Event::Access(event) => access::encode_event(event),
         Event::Audit(event) => audit::encode_event(event),
         Event::Catalog(event) => catalog::encode_event(event),
         Event::Subscriptions(event) => subscriptions::encode_event(event),
@@ -61,6 +65,7 @@ pub fn decode_event(stream: &str, kind: &str, payload: &[u8]) -> Result<Event, D
     Ok(match domain_of(kind) {
         "kernel" => decode_kernel(kind, payload)?,
         "tenants" => Event::Tenants(tenants::decode_event(stream, kind, payload)?),
+        "access" => Event::Access(access::decode_event(stream, kind, payload)?),
         "audit" => Event::Audit(audit::decode_event(kind, payload)?),
         "catalog" => Event::Catalog(catalog::decode_event(stream, kind, payload)?),
         "subscriptions" => {

@@ -15,14 +15,21 @@ mod tests;
 
 pub use command::{WAKE, command_types, decode_command, encode_command};
 pub use convert::{
-    instant, profile_from_proto, profile_to_proto, status_from_proto, status_to_proto,
+    instant, profile_from_proto, profile_to_proto, protected_from_proto, protected_to_proto,
+    status_from_proto, status_to_proto,
+};
+pub use domains::access::{
+    addresses_message, credential_message, member_message, principal_from_proto,
+    principal_to_proto, role_grant_message, role_message, scope_from_proto, scope_to_proto,
+    team_message,
 };
 pub use domains::catalog::{
     Misfit, MisfitKind, catalog_message, document_from_proto, document_to_proto, draft_info,
     version_message, version_status_to_proto,
 };
 pub use domains::entitlements::{
-    amount_from_proto, entitlement_message, grant_kind_from_proto, grant_message,
+    amount_from_proto, entitlement_message, entitlements_from_proto, entitlements_to_proto,
+    grant_kind_from_proto, grant_message,
 };
 pub use domains::flags::{
     definition_from_proto, dialect_from_proto, environment_message, flag_message,
@@ -30,8 +37,8 @@ pub use domains::flags::{
     targeting_from_proto, value_to_proto,
 };
 pub use domains::subscriptions::{
-    charge_from_proto, charge_message, charge_to_proto, scheduled_changes, subscription_from_proto,
-    subscription_message, subscription_to_proto,
+    charge_from_proto, charge_message, charge_to_proto, dropped_changes, scheduled_changes,
+    subscription_from_proto, subscription_message, subscription_to_proto,
 };
 pub use domains::tenants::tenant_message;
 pub use envelope::{Opened, Unopened, UnopenedReason, forward, open, seal, seal_with_digest};

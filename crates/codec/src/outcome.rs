@@ -10,6 +10,11 @@ pub fn rejected(status: Status, rejection: Rejection, version: u64) -> pb::Outco
         code: rejection.code,
         field: rejection.field.unwrap_or_default(),
         message: rejection.message,
+        faults: rejection
+            .faults
+            .into_iter()
+            .map(|it| pb::FieldFault { field: it.field, message: it.message })
+            .collect(),
         version,
         ..pb::Outcome::default()
     }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use exchequer_tenant::{Command, Reply};
 
-use crate::domains::{audit, catalog, entitlements, flags, subscriptions, tenants};
+use crate::domains::{access, audit, catalog, entitlements, flags, subscriptions, tenants};
 
 /// The serialized reply message of `command`.
 pub fn encode_reply(command: &Command, reply: &Reply) -> Bytes {
@@ -12,6 +12,7 @@ pub fn encode_reply(command: &Command, reply: &Reply) -> Bytes {
         Reply::Nothing => Vec::new(),
         Reply::Tenant(tenant) => tenants::encode_reply(tenant),
         Reply::Appended { first_seq, count } => audit::encode_reply(command, *first_seq, *count),
+        Reply::Access(reply) => access::encode_reply(reply),
         Reply::Catalog(reply) => catalog::encode_reply(reply),
         Reply::Subscriptions(reply) => subscriptions::encode_reply(reply),
         Reply::Entitlements(reply) => entitlements::encode_reply(reply),

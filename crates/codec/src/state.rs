@@ -12,7 +12,7 @@ use prost::Message;
 
 use crate::DecodeError;
 use crate::convert::timestamp;
-use crate::domains::{catalog, entitlements, flags, subscriptions, tenants};
+use crate::domains::{access, catalog, entitlements, flags, subscriptions, tenants};
 
 /// The stream's state as bytes. A domain that has none leaves nothing.
 pub fn encode_stream(stream: &Stream) -> Bytes {
@@ -28,6 +28,7 @@ pub fn encode_stream(stream: &Stream) -> Bytes {
         parked: stream.parked.as_ref().map(ToString::to_string),
         tenant,
         adopted,
+        access: unless_default(&*stream.access, access::state_to_proto),
         catalog: unless_default(&*stream.catalog, catalog::state_to_proto),
         subscriptions: unless_default(&*stream.subscriptions, subscriptions::state_to_proto),
         entitlements: unless_default(&*stream.entitlements, entitlements::state_to_proto),
@@ -53,6 +54,7 @@ pub fn decode_stream(bytes: &[u8]) -> Result<Stream, DecodeError> {
         timers: Arc::new(timers),
         parked: state.parked.map(Arc::from),
         tenants: Arc::new(tenants::state_from_proto(state.tenant, state.adopted)?),
+        access: or_default(state.access, access::state_from_proto)?,
         catalog: or_default(state.catalog, catalog::state_from_proto)?,
         subscriptions: or_default(state.subscriptions, subscriptions::state_from_proto)?,
         entitlements: or_default(state.entitlements, entitlements::state_from_proto)?,

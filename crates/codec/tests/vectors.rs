@@ -8,7 +8,7 @@ mod support;
 use std::path::Path;
 
 use bytes::Bytes;
-use exchequer_codec::{forward, open, seal};
+use exchequer_codec::{forward, open, seal_with_digest};
 use exchequer_kernel::{Forwarding, SealKey};
 use exchequer_proto::journal::v1 as pb;
 use exchequer_types::{Identity, LogId, PartitionId, Timestamp, minted_id, partition_of};
@@ -87,8 +87,11 @@ fn identities_and_minted_ids() {
 fn sealed_commands() {
     let deployment_key: [u8; 32] = core::array::from_fn(|index| u8::try_from(index).unwrap());
     let key = SealKey::new(&deployment_key);
-    let cases = support::envelopes().into_iter().map(|envelope| {
-        let sealed = seal(&key, envelope);
+    let clear: &[u8] = b"what was asked for, in clear";
+    let encrypted = support::envelopes().into_iter().last().map(|it| (it, Some(clear)));
+    let envelopes = support::envelopes().into_iter().map(|it| (it, None)).chain(encrypted);
+    let cases = envelopes.map(|(envelope, digest_of)| {
+        let (sealed, _) = seal_with_digest(&key, envelope, digest_of);
         open(&key, &sealed, 16).unwrap();
         let at = Forwarding {
             partition: PartitionId(5),
@@ -98,7 +101,7 @@ fn sealed_commands() {
         };
         let forwarded = forward(&key, &sealed, &at).unwrap();
         open(&key, &forwarded, 16).unwrap();
-        case_of_sealed(&sealed, &forwarded)
+        case_of_sealed(&sealed, &forwarded, digest_of)
     });
     let document = json!({
         "deployment_key": hex(&deployment_key),
@@ -109,7 +112,7 @@ fn sealed_commands() {
     compare("sealed-commands.json", &document);
 }
 
-fn case_of_sealed(sealed: &Bytes, forwarded: &Bytes) -> Value {
+fn case_of_sealed(sealed: &Bytes, forwarded: &Bytes, digest_of: Option<&[u8]>) -> Value {
     let plain = pb::SealedCommand::decode(sealed.clone()).unwrap();
     let envelope = pb::Envelope::decode(plain.envelope.clone()).unwrap();
     let again = pb::SealedCommand::decode(forwarded.clone()).unwrap();
@@ -119,6 +122,8 @@ fn case_of_sealed(sealed: &Bytes, forwarded: &Bytes) -> Value {
         "actor": envelope.actor,
         "type": envelope.r#type,
         "payload": hex(&envelope.payload),
+        // What the digest is of, when that is not the payload.
+        "digest_of": digest_of.map(hex),
         "validate_only": envelope.validate_only,
         "body_digest": hex(&envelope.body_digest),
         "envelope": hex(&plain.envelope),

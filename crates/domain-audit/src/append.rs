@@ -1,6 +1,8 @@
 //! Entries from an application, one or many: all of them or none.
 
-use exchequer_types::Timestamp;
+use std::collections::BTreeMap;
+
+use exchequer_types::{Protected, Timestamp};
 
 use crate::{Event, Rejection};
 
@@ -9,8 +11,14 @@ pub const ENTRIES_MAX: usize = 500;
 /// Bytes of one entry's before, after and context together.
 const FREE_BYTES_MAX: usize = 128 * 1024;
 
+/// Personal fields of one entry.
+pub const PERSONAL_FIELDS_MAX: usize = 16;
+/// Bytes of one entry's personal fields together, encrypted. An entry is never cut
+/// short of them, so that they fit beside whatever else it has.
+pub const PERSONAL_BYTES_MAX: usize = 20 * 1024;
+
 /// One entry as an application gives it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Draft {
     pub action: String,
     pub actor: String,
@@ -20,6 +28,8 @@ pub struct Draft {
     pub before: String,
     pub after: String,
     pub context: String,
+    /// What is said of a person, by name, encrypted under that person's key.
+    pub personal: BTreeMap<String, Protected>,
     /// When the application says it happened; None for the command's own claim.
     pub occurred_at: Option<Timestamp>,
 }
@@ -72,6 +82,15 @@ impl Draft {
         if self.before.len() + self.after.len() + self.context.len() > FREE_BYTES_MAX {
             return Err(("context", "at most 128 KiB together with before and after"));
         }
+        if self.personal.len() > PERSONAL_FIELDS_MAX {
+            return Err(("personal", "at most 16 fields"));
+        }
+        if !self.personal.keys().all(|field| name(field, 64)) {
+            return Err(("personal", "named by 1-64 characters of [a-z0-9._-]"));
+        }
+        if self.personal.values().map(|it| it.text.len()).sum::<usize>() > PERSONAL_BYTES_MAX {
+            return Err(("personal", "at most 19,000 bytes together"));
+        }
         Ok(())
     }
 }
@@ -79,6 +98,7 @@ impl Draft {
 #[cfg(test)]
 mod tests {
     use exchequer_kernel::Reason as _;
+    use exchequer_types::KeyId;
 
     use super::*;
 
@@ -88,10 +108,7 @@ mod tests {
             actor: "u-7".to_owned(),
             resource_type: "invoice".to_owned(),
             resource_id: "2026-0001".to_owned(),
-            before: String::new(),
-            after: String::new(),
-            context: String::new(),
-            occurred_at: None,
+            ..Draft::default()
         }
     }
 
@@ -108,6 +125,17 @@ mod tests {
 
     #[test]
     fn every_part_is_checked() {
+        let personal = |name: &str, bytes: usize| {
+            let it = Protected { key: KeyId([1; 16]), text: vec![0; bytes] };
+            (name.to_owned(), it)
+        };
+        let fits = Draft { personal: [personal("customer.name", 89)].into(), ..draft() };
+        assert!(Append { entries: vec![fits] }.decide().is_ok());
+        let many = (0..17).map(|it| personal(&format!("n{it}"), 89)).collect();
+        for fields in [many, [personal("Name", 89)].into(), [personal("n", 20 * 1024 + 1)].into()] {
+            let refused = Append { entries: vec![Draft { personal: fields, ..draft() }] };
+            assert_eq!(refused.decide().unwrap_err().field(), Some("personal"));
+        }
         let cases: [(&str, fn(&mut Draft)); 5] = [
             ("action", |it| it.action = "Nope".to_owned()),
             ("actor", |it| it.actor.clear()),

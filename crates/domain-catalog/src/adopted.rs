@@ -10,7 +10,7 @@ use exchequer_types::{
     PlanRef, Selection, Slug, TenantId,
 };
 
-use crate::document::{Document, Plan, Price};
+use crate::document::{AddOn, Document, Plan, Price};
 use crate::event::Adoption;
 use crate::{Content, Rejection, VersionStatus};
 
@@ -93,10 +93,14 @@ impl Adopted {
         held: Option<&Holding>,
     ) -> Result<Holding, Unresolved> {
         let (version, document) = self.on_sale(provider, selection, held)?;
-        let plan = document
-            .plan(&selection.plan)
-            .ok_or_else(|| Rejection::PlanUnknown { plan: selection.plan.clone() })?;
+        let plan = document.plan(&selection.plan).ok_or_else(|| Rejection::PlanUnknown {
+            catalog: selection.catalog.clone(),
+            version,
+            plan: selection.plan.clone(),
+        })?;
         let price = plan.price(&selection.price).ok_or_else(|| Rejection::PriceUnknown {
+            catalog: selection.catalog.clone(),
+            version,
             plan: selection.plan.clone(),
             price: selection.price.clone(),
         })?;
@@ -109,8 +113,12 @@ impl Adopted {
         let offer = offer(document, plan_ref, plan, price, selection.currency)?;
         let mut add_ons = Vec::with_capacity(selection.add_ons.len());
         for (id, quantity) in &selection.add_ons {
-            let (cycle, currency) = (price.cycle, selection.currency);
-            add_ons.push(add_on(document, &plan.id, id, *quantity, cycle, currency)?);
+            let known = document.add_on(id).ok_or_else(|| Rejection::AddOnUnknown {
+                catalog: selection.catalog.clone(),
+                version,
+                add_on: id.clone(),
+            })?;
+            add_ons.push(packs_of(known, &plan.id, *quantity, price.cycle, selection.currency)?);
         }
         Ok(Holding { offer, seats: selection.seats, add_ons })
     }
@@ -214,16 +222,14 @@ fn offer(
     })
 }
 
-fn add_on(
-    document: &Document,
+fn packs_of(
+    known: &AddOn,
     plan: &Slug,
-    id: &Slug,
     quantity: u64,
     cycle: Cycle,
     currency: Currency,
 ) -> Result<AddOnHolding, Rejection> {
-    let known = document.add_on(id);
-    let known = known.ok_or_else(|| Rejection::AddOnUnknown { add_on: id.clone() })?;
+    let id = &known.id;
     if !known.plans.is_empty() && !known.plans.contains(plan) {
         return Err(Rejection::AddOnNotOffered {
             add_on: id.clone(),

@@ -80,9 +80,13 @@ pub enum Rejection {
     /// The content is not what its address says.
     HashMismatch,
     PlanUnknown {
+        catalog: Slug,
+        version: u32,
         plan: Slug,
     },
     PriceUnknown {
+        catalog: Slug,
+        version: u32,
         plan: Slug,
         price: Slug,
     },
@@ -92,6 +96,8 @@ pub enum Rejection {
         offered: Vec<Currency>,
     },
     AddOnUnknown {
+        catalog: Slug,
+        version: u32,
         add_on: Slug,
     },
     AddOnNotOffered {
@@ -182,8 +188,12 @@ impl Reason for Rejection {
             }
             Self::Adopted => "the partition knows this of the version already".to_owned(),
             Self::HashMismatch => "the content is not what its hash says".to_owned(),
-            Self::PlanUnknown { plan } => format!("the version has no plan {plan}"),
-            Self::PriceUnknown { plan, price } => format!("the plan {plan} has no price {price}"),
+            Self::PlanUnknown { catalog, version, plan } => {
+                format!("version {version} of the catalog {catalog} has no plan {plan}")
+            }
+            Self::PriceUnknown { catalog, version, plan, price } => format!(
+                "the plan {plan} has no price {price} in version {version} of the catalog {catalog}"
+            ),
             Self::CurrencyNotOffered { price, currency, offered } => {
                 let offered: Vec<&str> = offered.iter().map(Currency::code).collect();
                 format!(
@@ -191,7 +201,9 @@ impl Reason for Rejection {
                     offered.join(", ")
                 )
             }
-            Self::AddOnUnknown { add_on } => format!("the version has no add-on {add_on}"),
+            Self::AddOnUnknown { catalog, version, add_on } => {
+                format!("version {version} of the catalog {catalog} has no add-on {add_on}")
+            }
             Self::AddOnNotOffered { add_on, with } => {
                 format!("the add-on {add_on} is not offered with {with}")
             }

@@ -100,6 +100,7 @@ impl Grant {
         Json::object([
             ("amount", Json::text(self.amount.to_string())),
             ("ended_at", optional(ended.map(|ended| ended.at.to_string()))),
+            ("ended_reason", optional(ended.and_then(|it| it.by.reason()).map(str::to_owned))),
             ("ended_by", optional(ended.map(|ended| ended.by.word().to_owned()))),
             ("expires_at", optional(self.expiry.as_ref().map(|expiry| expiry.at.to_string()))),
             ("feature", Json::text(self.feature.as_str())),
@@ -127,6 +128,14 @@ impl GrantKind {
 }
 
 impl EndedBy {
+    /// As given with a revocation.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Revocation { reason } => Some(reason),
+            Self::Expiry | Self::Closing => None,
+        }
+    }
+
     /// As audit entries and views write it.
     pub fn word(&self) -> &'static str {
         match self {

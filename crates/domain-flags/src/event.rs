@@ -18,6 +18,7 @@ pub enum Event {
         name: String,
         dialect: Dialect,
         salt: String,
+        production: bool,
     },
     FlagCreated {
         project: Slug,

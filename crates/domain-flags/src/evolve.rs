@@ -35,13 +35,14 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
 fn change(project: &mut Project, event: &Event, at: Timestamp) {
     match event {
         Event::ProjectCreated { .. } => {}
-        Event::EnvironmentCreated { environment, name, dialect, salt, .. } => {
+        Event::EnvironmentCreated { environment, name, dialect, salt, production, .. } => {
             project.version += 1;
             project.environments.put(Environment {
                 key: environment.clone(),
                 name: name.clone(),
                 dialect: *dialect,
                 salt: salt.clone(),
+                production: *production,
                 changes: 1,
                 created_at: at,
             });

@@ -26,6 +26,7 @@ impl Environment {
             ("dialect", Json::text(dialect)),
             ("key", Json::text(self.key.as_str())),
             ("name", Json::text(&self.name)),
+            ("production", Json::Bool(self.production)),
             ("salt", Json::text(&self.salt)),
         ])
     }
@@ -119,12 +120,13 @@ fn outcome(outcome: &Outcome) -> Json {
     }
 }
 
-/// Slots as pairs of the first and the last, weights of all of [`SLOTS`].
+/// Slots as pairs of the first and the one behind the last, as everywhere; weights of all
+/// of [`SLOTS`].
 fn split(split: &Split) -> Json {
     let shares = split.shares.iter().map(|share| {
         let slots = share.slots.iter().map(|range| {
-            let (first, last) = (range.start.min(SLOTS), range.end.saturating_sub(1));
-            Json::List(vec![Json::Int(i64::from(first)), Json::Int(i64::from(last))])
+            let (start, end) = (range.start.min(SLOTS), range.end.min(SLOTS));
+            Json::List(vec![Json::Int(i64::from(start)), Json::Int(i64::from(end))])
         });
         Json::object([
             ("slots", Json::List(slots.collect())),

@@ -1,8 +1,8 @@
 //! Every business "no" of the domain, with its stable code. What is wrong within a
 //! flag has the code that the compiler of flags gives it.
 
-use exchequer_flag_eval::{Violation, codes as eval};
-use exchequer_kernel::Reason;
+use exchequer_flag_eval::{Kind, Violation, codes as eval};
+use exchequer_kernel::{FieldFault, Reason};
 
 pub const PROJECTS_MAX: usize = 50;
 /// Of a project.
@@ -35,6 +35,7 @@ pub mod codes {
     pub const FLAG_ARCHIVED: &str = "FLAG_ARCHIVED";
     pub const FLAG_NOT_ARCHIVED: &str = "FLAG_NOT_ARCHIVED";
     pub const FLAG_UNCHANGED: &str = "FLAG_UNCHANGED";
+    pub const FLAG_KIND_FIXED: &str = "FLAG_KIND_FIXED";
     pub const FLAG_SPLIT_NOT_FOUND: &str = "FLAG_SPLIT_NOT_FOUND";
     pub const FLAG_TOO_LARGE: &str = "FLAG_TOO_LARGE";
     pub const FLAGS_TOO_LARGE: &str = "FLAGS_TOO_LARGE";
@@ -60,6 +61,10 @@ pub enum Rejection {
     FlagsTooMany,
     /// The command would change nothing.
     Unchanged,
+    /// The flag's values are of this kind, for ever.
+    KindFixed {
+        kind: Kind,
+    },
     /// No split stands there whose weights could be changed.
     SplitNotFound,
     NameInvalid,
@@ -93,6 +98,7 @@ impl Reason for Rejection {
             Self::FlagNotArchived => codes::FLAG_NOT_ARCHIVED,
             Self::FlagsTooMany => eval::FLAGS_TOO_MANY,
             Self::Unchanged => codes::FLAG_UNCHANGED,
+            Self::KindFixed { .. } => codes::FLAG_KIND_FIXED,
             Self::SplitNotFound => codes::FLAG_SPLIT_NOT_FOUND,
             Self::NameInvalid => codes::NAME_INVALID,
             Self::DescriptionInvalid => codes::DESCRIPTION_INVALID,
@@ -113,6 +119,7 @@ impl Reason for Rejection {
             Self::FlagExists | Self::FlagNotFound | Self::FlagArchived | Self::FlagNotArchived => {
                 "flag"
             }
+            Self::KindFixed { .. } => "kind",
             Self::SplitNotFound => "rule",
             Self::NameInvalid => "name",
             Self::DescriptionInvalid => "description",
@@ -150,6 +157,10 @@ impl Reason for Rejection {
                 )
             }
             Self::Unchanged => "the command would change nothing".to_owned(),
+            Self::KindFixed { kind } => format!(
+                "the flag's values are {}, and a flag keeps its kind: create another flag",
+                plural(*kind)
+            ),
             Self::SplitNotFound => {
                 "no percentages stand there: name a rule that splits, or none for the fallthrough"
                     .to_owned()
@@ -174,6 +185,31 @@ impl Reason for Rejection {
                 format!("a tenant's flags have at most {FLAGS_BYTES_MAX} bytes together")
             }
         }
+    }
+
+    fn faults(&self) -> Vec<FieldFault> {
+        match self {
+            Self::Invalid { field, violations } => {
+                violations.iter().map(|it| fault(field, it)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// As the request has it. What an environment makes of the flag is not in a request that
+/// changes its definition: what it needs is missing from the variants.
+fn fault(field: &str, it: &Violation) -> FieldFault {
+    if it.path.starts_with("targeting[") {
+        return FieldFault { field: field.to_owned(), message: it.to_string() };
+    }
+    FieldFault { field: it.path.clone(), message: it.message.clone() }
+}
+
+fn plural(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Boolean => "booleans",
+        Kind::Text => "texts",
     }
 }
 

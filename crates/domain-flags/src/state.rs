@@ -51,6 +51,8 @@ pub struct Environment {
     pub dialect: Dialect,
     /// Of splits that name none: this, a point, and the flag's key.
     pub salt: String,
+    /// What is served to customers. Never changed for an environment.
+    pub production: bool,
     /// Changes that concern this environment alone, its creation among them.
     pub changes: u64,
     pub created_at: Timestamp,

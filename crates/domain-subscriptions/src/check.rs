@@ -89,7 +89,7 @@ pub(crate) fn trial(
     let is_within = subscription.status == Status::Trialing
         && due.zip(subscription.period.end).is_some_and(|(due, end)| due < end);
     if is_within && days_max < subscription.trial_days {
-        return Err(Rejection::TrialTooLong { field: "plan", days_max });
+        return Err(Rejection::TrialRuns { days: subscription.trial_days, days_max });
     }
     Ok(())
 }
@@ -102,9 +102,7 @@ pub(crate) fn schedule(
 ) -> Result<Option<ScheduleAt>, Rejection> {
     match when {
         When::Now => Ok(None),
-        When::PeriodEnd if subscription.status == Status::Paused => {
-            Err(not(subscription, "trialing, active or cancelled"))
-        }
+        When::PeriodEnd if subscription.status == Status::Paused => Err(Rejection::PausedPeriodEnd),
         When::PeriodEnd => Ok(Some(ScheduleAt::PeriodEnd)),
         When::At(at) => future(at, now, "when").map(|()| Some(ScheduleAt::Instant(at))),
     }

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use exchequer_kernel::Ctx;
+use exchequer_kernel::{Ctx, Reason as _};
 use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_rating::{Line, LineKind, RatingError};
-use exchequer_types::{Holding, Period, Timestamp};
+use exchequer_types::{Exceeded, Holding, Period, Timestamp};
 
 use crate::charge::{Cause, Charge, PriceRef};
-use crate::event::{ClearedTimer, DropReason, Event};
+use crate::event::{ClearedTimer, DropReason, Event, Refusal};
 use crate::subscription::{
     EndReason, Entry, LifePeriod, PeriodKind, Status, Subscription, Timer, fallback_of,
 };
@@ -194,7 +194,7 @@ impl<'a> Draft<'a> {
     pub(crate) fn fall_due(
         &mut self,
         due: Timestamp,
-        refused: impl Fn(&Entry) -> bool,
+        refused: impl Fn(&Entry) -> Option<Vec<Exceeded>>,
     ) -> Result<(), Rejection> {
         if self.after.ends_by(due) {
             let reason = self.after.cancellation.as_ref().map(|it| it.reason.clone());
@@ -206,21 +206,33 @@ impl<'a> Draft<'a> {
         for id in ids {
             // What one leaves as it is may have been changed by the one before.
             let Some(entry) = self.after.entry(&id).cloned() else { continue };
-            let why = if refused(&entry) {
-                Some(DropReason::Exceeded)
-            } else {
-                let changed = check::holding(&entry.holding)
-                    .and_then(|()| self.change(&entry.holding, Some(entry.id.clone()), due));
-                changed.err().map(|_| DropReason::Impossible)
+            let changed = match refused(&entry) {
+                Some(exceeded) => Err(Rejection::DowngradeRefused { exceeded }),
+                None => self.carry_out(&entry, due),
             };
-            if let Some(why) = why {
-                self.push(Event::ScheduleDropped { id: entry.id, why });
+            if let Err(no) = changed {
+                let why = match no {
+                    Rejection::DowngradeRefused { .. } => DropReason::Exceeded,
+                    _ => DropReason::Impossible,
+                };
+                let refusal = Some(Refusal { code: no.code().to_owned(), message: no.message() });
+                self.push(Event::ScheduleDropped { id: entry.id, why, refusal });
             }
         }
         if is_boundary && self.turn(due).is_err() {
             return self.end(due, EndReason::OutOfTime);
         }
         Ok(())
+    }
+
+    /// Changes to what `entry` holds. Nothing is done when it cannot be, also not when the
+    /// entry does not hold what it is to take over from what is held now.
+    fn carry_out(&mut self, entry: &Entry, due: Timestamp) -> Result<(), Rejection> {
+        if self.after.planned().iter().any(|it| it.entry.id == entry.id && !it.is_looked_up()) {
+            return Err(Rejection::NotCarriedOver);
+        }
+        check::holding(&entry.holding)?;
+        self.change(&entry.holding, Some(entry.id.clone()), due)
     }
 
     /// From one part of the life to the next, at the end of the current one.

@@ -52,6 +52,8 @@ pub enum Event {
     ScheduleDropped {
         id: String,
         why: DropReason,
+        /// What was in the way, of one that was to be carried out.
+        refusal: Option<Refusal>,
     },
     CancellationScheduled {
         at: ScheduleAt,
@@ -64,6 +66,10 @@ pub enum Event {
         period: LifePeriod,
         /// Where the paid period was cut.
         cut: Option<Timestamp>,
+    },
+    /// The pause ends at another instant, or by command.
+    PauseMoved {
+        resume_at: Option<Timestamp>,
     },
     Resumed {
         period: LifePeriod,
@@ -104,11 +110,20 @@ pub enum DropReason {
     Asked,
     /// The subscription is to end before.
     Cancelled,
-    /// When its time came, it could not be carried out.
+    /// When its time came, it could not be carried out: the event says why.
     Impossible,
     /// When its time came, more was used than the plan includes, and the plan refuses such
     /// changes.
     Exceeded,
+}
+
+/// Why something could not be carried out, as a caller would have been told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// One of the domain's codes.
+    pub code: String,
+    /// For people.
+    pub message: String,
 }
 
 /// A timer that is not pending any more.
@@ -117,4 +132,16 @@ pub struct ClearedTimer {
     pub id: String,
     /// It was decided; else it was not needed any more.
     pub fired: bool,
+}
+
+impl DropReason {
+    /// Its name, which is stored and never changes.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Cancelled => "cancelled",
+            Self::Impossible => "impossible",
+            Self::Exceeded => "exceeded",
+        }
+    }
 }

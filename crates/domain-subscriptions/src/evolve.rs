@@ -1,8 +1,13 @@
 //! How events change a subscription. Total: nothing is judged here.
 
+use core::mem;
+
 use exchequer_types::Timestamp;
 
-use crate::subscription::{Cancellation, End, Entry, PeriodKind, Status, Subscription};
+use crate::event::{DropReason, Refusal};
+use crate::subscription::{
+    Cancellation, DROPPED_CHANGES_MAX, Dropped, End, Entry, PeriodKind, Status, Subscription,
+};
 use crate::{Event, State};
 
 pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
@@ -19,6 +24,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
             trial_ends_at: period.end.filter(|_| is_trial),
             cancellation: None,
             schedule: Vec::new(),
+            dropped: Vec::new(),
             timer: None,
             version: version + 1,
             started_at: period.start,
@@ -64,7 +70,9 @@ impl Subscription {
                     entry.at = *at;
                 }
             }
-            Event::ScheduleDropped { id, .. } => self.schedule.retain(|it| it.id != *id),
+            Event::ScheduleDropped { id, why, refusal } => {
+                self.drop_entries(at, *why, refusal.as_ref(), |it| it.id == *id);
+            }
             Event::CancellationScheduled { at, reason } => {
                 self.cancellation = Some(Cancellation { at: *at, reason: reason.clone() });
             }
@@ -73,6 +81,7 @@ impl Subscription {
                 self.status = Status::Paused;
                 self.period = period.clone();
             }
+            Event::PauseMoved { resume_at } => self.period.end = *resume_at,
             Event::Resumed { period, .. } => {
                 self.status = Status::Active;
                 self.period = period.clone();
@@ -86,12 +95,37 @@ impl Subscription {
                 }
                 self.status = Status::Ended;
                 self.cancellation = None;
-                self.schedule.clear();
+                self.drop_entries(at, DropReason::Cancelled, None, |_| true);
                 let (reason, fallback) = (reason.clone(), fallback.clone());
                 self.end = Some(End { at, reason, fallback });
             }
             Event::DueMoved { timer, .. } => self.timer.clone_from(timer),
         }
         self.rebase();
+    }
+
+    /// Takes entries out of the schedule. What nobody asked to drop is told of.
+    fn drop_entries(
+        &mut self,
+        at: Timestamp,
+        why: DropReason,
+        refusal: Option<&Refusal>,
+        which: impl Fn(&Entry) -> bool,
+    ) {
+        let (dropped, kept) = mem::take(&mut self.schedule).into_iter().partition(which);
+        self.schedule = kept;
+        let dropped: Vec<Entry> = dropped;
+        if why == DropReason::Asked {
+            return;
+        }
+        self.dropped.extend(dropped.into_iter().map(|it| Dropped {
+            id: it.id,
+            at,
+            why,
+            refusal: refusal.cloned(),
+            holding: it.holding,
+        }));
+        let surplus = self.dropped.len().saturating_sub(DROPPED_CHANGES_MAX);
+        self.dropped.drain(..surplus);
     }
 }

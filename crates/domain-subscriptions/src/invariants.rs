@@ -132,6 +132,7 @@ impl Course {
             Event::Activated { period, cut }
             | Event::Paused { period, cut }
             | Event::Resumed { period, cut } => self.turn(period, *cut),
+            Event::PauseMoved { resume_at } => self.moves_pause(*resume_at, at),
             Event::Renewed { period } => self.turn(period, None),
             Event::Ended { cut, .. } => {
                 self.close(*cut)?;
@@ -156,6 +157,14 @@ impl Course {
         let last = self.held.pop().map(|(_, holding)| holding);
         self.held = self.next.take().or(last).map(|it| (next.start, it)).into_iter().collect();
         self.lines.clear();
+        Ok(())
+    }
+
+    fn moves_pause(&mut self, end: Option<Timestamp>, at: Timestamp) -> Result<(), Broken> {
+        if self.period.kind != PeriodKind::Paused || end.is_some_and(|end| end <= at) {
+            return Err(broken("SUB-2", format!("{:?} is moved to {end:?}", self.period)));
+        }
+        self.period.end = end;
         Ok(())
     }
 

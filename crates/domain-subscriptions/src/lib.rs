@@ -23,15 +23,15 @@ pub use commands::{
     Activate, Amend, Cancel, Change, Command, DropEntry, FireTimer, Pause, Reactivate, Reschedule,
     Resume, SetZone, Subscribe,
 };
-pub use event::{ClearedTimer, DropReason, Event};
+pub use event::{ClearedTimer, DropReason, Event, Refusal};
 pub use rejection::{
     ADD_ONS_MAX, PACKS_MAX, PRICE_MAX, REASON_CHARS_MAX, Rejection, SCHEDULE_AHEAD_DAYS_MAX,
     SCHEDULE_ENTRIES_MAX, SEATS_MAX, TRIAL_DAYS_MAX, codes,
 };
 pub use show::shown;
 pub use subscription::{
-    Cancellation, Counted, End, EndReason, Entry, FALLBACK_SEATS, LifePeriod, PeriodKind,
-    ScheduleAt, Status, Subscription, Timer, When,
+    Cancellation, Counted, DROPPED_CHANGES_MAX, Dropped, End, EndReason, Entry, FALLBACK_SEATS,
+    LifePeriod, PeriodKind, Planned, ScheduleAt, Status, Subscription, Timer, When,
 };
 
 /// Made by rating, kept as they are.
@@ -173,6 +173,14 @@ pub fn scheduled<'a>(state: &'a State, id: &str) -> Result<&'a Holding, Rejectio
     Ok(&entry.holding)
 }
 
+/// The scheduled change `id` holds `holding` now: what it was to hold, looked up anew. None
+/// when there is no such change, or it holds that already.
+pub fn looked_up(state: &State, id: &str, holding: Holding) -> Option<Event> {
+    let entry = state.current.as_ref()?.entry(id).filter(|it| *it.holding != holding)?;
+    let (id, asked) = (entry.id.clone(), entry.asked);
+    Some(Event::ScheduleAmended { id, asked, holding: holding.into() })
+}
+
 /// What the accepted `command` is answered with, given the state after it and its events.
 pub fn reply(after: &State, command: &Command, events: &[Event]) -> Reply {
     let charges = events.iter().filter_map(|event| match event {
@@ -198,6 +206,7 @@ pub fn weight(state: &State) -> usize {
     };
     state.current.as_ref().map_or(0, |it| {
         let entries = it.schedule.iter().map(|entry| ENTRY_BYTES + of(&entry.holding));
-        SUBSCRIPTION_BYTES + of(&it.holding) + entries.sum::<usize>()
+        let dropped = it.dropped.iter().map(|it| 2 * ENTRY_BYTES + of(&it.holding));
+        SUBSCRIPTION_BYTES + of(&it.holding) + entries.chain(dropped).sum::<usize>()
     })
 }

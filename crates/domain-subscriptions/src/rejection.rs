@@ -35,6 +35,7 @@ pub mod codes {
     pub const DATE_OUT_OF_RANGE: &str = "DATE_OUT_OF_RANGE";
     pub const SCHEDULE_TOO_LONG: &str = "SCHEDULE_TOO_LONG";
     pub const SCHEDULED_CHANGE_NOT_FOUND: &str = "SCHEDULED_CHANGE_NOT_FOUND";
+    pub const PLANNED_CHANGE_IMPOSSIBLE: &str = "PLANNED_CHANGE_IMPOSSIBLE";
     pub const REASON_INVALID: &str = "REASON_INVALID";
     pub const TIMER_NOT_PENDING: &str = "TIMER_NOT_PENDING";
 }
@@ -51,6 +52,8 @@ pub enum Rejection {
         state: &'static str,
         wanted: &'static str,
     },
+    /// A pause has no period whose end something could wait for.
+    PausedPeriodEnd,
     /// The command would change nothing.
     Unchanged,
     /// The change would take place when the subscription has ended.
@@ -73,7 +76,11 @@ pub enum Rejection {
         currency: Currency,
     },
     TrialTooLong {
-        field: &'static str,
+        days_max: u32,
+    },
+    /// A trial of `days` runs, and what is to be held has a shorter one.
+    TrialRuns {
+        days: u32,
         days_max: u32,
     },
     /// An earlier subscription of the tenant began with a trial.
@@ -89,6 +96,9 @@ pub enum Rejection {
     },
     ScheduleTooLong,
     EntryNotFound,
+    /// Of a scheduled change: what is held beside what it asks for has become something that
+    /// it has no terms for.
+    NotCarriedOver,
     ReasonInvalid,
     /// Of a timer: it was set anew, or is not needed any more.
     TimerNotPending,
@@ -111,7 +121,7 @@ impl Reason for Rejection {
         match self {
             Self::NotFound => codes::SUBSCRIPTION_NOT_FOUND,
             Self::Exists { .. } => codes::SUBSCRIPTION_EXISTS,
-            Self::StateInvalid { .. } => codes::SUBSCRIPTION_STATE_INVALID,
+            Self::StateInvalid { .. } | Self::PausedPeriodEnd => codes::SUBSCRIPTION_STATE_INVALID,
             Self::Unchanged => codes::SUBSCRIPTION_UNCHANGED,
             Self::EndsBefore { .. } => codes::SUBSCRIPTION_ENDS_BEFORE,
             Self::SeatsTooFew { .. } => codes::SEATS_TOO_FEW,
@@ -119,13 +129,14 @@ impl Reason for Rejection {
             Self::PacksInvalid { .. } | Self::AddOnsTooMany => codes::ADD_ONS_INVALID,
             Self::PriceTooLarge => codes::PRICE_TOO_LARGE,
             Self::CurrencyFixed { .. } => codes::CURRENCY_FIXED,
-            Self::TrialTooLong { .. } => codes::TRIAL_TOO_LONG,
+            Self::TrialTooLong { .. } | Self::TrialRuns { .. } => codes::TRIAL_TOO_LONG,
             Self::TrialUsed => codes::TRIAL_ALREADY_USED,
             Self::DowngradeRefused { .. } => codes::DOWNGRADE_REFUSED,
             Self::InThePast { .. } => codes::DATE_IN_THE_PAST,
             Self::OutOfRange { .. } => codes::DATE_OUT_OF_RANGE,
             Self::ScheduleTooLong => codes::SCHEDULE_TOO_LONG,
             Self::EntryNotFound => codes::SCHEDULED_CHANGE_NOT_FOUND,
+            Self::NotCarriedOver => codes::PLANNED_CHANGE_IMPOSSIBLE,
             Self::ReasonInvalid => codes::REASON_INVALID,
             Self::TimerNotPending => codes::TIMER_NOT_PENDING,
         }
@@ -136,18 +147,16 @@ impl Reason for Rejection {
             Self::NotFound | Self::Exists { .. } => Some("tenant"),
             Self::SeatsTooFew { .. } | Self::SeatsTooMany { .. } => Some("seats"),
             Self::PacksInvalid { .. } | Self::AddOnsTooMany => Some("add_ons"),
+            Self::PriceTooLarge => Some("price"),
             Self::CurrencyFixed { .. } => Some("currency"),
-            Self::DowngradeRefused { .. } => Some("plan"),
-            Self::EndsBefore { .. } => Some("when"),
-            Self::TrialUsed => Some("trial_days"),
-            Self::TrialTooLong { field, .. }
-            | Self::InThePast { field }
-            | Self::OutOfRange { field } => Some(field),
-            Self::EntryNotFound => Some("change"),
+            Self::DowngradeRefused { .. } | Self::TrialRuns { .. } => Some("plan"),
+            Self::EndsBefore { .. } | Self::PausedPeriodEnd => Some("when"),
+            Self::TrialUsed | Self::TrialTooLong { .. } => Some("trial_days"),
+            Self::InThePast { field } | Self::OutOfRange { field } => Some(field),
+            Self::EntryNotFound | Self::NotCarriedOver => Some("change"),
             Self::ReasonInvalid => Some("reason"),
             Self::StateInvalid { .. }
             | Self::Unchanged
-            | Self::PriceTooLarge
             | Self::ScheduleTooLong
             | Self::TimerNotPending => None,
         }
@@ -162,6 +171,7 @@ impl Reason for Rejection {
             Self::StateInvalid { state, wanted } => {
                 format!("the subscription is {state}; this is for one that is {wanted}")
             }
+            Self::PausedPeriodEnd => "the subscription is paused, and no period runs whose end could be meant: say now or an instant, or resume it first".to_owned(),
             Self::Unchanged => "the command would change nothing".to_owned(),
             Self::EndsBefore { ends_at: Some(at) } => {
                 format!("the subscription ends at {at}: choose an earlier time, or reactivate it")
@@ -182,11 +192,20 @@ impl Reason for Rejection {
             Self::CurrencyFixed { currency } => format!(
                 "the subscription is in {currency} for as long as it lasts: choose a price in {currency}"
             ),
-            Self::TrialTooLong { days_max: 0, .. } => {
-                "the plan has no trial at this price: begin without one".to_owned()
+            Self::TrialTooLong { days_max: 0 } => {
+                "the plan has no trial: begin without one, or choose a plan that has".to_owned()
             }
-            Self::TrialTooLong { days_max, .. } => {
-                format!("the plan has a trial of at most {days_max} days at this price")
+            Self::TrialTooLong { days_max } => format!(
+                "the plan has a trial of at most {days_max} days: ask for 1 to {days_max}, or for none"
+            ),
+            Self::TrialRuns { days, days_max } => {
+                let has = match days_max {
+                    0 => "none".to_owned(),
+                    most => format!("one of at most {most}"),
+                };
+                format!(
+                    "a trial of {days} days runs, and the plan has {has}: change at the end of the trial, or activate the subscription first"
+                )
             }
             Self::TrialUsed => {
                 "the tenant had its trial with an earlier subscription: begin without one"
@@ -209,6 +228,7 @@ impl Reason for Rejection {
             Self::EntryNotFound => {
                 "no change of this id is scheduled: list the scheduled changes".to_owned()
             }
+            Self::NotCarriedOver => "what is held beside it has changed since, and cannot be carried over to it: ask for the change anew".to_owned(),
             Self::ReasonInvalid => format!(
                 "must have at most {REASON_CHARS_MAX} characters, none of them control characters"
             ),

@@ -6,9 +6,9 @@ use exchequer_kernel::Shown;
 use exchequer_types::{AddOnHolding, Exceeded, Holding, Json, Timestamp};
 
 use crate::subscription::{
-    Cancellation, EndReason, Entry, LifePeriod, ScheduleAt, Status, Subscription,
+    Cancellation, Dropped, EndReason, Entry, LifePeriod, ScheduleAt, Status, Subscription,
 };
-use crate::{Command, FireTimer, State};
+use crate::{Command, State};
 
 /// How the audit log tells of `command`.
 pub fn shown(before: &State, after: &State, command: &Command) -> Shown {
@@ -41,22 +41,21 @@ fn action(before: &State, after: &State, command: &Command) -> &'static str {
             _ => "subscription.cancelled",
         },
         Command::Reactivate(_) => "subscription.reactivated",
-        Command::Pause(_) => "subscription.paused",
+        Command::Pause(_) => match before.current.as_ref().map(|it| it.status) {
+            Some(Status::Paused) => "subscription.pause-moved",
+            _ => "subscription.paused",
+        },
         Command::Resume(_) => "subscription.resumed",
         Command::SetZone(_) => "subscription.time-zone-changed",
         Command::Amend(_) => "subscription.change-amended",
         Command::Reschedule(_) => "subscription.change-rescheduled",
         Command::Drop(_) => "subscription.change-dropped",
-        Command::FireTimer(timer) => fired(timer, before.current.as_ref(), after.current.as_ref()),
+        Command::FireTimer(_) => fired(before.current.as_ref(), after.current.as_ref()),
     }
 }
 
 /// What a timer brought.
-fn fired(
-    timer: &FireTimer,
-    before: Option<&Subscription>,
-    after: Option<&Subscription>,
-) -> &'static str {
+fn fired(before: Option<&Subscription>, after: Option<&Subscription>) -> &'static str {
     let Some((before, after)) = before.zip(after) else { return "subscription.changed" };
     match (before.status, after.status) {
         (_, Status::Ended) => "subscription.ended",
@@ -65,9 +64,7 @@ fn fired(
         (Status::Active, Status::Active) if before.period.end == Some(after.period.start) => {
             "subscription.renewed"
         }
-        _ if before.holding == after.holding
-            && before.schedule.iter().any(|it| timer.refused(it).is_some()) =>
-        {
+        _ if before.holding == after.holding && before.dropped != after.dropped => {
             "subscription.change-refused"
         }
         _ => "subscription.changed",
@@ -119,6 +116,7 @@ impl Subscription {
             ]),
         });
         Json::object([
+            ("dropped", Json::List(self.dropped.iter().map(dropped).collect())),
             ("cancellation", self.cancellation.as_ref().map_or(Json::Null, cancellation)),
             ("ended", end.unwrap_or(Json::Null)),
             ("holding", holding(&self.holding)),
@@ -142,6 +140,18 @@ fn entry(it: &Entry) -> Json {
         ("at", when(it.at)),
         ("holding", holding(&it.holding)),
         ("id", Json::text(&it.id)),
+    ])
+}
+
+fn dropped(it: &Dropped) -> Json {
+    let refusal = it.refusal.as_ref();
+    Json::object([
+        ("at", Json::text(it.at.to_string())),
+        ("code", refusal.map_or(Json::Null, |it| Json::text(&it.code))),
+        ("holding", holding(&it.holding)),
+        ("id", Json::text(&it.id)),
+        ("message", refusal.map_or(Json::Null, |it| Json::text(&it.message))),
+        ("why", Json::text(it.why.as_str())),
     ])
 }
 

@@ -1,11 +1,17 @@
 //! A subscription, what it holds, and the parts of its life. Every second of it lies
 //! in exactly one part: trial, paid or paused.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use exchequer_types::{
-    Anchor, Asked, Cycle, HeldBy, HeldPlan, Holding, Period, PlanRef, Slug, Timestamp, Zone,
+    Anchor, Asked, Cycle, HeldBy, HeldPlan, Holding, Offer, Period, PlanRef, Slug, Timestamp, Zone,
 };
+
+use crate::event::{DropReason, Refusal};
+
+/// Dropped changes that a subscription tells of; the oldest give way.
+pub const DROPPED_CHANGES_MAX: usize = 16;
 
 /// One subscription. Everything that a renewal needs is here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +29,9 @@ pub struct Subscription {
     pub cancellation: Option<Cancellation>,
     /// In the order of entry.
     pub schedule: Vec<Entry>,
+    /// Changes that left the schedule without being carried out, although nobody asked for
+    /// it: the last [`DROPPED_CHANGES_MAX`], oldest first.
+    pub dropped: Vec<Dropped>,
     /// Pending for the next thing due.
     pub timer: Option<Timer>,
     /// Counts the events of all of the tenant's subscriptions, so that a version that
@@ -101,9 +110,23 @@ pub struct Entry {
     pub holding: Arc<Holding>,
 }
 
+/// A change that did not take place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The entry's.
+    pub id: String,
+    /// When it left the schedule.
+    pub at: Timestamp,
+    pub why: DropReason,
+    pub refusal: Option<Refusal>,
+    /// All that was to be held.
+    pub holding: Arc<Holding>,
+}
+
 impl Entry {
-    /// Takes what was not asked for from `base`. Packs of another cycle have another
-    /// price, which only the catalog knows: they stay as they were looked up.
+    /// Takes what was not asked for from `base`. What packs cost with another offer only the
+    /// catalog knows: they stay as they were looked up, until they are looked up anew (see
+    /// [`Subscription::planned`]).
     fn rebase(&mut self, base: &Holding) {
         let (asked, own) = (self.asked, &self.holding);
         let offer = if asked.plan { &own.offer } else { &base.offer };
@@ -111,7 +134,8 @@ impl Entry {
         if asked == Asked::ALL || (asked.add_ons && offer.cycle != cycle) {
             return;
         }
-        let takes_packs = !asked.add_ons && offer.cycle == cycle;
+        let is_looked_up = asked.plan && own.packs() == base.packs();
+        let takes_packs = !asked.add_ons && offer.cycle == cycle && !is_looked_up;
         let rebased = Holding {
             offer: offer.clone(),
             seats: if asked.seats { own.seats } else { base.seats },
@@ -120,6 +144,24 @@ impl Entry {
         if rebased != **own {
             self.holding = Arc::new(rebased);
         }
+    }
+}
+
+/// A change to come, and what it is to hold: what it asks for, and of the rest what is held
+/// before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned<'a> {
+    pub entry: &'a Entry,
+    pub offer: &'a Offer,
+    pub seats: u64,
+    pub packs: BTreeMap<Slug, u64>,
+}
+
+impl Planned<'_> {
+    /// Does the entry hold this already?
+    pub fn is_looked_up(&self) -> bool {
+        let held = &self.entry.holding;
+        held.offer == *self.offer && held.seats == self.seats && held.packs() == self.packs
     }
 }
 
@@ -255,6 +297,30 @@ impl Subscription {
             entry.rebase(&base);
             base = Arc::clone(&entry.holding);
         }
+    }
+
+    /// The changes to come, in the order in which they are due, with what each is to hold
+    /// once those before it have taken place.
+    pub fn planned(&self) -> Vec<Planned<'_>> {
+        let mut order: Vec<&Entry> = self.schedule.iter().collect();
+        order.sort_by_key(|it| self.due_of(it.at).unwrap_or(Timestamp::MAX));
+        let mut planned: Vec<Planned<'_>> = Vec::with_capacity(order.len());
+        for entry in order {
+            let (asked, own) = (entry.asked, &entry.holding);
+            let base = planned.last();
+            let (offer, seats) = base.map_or_else(
+                || (&self.holding.offer, self.holding.seats),
+                |base| (base.offer, base.seats),
+            );
+            let packs = || base.map_or_else(|| self.holding.packs(), |base| base.packs.clone());
+            planned.push(Planned {
+                entry,
+                offer: if asked.plan { &own.offer } else { offer },
+                seats: if asked.seats { own.seats } else { seats },
+                packs: if asked.add_ons { own.packs() } else { packs() },
+            });
+        }
+        planned
     }
 
     /// When the pause is to end by itself.

@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use exchequer_codec::{encode_command, seal_with_digest, status_of};
+use exchequer_codec::{encode_command, protected_to_proto, seal_with_digest, status_of};
 use exchequer_journal::{Fault, FaultKind, Lane};
 use exchequer_kernel::Status;
 use exchequer_proto::journal::v1 as pb;
 use exchequer_runtime::Metric;
 use exchequer_tenant::Command;
 use exchequer_types::{
-    ActorId, CommandId, Identity, Issuer, PartitionId, Place, StreamId, Timestamp,
+    ActorId, CommandId, Identity, Issuer, PartitionId, Place, Protected, StreamId, Timestamp,
 };
 use futures::future::{Either, select};
 use prost::Message;
@@ -36,6 +36,38 @@ pub struct Submission {
     pub expected_version: Option<u64>,
     pub not_after: Option<Timestamp>,
     pub validate_only: bool,
+    /// Where the call came from, encrypted under the actor's key.
+    pub origin: Option<Protected>,
+    /// W3C trace context of the call.
+    pub trace_parent: Option<String>,
+    /// What the body digest is computed over instead of the payload: the clear
+    /// request, where the payload is encrypted anew each time.
+    pub digest_of: Option<Bytes>,
+}
+
+impl Submission {
+    /// A command without conditions, from nowhere in particular.
+    pub fn new(
+        stream: StreamId,
+        issuer: Issuer,
+        id: CommandId,
+        actor: ActorId,
+        command: Command,
+    ) -> Self {
+        Self {
+            stream,
+            issuer,
+            id,
+            actor,
+            command,
+            expected_version: None,
+            not_after: None,
+            validate_only: false,
+            origin: None,
+            trace_parent: None,
+            digest_of: None,
+        }
+    }
 }
 
 /// What the journal says of a command.
@@ -136,8 +168,10 @@ impl Gateway {
         let lane =
             if submission.issuer.as_str() == "api" { Lane::Commands } else { Lane::Internal };
         let stream = submission.stream.clone();
+        let digest_of = submission.digest_of.clone();
         let (envelope, identity) = self.envelope(submission);
-        let (sealed, body_digest) = seal_with_digest(&self.ports.key, envelope);
+        let (sealed, body_digest) =
+            seal_with_digest(&self.ports.key, envelope, digest_of.as_deref());
         let key = InputKey { identity, body_digest };
         self.submit_keyed(lane, partition, stream, key, sealed, patience).await
     }
@@ -164,6 +198,9 @@ impl Gateway {
                 StreamId::Partition(partition) => Some(partition.0),
                 StreamId::Tenant(_) => None,
             },
+            origin: submission.origin.as_ref().map(protected_to_proto),
+            trace_parent: submission.trace_parent.unwrap_or_default(),
+            replay_of: String::new(),
         };
         (envelope, identity)
     }

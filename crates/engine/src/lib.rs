@@ -3,6 +3,7 @@
 
 mod clock;
 pub mod decider;
+mod erasures;
 mod failures;
 mod gateway;
 mod live;
@@ -10,7 +11,9 @@ mod platform;
 mod ports;
 mod projector;
 mod reactor;
+mod readiness;
 mod settings;
+mod spans;
 mod tables;
 mod tail;
 mod token;
@@ -22,9 +25,11 @@ pub use live::{LiveKind, LiveView, Seen, live_of};
 pub use platform::{Parts, Platform, Roles};
 pub use ports::{EngineError, Ports};
 pub use reactor::{Commanding, CursorState, Cursors, Effect, Forwarder, React};
+pub use readiness::Unready;
 pub use settings::{
     COMMAND_BYTES_MAX, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, IDENTITY_WINDOW, SKEW_MAX, Settings,
 };
+pub use spans::TracedInput;
 pub use tail::{InputId, InputKey, PartitionState, Tail, TailItem, TailListener};
 pub use token::{Token, TokenError};
 pub use view::{Behind, Generation, Progressed, View, ViewHandle, ViewLag, ViewOf, Views};

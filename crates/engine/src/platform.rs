@@ -4,6 +4,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use exchequer_codec::Entry;
 use exchequer_domain_tenants as tenants;
@@ -12,13 +13,14 @@ use exchequer_readstore::LoadLive;
 use exchequer_runtime::{Metric, OnEnd, TaskError, TaskKind};
 use exchequer_tenant::Command;
 use exchequer_types::{ActorId, CommandId, Issuer, PartitionId, StreamId, TenantId};
+use exchequer_vault::Vault;
 use tracing::warn;
 
 use crate::gateway::{Gateway, Submission};
 use crate::live::{LiveKind, LiveView, Lives};
 use crate::reactor::{Cursors, React};
 use crate::view::{View, ViewHandle, Views};
-use crate::{EngineError, Ports, Tail, clock, decider, projector, reactor};
+use crate::{EngineError, Ports, Tail, clock, decider, erasures, projector, reactor};
 
 /// The view that the clock reads.
 const TIMERS: &str = "timers";
@@ -64,8 +66,11 @@ pub struct Platform {
     pub gateway: Gateway,
     pub views: Views,
     lives: Lives,
+    pub(crate) draining: Arc<AtomicBool>,
     /// By consumer.
     pub cursors: Arc<BTreeMap<&'static str, Arc<Cursors>>>,
+    /// Where what is said of persons is encrypted and read.
+    pub vault: Option<Vault>,
 }
 
 impl Platform {
@@ -113,29 +118,34 @@ impl Platform {
             ports.runtime.spawn(CLOCK, Box::pin(run));
         }
         let cursors = Arc::new(cursors);
-        let platform = Self { ports, tail, gateway, views, lives, cursors };
+        let draining = Arc::new(AtomicBool::new(false));
+        let platform = Self { ports, tail, gateway, views, lives, draining, cursors, vault: None };
         if roles.bootstraps {
             platform.ports.runtime.spawn(BOOTSTRAP, Box::pin(platform.clone().bootstrap()));
         }
         Ok(platform)
     }
 
+    /// The platform with a vault for what is said of persons. Resolves when every
+    /// erasure that the journal holds is applied to it: nothing may be served before.
+    pub async fn with_vault(self, vault: Vault) -> Result<Self, EngineError> {
+        erasures::start(&self.ports, &self.tail, &vault).await?;
+        Ok(Self { vault: Some(vault), ..self })
+    }
+
     /// Sees to it that the root tenant exists.
     async fn bootstrap(self) -> Result<(), TaskError> {
         let invalid = |error: exchequer_types::IdError| TaskError(error.to_string());
         loop {
-            let submission = Submission {
-                stream: StreamId::Tenant(TenantId::platform()),
-                issuer: Issuer::parse("bootstrap").map_err(invalid)?,
-                id: CommandId::parse("bootstrap").map_err(invalid)?,
-                actor: ActorId::parse("bootstrap").map_err(invalid)?,
-                command: Command::Tenants(tenants::Command::Bootstrap(tenants::Bootstrap {
+            let submission = Submission::new(
+                StreamId::Tenant(TenantId::platform()),
+                Issuer::parse("bootstrap").map_err(invalid)?,
+                CommandId::parse("bootstrap").map_err(invalid)?,
+                ActorId::parse("bootstrap").map_err(invalid)?,
+                Command::Tenants(tenants::Command::Bootstrap(tenants::Bootstrap {
                     name: "Platform".to_owned(),
                 })),
-                expected_version: None,
-                not_after: None,
-                validate_only: false,
-            };
+            );
             let answer = self.gateway.submit(submission, BOOTSTRAP_PATIENCE).await;
             match answer.map(|answer| answer.status()) {
                 Ok(Some(Status::Accepted | Status::Rejected)) => return Ok(()),
@@ -151,11 +161,6 @@ impl Platform {
             Some(handle) => projector::rebuild(&self.ports, &self.tail, handle).await.map(Some),
             None => Ok(None),
         }
-    }
-
-    /// Is every partition decided by this process?
-    pub fn is_ready(&self) -> bool {
-        (0..self.tail.partitions()).all(|partition| self.tail.state(PartitionId(partition)).leading)
     }
 
     /// Brings the gauges up to date: they are computed when they are asked for.

@@ -29,6 +29,8 @@ pub enum EngineError {
     Store(#[from] exchequer_readstore::Fault),
     #[error(transparent)]
     Decode(#[from] exchequer_codec::DecodeError),
+    #[error(transparent)]
+    Vault(#[from] exchequer_vault::VaultError),
     /// A remembered place is not found again: the journal is not the one that was read.
     #[error(
         "partition {partition}: commit {seq} is not at offset {offset} any more: this journal is not the one that {reader} read; if the journal is right, remove the views"
@@ -44,6 +46,7 @@ impl EngineError {
         match self {
             Self::Journal(fault) => fault.is_retryable(),
             Self::Store(fault) => fault.retryable,
+            Self::Vault(error) => error.is_retryable(),
             _ => false,
         }
     }

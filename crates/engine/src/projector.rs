@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::tables::{READERS, VIEWS, reader_head, reader_key, reader_write};
 use crate::view::{Generation, Progressed, View, ViewHandle};
-use crate::{EngineError, Ports, Tail, TailItem};
+use crate::{EngineError, Ports, Tail, TailItem, spans};
 
 const RETRY: Duration = Duration::from_secs(1);
 /// Readers of a replaced generation have this long to finish.
@@ -240,13 +240,18 @@ impl Projector {
         let mut rows = RowSet::default();
         let mut ends = heads.to_vec();
         let mut folded = 0_usize;
+        let mut traced = Vec::new();
         for (index, end) in ends.iter_mut().enumerate() {
             let partition = PartitionId(index as u32);
             while rows.len() < self.ports.settings.view_rows_max {
                 let before = end.offset;
                 let items = self.tail.next(partition, end).await?;
                 for item in &items {
+                    let folding = spans::folding(self.ports.runtime.as_ref(), item);
+                    let changes = rows.changes();
                     self.fold_entry(&item.entry, &mut rows).await?;
+                    // Of the views that it means nothing to, the trace says nothing.
+                    traced.extend(folding.filter(|_| rows.changes() > changes));
                     // A store in the process never waits, and callers come first.
                     give_way().await;
                     progress.folded_at[index] = item.entry.now();
@@ -267,6 +272,10 @@ impl Projector {
         }
         heads.clone_from_slice(&ends);
         note(progress, heads);
+        if !traced.is_empty() {
+            let (name, number) = (self.handle.view.name(), self.generation.number);
+            spans::folded(self.ports.runtime.as_ref(), name, number, traced);
+        }
         Ok(folded > 0)
     }
 

@@ -43,6 +43,8 @@ pub struct Settings {
     pub tail_bytes_max: usize,
     /// Live snapshots held in memory, over all kinds.
     pub live_bytes_max: usize,
+    /// A view this many commits behind, in any partition, is not ready to be read.
+    pub ready_lag_max: u64,
     /// Rows that a view folds before it writes.
     pub view_rows_max: usize,
     /// Bytes of journal read at once by a reader that is behind.
@@ -54,7 +56,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            state_bytes_max: 128 * 1024 * 1024,
+            state_bytes_max: 96 * 1024 * 1024,
             identity_entries_max: 32_768,
             identity_filter_bytes_max: 64 * 1024 * 1024,
             read_ahead_inputs_max: 16_384,
@@ -66,6 +68,7 @@ impl Default for Settings {
             commands_max: 65_536,
             tail_bytes_max: 2 * 1024 * 1024,
             live_bytes_max: 64 * 1024 * 1024,
+            ready_lag_max: 1_000,
             view_rows_max: 4_096,
             read_bytes_max: 1024 * 1024,
             claim_retry: Duration::from_millis(50),

@@ -15,6 +15,7 @@ use exchequer_runtime::Metric;
 use exchequer_types::{Hash, Identity, Offset, PartitionId, StreamId, partition_of};
 use tokio::sync::watch;
 
+use crate::spans::{TracedInput, traced_inputs};
 use crate::{EngineError, Ports};
 
 /// Which waiting callers an input belongs to: its command's identity and body.
@@ -41,6 +42,8 @@ pub struct TailItem {
     pub keys: Arc<[Option<InputId>]>,
     /// Size of the record.
     pub bytes: usize,
+    /// What of it is traced; None when nothing is, or when it was read again.
+    pub traced: Option<Arc<[TracedInput]>>,
 }
 
 /// Told of each accepted commit, in order, and when a partition can't decide.
@@ -62,6 +65,8 @@ pub struct PartitionState {
     pub breaks: u64,
     /// Is a writer in this process deciding?
     pub leading: bool,
+    /// Where the journal ended when one first was.
+    pub led_from: Option<Offset>,
     /// Why none can, at the moment.
     pub fault: Option<Fault>,
 }
@@ -123,6 +128,12 @@ impl Tail {
         listeners.push(listener);
     }
 
+    /// Adds a listener that is told before all others, whoever came earlier.
+    pub(crate) fn listen_first(&self, listener: Arc<dyn TailListener>) {
+        let mut listeners = self.listeners.write().unwrap_or_else(PoisonError::into_inner);
+        listeners.insert(0, listener);
+    }
+
     /// Partitions tell them side by side.
     fn listeners(&self) -> RwLockReadGuard<'_, Vec<Arc<dyn TailListener>>> {
         self.listeners.read().unwrap_or_else(PoisonError::into_inner)
@@ -140,6 +151,11 @@ impl Tail {
 
     pub fn state(&self, partition: PartitionId) -> PartitionState {
         lock(&self.partitions[partition.index()]).state.clone()
+    }
+
+    /// Where `partition` ended when it was first decided here.
+    pub(crate) fn led_from(&self, partition: PartitionId) -> Option<Offset> {
+        lock(&self.partitions[partition.index()]).state.led_from
     }
 
     /// Why no writer here can decide `partition`, at the moment.
@@ -223,6 +239,9 @@ impl Tail {
         let fault = {
             let mut it = lock(&self.partitions[partition.index()]);
             it.state.leading = matches!(leading, Ok(true));
+            if it.state.leading && it.state.led_from.is_none() {
+                it.state.led_from = Some(it.state.head.offset);
+            }
             it.state.fault = leading.err();
             it.state.fault.clone()
         };
@@ -287,7 +306,11 @@ impl Tail {
             self.ports.journal.wait(partition, head.offset).await;
             let read = self.ports.settings.read_bytes_max;
             for record in self.ports.journal.read(partition, head.offset, read).await? {
-                let (verdict, item) = fold_record(partition, &mut head, &record.bytes);
+                let (verdict, mut item) = fold_record(partition, &mut head, &record.bytes);
+                if let Some(item) = &mut item {
+                    let runtime = self.ports.runtime.as_ref();
+                    item.traced = traced_inputs(runtime, &item.entry.commit);
+                }
                 self.advance(partition, verdict, &head, item);
             }
         }
@@ -360,7 +383,7 @@ pub(crate) fn fold_record(
             let keys =
                 inputs.map(|(input, outcome)| authentic_id(&input.command, outcome)).collect();
             let entry = Entry { partition, offset, hash, commit: Arc::new(commit) };
-            Some(TailItem { entry, head: head.clone(), keys, bytes: bytes.len() })
+            Some(TailItem { entry, head: head.clone(), keys, bytes: bytes.len(), traced: None })
         }
         _ => None,
     };

@@ -96,16 +96,13 @@ impl World {
 }
 
 async fn submit(platform: &Platform, tenant: usize, id: &str, command: Command) -> Answer {
-    let submission = Submission {
-        stream: StreamId::Tenant(TenantId::parse(format!("t{tenant}")).unwrap()),
-        issuer: Issuer::parse("api").unwrap(),
-        id: CommandId::parse(id).unwrap(),
-        actor: ActorId::parse("u-1").unwrap(),
+    let submission = Submission::new(
+        StreamId::Tenant(TenantId::parse(format!("t{tenant}")).unwrap()),
+        Issuer::parse("api").unwrap(),
+        CommandId::parse(id).unwrap(),
+        ActorId::parse("u-1").unwrap(),
         command,
-        expected_version: None,
-        not_after: None,
-        validate_only: false,
-    };
+    );
     platform.gateway.submit(submission, PATIENCE).await.unwrap()
 }
 

@@ -78,16 +78,13 @@ impl World {
 }
 
 fn submission(stream: &str, id: &str, command: Command) -> Submission {
-    Submission {
-        stream: StreamId::parse(stream).unwrap(),
-        issuer: Issuer::parse("api").unwrap(),
-        id: CommandId::parse(id).unwrap(),
-        actor: ActorId::parse("u-1").unwrap(),
+    Submission::new(
+        StreamId::parse(stream).unwrap(),
+        Issuer::parse("api").unwrap(),
+        CommandId::parse(id).unwrap(),
+        ActorId::parse("u-1").unwrap(),
         command,
-        expected_version: None,
-        not_after: None,
-        validate_only: false,
-    }
+    )
 }
 
 fn create(name: &str) -> Command {
@@ -105,10 +102,7 @@ fn append(action: &str) -> Command {
         actor: "u".to_owned(),
         resource_type: "thing".to_owned(),
         resource_id: "1".to_owned(),
-        before: String::new(),
-        after: String::new(),
-        context: String::new(),
-        occurred_at: None,
+        ..audit::Draft::default()
     };
     Command::Audit(audit::Command::Append(audit::Append { entries: vec![draft] }))
 }

@@ -38,7 +38,7 @@ impl fmt::Display for NumberError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed => "must be a decimal number such as -12.5 or 3e8, not NaN or infinity",
-            Self::TooLong => "must have at most 18 digits",
+            Self::TooLong => "must have at most 18 digits, or 19 that fit 64 bits",
             Self::OutOfRange => "must have an exponent of at most 400",
         })
     }

@@ -57,7 +57,7 @@ impl fmt::Display for SplitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Weights { sum } => {
-                write!(f, "must have weights that sum to {SLOTS} (100 %), not {sum}")
+                write!(f, "must sum to {SLOTS} (100 %), not {sum}")
             }
             Self::Repeated { .. } => f.write_str("must name each variant once"),
         }

@@ -4,6 +4,8 @@ use core::fmt;
 
 use exchequer_types::{ActorId, CommandId, Identity, Json, TenantId, Timestamp, minted_id};
 
+use crate::outcome::FieldFault;
+
 /// A domain's rules. Both functions depend on their arguments alone, so that a
 /// decision taken twice gives the same events.
 pub trait Decider {
@@ -33,6 +35,10 @@ pub trait Reason: fmt::Debug {
     }
     /// For people: what is wrong and what to do.
     fn message(&self) -> String;
+    /// All fields at fault, when there is more to say than [`Reason::field`] does.
+    fn faults(&self) -> Vec<FieldFault> {
+        Vec::new()
+    }
 }
 
 /// How the audit log tells of a command.

@@ -19,7 +19,7 @@ mod timers;
 pub use decider::{Ctx, Decider, Reason, Shown};
 pub use fold::{Head, RecordHead, Verdict, fold};
 pub use live::Live;
-pub use outcome::{Rejection, Status};
+pub use outcome::{FAULTS_MAX, FieldFault, Rejection, Status};
 pub use process::{Process, Reaction};
 pub use progress::Progress;
 pub use projection::Projection;

@@ -39,10 +39,14 @@ pub enum Mutation {
     FlagCompiled,
     /// (q) A rollout that grows is laid out anew.
     SlotsStay,
+    /// (r) The last owner of a tenant may leave it.
+    OwnerStays,
+    /// (s) A credential is accepted although it has ended.
+    CredentialEnds,
 }
 
 impl Mutation {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::AnswerOffset,
         Self::CommandIdentity,
         Self::ClaimCheck,
@@ -60,6 +64,8 @@ impl Mutation {
         Self::OneCurrent,
         Self::FlagCompiled,
         Self::SlotsStay,
+        Self::OwnerStays,
+        Self::CredentialEnds,
     ];
 
     /// Is it a rule of deciding? The simulation's checkers decide by the same weakened
@@ -73,6 +79,8 @@ impl Mutation {
                 | Self::OwnTime
                 | Self::OneCurrent
                 | Self::SlotsStay
+                | Self::OwnerStays
+                | Self::CredentialEnds
         )
     }
 }

@@ -29,11 +29,25 @@ impl Status {
     }
 }
 
+/// Faults of one rejection that are kept.
+pub const FAULTS_MAX: usize = 16;
+
 /// A rejection as the log keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Rejection {
     pub code: String,
     pub field: Option<String>,
+    pub message: String,
+    /// At most [`FAULTS_MAX`].
+    pub faults: Vec<FieldFault>,
+}
+
+/// A field of a command that is at fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldFault {
+    /// Its path, such as `targeting.rules[2].condition`.
+    pub field: String,
+    /// What it must be.
     pub message: String,
 }
 
@@ -43,6 +57,7 @@ impl<R: Reason> From<&R> for Rejection {
             code: reason.code().to_owned(),
             field: reason.field().map(str::to_owned),
             message: reason.message(),
+            faults: reason.faults().into_iter().take(FAULTS_MAX).collect(),
         }
     }
 }

@@ -23,5 +23,7 @@ pub struct Reaction<C> {
     pub destination: u32,
     /// Derived from the event, so that reacting twice asks once.
     pub id: String,
+    /// Index in the commit of the input that it follows from.
+    pub input: u32,
     pub command: C,
 }

@@ -1,7 +1,21 @@
-//! The contract: messages and services generated from `proto/`.
+//! The contract: messages and services generated from `proto/`, and who may call
+//! each method.
 
-#![expect(clippy::pedantic, reason = "generated code, judged by its generator")]
+#![expect(
+    clippy::pedantic,
+    clippy::large_enum_variant,
+    reason = "generated code, judged by its generator"
+)]
 
+mod methods;
+
+pub use methods::{AuditClass, ENCRYPTED, METHODS, Method};
+
+pub mod access {
+    pub mod v1 {
+        tonic::include_proto!("exchequer.access.v1");
+    }
+}
 pub mod audit {
     pub mod v1 {
         tonic::include_proto!("exchequer.audit.v1");
@@ -30,6 +44,11 @@ pub mod flags {
 pub mod journal {
     pub mod v1 {
         tonic::include_proto!("exchequer.journal.v1");
+    }
+}
+pub mod options {
+    pub mod v1 {
+        tonic::include_proto!("exchequer.options.v1");
     }
 }
 pub mod subscriptions {

@@ -15,6 +15,7 @@ const READS_AT_ONCE_MAX: usize = 32;
 pub struct RowSet {
     tables: BTreeMap<&'static str, Slots>,
     failure: Option<String>,
+    changes: u64,
 }
 
 #[derive(Debug)]
@@ -54,11 +55,13 @@ impl RowSet {
     /// Writes the row. `timestamp` is chain seq << 16 | index of the event.
     pub fn put(&mut self, table: &'static Table, key: Key, values: Vec<Value>, timestamp: u64) {
         debug_assert_eq!(values.len(), table.columns.len());
+        self.changes += 1;
         self.insert(table, key, Slot { values: Some(values), timestamp, written: true });
     }
 
     /// Deletes the row.
     pub fn delete(&mut self, table: &'static Table, key: Key, timestamp: u64) {
+        self.changes += 1;
         self.insert(table, key, Slot { values: None, timestamp, written: true });
     }
 
@@ -76,6 +79,11 @@ impl RowSet {
     /// Is there anything to write?
     pub fn has_written(&self) -> bool {
         self.tables.values().any(|slots| slots.by_key.values().any(|slot| slot.written))
+    }
+
+    /// How often a row was written or deleted.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Number of rows held.

@@ -1,10 +1,11 @@
 //! What long-running code needs from the outside world, as a port: the time,
 //! waiting, tasks that are declared with what their end means, and randomness.
-//! Also the one list of metric families.
+//! Also the one list of metric families, and what a trace is made of.
 
 mod metric;
 pub mod metrics;
 mod tokio_runtime;
+pub mod trace;
 
 pub use ::metrics::Counter;
 pub use metric::{Family, Metric, MetricKind};
@@ -53,4 +54,9 @@ pub trait Runtime: Send + Sync + core::fmt::Debug {
 
     /// 16 bytes nobody can guess.
     fn nonce(&self) -> [u8; 16];
+
+    /// Where spans go; None while nothing is traced.
+    fn tracer(&self) -> Option<&dyn trace::Tracer> {
+        None
+    }
 }

@@ -44,6 +44,13 @@ pub enum Metric {
     DeadLetters,
     StreamsParked,
     TasksFailed,
+    TlsReloads,
+    TlsCertificateExpiry,
+    TlsHandshakesFailed,
+    IssuerKeyFetches,
+    CallsUnauthenticated,
+    CallsRateLimited,
+    LogLinesDropped,
 }
 
 impl Metric {

@@ -131,6 +131,48 @@ pub const FAMILIES: &[Family] = &[
         help: "Long-running tasks that ended with an error.",
         labels: &["task"],
     },
+    Family {
+        name: "exchequer_tls_reloads_total",
+        kind: Counter,
+        help: "Changed certificates: renewed, or refused because the files are broken.",
+        labels: &["result"],
+    },
+    Family {
+        name: "exchequer_tls_certificate_expiry_seconds",
+        kind: Gauge,
+        help: "When the server's certificate expires, in seconds since 1970.",
+        labels: &[],
+    },
+    Family {
+        name: "exchequer_tls_handshakes_failed_total",
+        kind: Counter,
+        help: "Connections that ended before TLS was agreed on.",
+        labels: &[],
+    },
+    Family {
+        name: "exchequer_issuer_key_fetches_total",
+        kind: Counter,
+        help: "Fetches of the keys of an issuer of JWTs, by result.",
+        labels: &["issuer", "result"],
+    },
+    Family {
+        name: "exchequer_calls_unauthenticated_total",
+        kind: Counter,
+        help: "Calls refused because nobody could be told behind them, by reason.",
+        labels: &["reason"],
+    },
+    Family {
+        name: "exchequer_calls_rate_limited_total",
+        kind: Counter,
+        help: "Calls refused because a rate limit was reached.",
+        labels: &[],
+    },
+    Family {
+        name: "exchequer_log_lines_dropped_total",
+        kind: Counter,
+        help: "Lines of the access log that nobody took in time.",
+        labels: &[],
+    },
 ];
 
-const _: () = assert!(FAMILIES.len() == Metric::TasksFailed as usize + 1);
+const _: () = assert!(FAMILIES.len() == Metric::LogLinesDropped as usize + 1);

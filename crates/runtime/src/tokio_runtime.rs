@@ -1,8 +1,8 @@
 //! The outside world on tokio.
 
 use core::time::Duration;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use exchequer_types::Timestamp;
@@ -10,6 +10,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{Notify, watch};
 
+use crate::trace::Tracer;
 use crate::{Metric, OnEnd, Runtime, TaskError, TaskKind};
 
 /// Longest single wait, so that a wall clock that is set forward is noticed.
@@ -31,6 +32,7 @@ struct Shared {
     shutdown: watch::Sender<bool>,
     running: AtomicU64,
     idle: Notify,
+    tracer: OnceLock<Arc<dyn Tracer>>,
 }
 
 impl Default for TokioRuntime {
@@ -43,6 +45,7 @@ impl Default for TokioRuntime {
                 shutdown: watch::Sender::new(false),
                 running: AtomicU64::new(0),
                 idle: Notify::new(),
+                tracer: OnceLock::new(),
             }),
         }
     }
@@ -54,6 +57,12 @@ impl TokioRuntime {
         let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
         self.shared.ahead.fetch_add(micros, Ordering::SeqCst);
         self.shared.travelled.notify_waiters();
+    }
+
+    /// Gives spans to `tracer` from now on. The first one stays.
+    pub fn trace_with(&self, tracer: Arc<dyn Tracer>) {
+        // A second one would be of the same process.
+        let _ = self.shared.tracer.set(tracer);
     }
 
     /// Asks every task to end.
@@ -159,5 +168,9 @@ impl Runtime for TokioRuntime {
         nonce[..8].copy_from_slice(&half(1).to_le_bytes());
         nonce[8..].copy_from_slice(&half(2).to_le_bytes());
         nonce
+    }
+
+    fn tracer(&self) -> Option<&dyn Tracer> {
+        self.shared.tracer.get().map(Arc::as_ref)
     }
 }

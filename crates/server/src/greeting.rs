@@ -1,4 +1,5 @@
-//! What a person sees who started the program: where it is, and what to try.
+//! What a person sees who started the program: where it is, the first token, and what
+//! to try.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -10,25 +11,72 @@ use exchequer_types::TenantId;
 
 const EXAMPLES_MAX: u32 = 100;
 
+/// What the calls to try have to present.
+#[derive(Debug)]
+pub(crate) enum Presented {
+    /// Access control is off.
+    Nothing,
+    /// The owner's first token, which is shown this once.
+    First(String),
+    /// What an earlier start has shown.
+    Earlier,
+}
+
 /// The text, with calls that work as they stand.
-pub(crate) async fn text(platform: &Platform, address: SocketAddr, data: &Path) -> String {
+pub(crate) async fn text(
+    platform: &Platform,
+    address: SocketAddr,
+    data: &Path,
+    presented: &Presented,
+) -> String {
     let tenant = free_tenant(platform).await;
     let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
+    let data = data.display();
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = write!(
         out,
-        "Exchequer {version} is ready\n\n  \
-         address  {address}\n  \
-         data     {data}\n\n\
-         Try:\n\n  \
-         grpcurl -plaintext -d '{{\"id\":\"{tenant}\",\"name\":\"Acme\"}}' {address} \
+        "Exchequer {version} is ready\n\n  address  {address}\n  data     {data}\n",
+        version = env!("CARGO_PKG_VERSION"),
+    );
+    let bearer = match presented {
+        Presented::Nothing => {
+            out.push_str("  access   control is off: whoever reaches the port may do everything\n");
+            ""
+        }
+        Presented::First(token) => {
+            let _ = write!(
+                out,
+                "  token    {token}\n\n\
+                 This token may do everything, and is shown this once: keep it.\n",
+            );
+            " -H \"authorization: Bearer $TOKEN\""
+        }
+        Presented::Earlier => " -H \"authorization: Bearer $TOKEN\"",
+    };
+    out.push_str("\nTry:\n\n");
+    match presented {
+        Presented::Nothing => {}
+        Presented::First(token) => {
+            let _ = write!(out, "  export TOKEN={token}\n\n");
+        }
+        Presented::Earlier => {
+            let program = std::env::current_exe().ok();
+            let program = program.as_deref().unwrap_or(Path::new("exchequer")).display();
+            let _ = write!(
+                out,
+                "  # TOKEN is what the first start has shown. To make another:\n  \
+                 export TOKEN=$('{program}' admin token --address {address} --data '{data}')\n\n",
+            );
+        }
+    }
+    let _ = write!(
+        out,
+        "  grpcurl -plaintext{bearer} -d '{{\"id\":\"{tenant}\",\"name\":\"Acme\"}}' {address} \
          exchequer.tenants.v1.TenantService/CreateTenant\n\n  \
-         grpcurl -plaintext -d '{{\"tenant\":\"{tenant}\"}}' {address} \
+         grpcurl -plaintext{bearer} -d '{{\"tenant\":\"{tenant}\"}}' {address} \
          exchequer.audit.v1.AuditService/ListEntries\n\n  \
          curl http://{address}/readyz\n\n",
-        version = env!("CARGO_PKG_VERSION"),
-        data = data.display(),
     );
     out
 }

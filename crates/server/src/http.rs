@@ -7,15 +7,15 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use exchequer_engine::Platform;
-use exchequer_types::PartitionId;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::watch;
+
+/// More are summed up.
+const REASONS_MAX: usize = 32;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Pages {
     pub(crate) platform: Platform,
     pub(crate) metrics: PrometheusHandle,
-    pub(crate) stopping: watch::Receiver<bool>,
 }
 
 /// The pages, as a router.
@@ -33,34 +33,17 @@ async fn metrics(State(pages): State<Pages>) -> Response {
     ([(header::CONTENT_TYPE, kind)], pages.metrics.render()).into_response()
 }
 
-/// 503, with the reasons, while a partition is not decided here.
+/// 503, with the reasons, while a partition is not decided here, a view is behind, or
+/// the process has been asked to end.
 async fn ready(State(pages): State<Pages>) -> Response {
-    let mut reasons = Vec::new();
-    if *pages.stopping.borrow() {
-        reasons.push("shutting down".to_owned());
-    }
-    for partition in (0..pages.platform.tail.partitions()).map(PartitionId) {
-        let state = pages.platform.tail.state(partition);
-        match state.fault {
-            Some(fault) => reasons.push(format!("partition {partition}: {}", reason(&fault))),
-            None if !state.leading => reasons.push(format!("partition {partition}: starting")),
-            None => {}
-        }
+    let unready = pages.platform.unready();
+    let mut reasons: Vec<String> =
+        unready.iter().take(REASONS_MAX).map(ToString::to_string).collect();
+    if unready.len() > REASONS_MAX {
+        reasons.push(format!("and {} more", unready.len() - REASONS_MAX));
     }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons });
     let kind = (header::CONTENT_TYPE, "application/json");
     (status, [kind], format!("{body}\n")).into_response()
-}
-
-/// Faults' texts name files: those are for the log.
-fn reason(fault: &exchequer_journal::Fault) -> &'static str {
-    use exchequer_journal::FaultKind as F;
-    match fault.kind {
-        F::Full => "no disk space",
-        F::Overloaded => "the journal is overloaded",
-        F::Unavailable => "unavailable",
-        F::Damaged => "damaged",
-        F::Expired { .. } | F::TooLarge | F::Stopped => "stopped",
-    }
 }

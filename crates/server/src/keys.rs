@@ -6,8 +6,6 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use exchequer_kernel::SealKey;
-
 const KEY_BYTES: usize = 32;
 
 /// Without its key a deployment does not start.
@@ -26,7 +24,7 @@ pub enum KeyError {
 
 /// Reads the key from `file`, or from the place in `data` where it is made when
 /// the folder has no journal yet. Call it before the journal is opened.
-pub(crate) fn load(data: &Path, file: Option<&Path>) -> Result<SealKey, KeyError> {
+pub(crate) fn load(data: &Path, file: Option<&Path>) -> Result<[u8; KEY_BYTES], KeyError> {
     let path = file.map_or_else(|| data.join("keys/deployment.key"), Path::to_owned);
     let io = |source| KeyError::Io { path: path.clone(), source };
     let bytes = match std::fs::read(&path) {
@@ -41,9 +39,22 @@ pub(crate) fn load(data: &Path, file: Option<&Path>) -> Result<SealKey, KeyError
         }
         Err(source) => return Err(io(source)),
     };
-    let key: Result<[u8; KEY_BYTES], _> = bytes.as_slice().try_into();
-    let key = key.map_err(|_| KeyError::Length { path, bytes: bytes.len() })?;
-    Ok(SealKey::new(&key))
+    bytes.as_slice().try_into().map_err(|_| KeyError::Length { path, bytes: bytes.len() })
+}
+
+/// Is there a key in `path`?
+pub(crate) fn check(path: &Path) -> Result<(), KeyError> {
+    let path = path.to_owned();
+    match std::fs::metadata(&path) {
+        Err(source) => Err(KeyError::Io { path, source }),
+        Ok(found) if found.len() != KEY_BYTES as u64 => {
+            Err(KeyError::Length { path, bytes: found.len() as usize })
+        }
+        Ok(_) => match std::fs::File::open(&path) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(KeyError::Io { path, source }),
+        },
+    }
 }
 
 /// Writes a new key; one that appeared meanwhile is left alone. All of it is

@@ -1,12 +1,17 @@
 //! Composition of one process: adapters, engine and edge, from settings. No logic
 //! of its own.
 
+mod access;
+mod bootstrap;
 mod config;
 mod greeting;
 mod http;
 mod keys;
+mod persons;
 mod process;
+mod serve;
 mod telemetry;
+mod tls;
 
-pub use config::{Config, ConfigError, RunArgs};
+pub use config::{Config, ConfigError, Problem, RunArgs, Secret};
 pub use process::{RunError, run};

@@ -36,17 +36,37 @@ fn main() -> ExitCode {
     };
     match program.command {
         Command::Tool(tool) => runtime.block_on(exchequer_cli::run(tool)),
-        Command::Run(args) => {
-            let config = match Config::load(args) {
-                Ok(config) => config,
-                Err(error) => return failed(&error.to_string(), EXIT_USAGE),
-            };
-            match runtime.block_on(exchequer_server::run(config)) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error @ RunError::Config(_)) => failed(&error.to_string(), EXIT_USAGE),
-                Err(error) => failed(&with_sources(&error), 1),
-            }
+        Command::Run(args) => run(&runtime, args),
+    }
+}
+
+/// Serves, or only looks at the settings.
+fn run(runtime: &tokio::runtime::Runtime, args: RunArgs) -> ExitCode {
+    let (only_checks, only_dumps) = (args.check_config, args.dump_config);
+    let config = match Config::load(args) {
+        Ok(config) => config,
+        Err(error) => {
+            return failed(&error.to_string(), if only_checks { 1 } else { EXIT_USAGE });
         }
+    };
+    if only_dumps {
+        return say(&config.dump());
+    }
+    if only_checks {
+        return say("the settings are well\n");
+    }
+    match runtime.block_on(exchequer_server::run(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ RunError::Config(_)) => failed(&error.to_string(), EXIT_USAGE),
+        Err(error) => failed(&with_sources(&error), 1),
+    }
+}
+
+fn say(text: &str) -> ExitCode {
+    use std::io::Write as _;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

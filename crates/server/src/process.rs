@@ -1,12 +1,13 @@
 //! One process from start to end: ports bound, journal and views opened, the
 //! platform started, served, and stopped in order.
 
-use core::future::Future;
 use core::time::Duration;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use exchequer_api::{AccessLog, Observe};
 use exchequer_consumer_adoption::Adoption;
 use exchequer_engine::{
     Commanding, EngineError, Forwarder, LiveKind, Parts, Platform, Ports, React, View, ViewOf,
@@ -14,6 +15,8 @@ use exchequer_engine::{
 };
 use exchequer_journal::{MemoryInput, MemoryInputLimits};
 use exchequer_journal_local::{LocalJournal, OpenError, Options};
+use exchequer_kernel::SealKey;
+use exchequer_projection_access as access_view;
 use exchequer_projection_audit as audit_view;
 use exchequer_projection_catalogs as catalogs_view;
 use exchequer_projection_dead_letters as letters_view;
@@ -25,22 +28,26 @@ use exchequer_projection_timers as timers_view;
 use exchequer_readstore_local as readstore;
 use exchequer_runtime::{OnEnd, Runtime as _, TaskKind, TokioRuntime};
 use exchequer_types::TenantId;
+use exchequer_vault_local::LocalKeys;
 use readstore::LocalReadStore;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use crate::config::{Config, ConfigError};
-use crate::{greeting, http, keys, telemetry};
+use crate::serve::Ending;
+use crate::telemetry::{TraceError, Traces};
+use crate::{access, bootstrap, greeting, http, keys, persons, serve, telemetry, tls};
 
 /// Requests at once on one connection.
 const STREAMS_MAX: u32 = 1_024;
+/// Of one request. More is answered with 431; a single header of more, as it was sent,
+/// ends its connection.
+const HEADERS_BYTES_MAX: u32 = 96 * 1024;
+/// Connections that nobody has accepted yet.
+const LISTEN_BACKLOG_MAX: u32 = 1_024;
 const KEEPALIVE: Duration = Duration::from_secs(60);
-/// Requests under way have this long to end.
-const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// The greeting waits this long for the platform to be ready.
 const READY_MAX: Duration = Duration::from_secs(30);
 const READY_POLL: Duration = Duration::from_millis(5);
@@ -54,11 +61,15 @@ pub enum RunError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error("cannot listen on {address}")]
-    Listen { address: std::net::SocketAddr, source: io::Error },
+    Listen { address: SocketAddr, source: io::Error },
     #[error("cannot create {}", path.display())]
     Folder { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Key(#[from] keys::KeyError),
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    #[error(transparent)]
+    Persons(#[from] persons::PersonsError),
     #[error(transparent)]
     Journal(#[from] OpenError),
     #[error(transparent)]
@@ -69,8 +80,12 @@ pub enum RunError {
     Api(#[from] exchequer_api::ReflectionError),
     #[error("metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    #[error(transparent)]
+    Traces(#[from] TraceError),
     #[error("serving failed")]
     Serve(#[from] tonic::transport::Error),
+    #[error("logs cannot be written")]
+    Logs(#[source] io::Error),
     #[error("signals cannot be received")]
     Signals(#[source] io::Error),
     #[error("a part of the process that it can't go on without has ended: the log says why")]
@@ -80,20 +95,42 @@ pub enum RunError {
 /// What was opened and is to be closed.
 struct Opened {
     platform: Platform,
+    deployment_key: [u8; 32],
     journal: Arc<LocalJournal>,
     store: Arc<LocalReadStore>,
+    persons: Arc<LocalKeys>,
     runtime: TokioRuntime,
+    traces: Option<Arc<Traces>>,
+}
+
+/// A port with room for many callers who come at the same instant.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart need not wait until the connections of the run before are forgotten.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(LISTEN_BACKLOG_MAX)
 }
 
 /// Runs until a signal, or until the process can't go on.
 pub async fn run(config: Config) -> Result<(), RunError> {
-    telemetry::start_logs();
+    let lines = telemetry::start_logs(&config.telemetry).map_err(RunError::Logs)?;
+    let ended = serve_as(config).await;
+    lines.flush();
+    ended
+}
+
+async fn serve_as(config: Config) -> Result<(), RunError> {
     let metrics = telemetry::start_metrics()?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|source| RunError::Listen { address: config.listen, source })?;
-    let address = listener.local_addr().unwrap_or(config.listen);
+    let listener = listen(config.place.listen)
+        .map_err(|source| RunError::Listen { address: config.place.listen, source })?;
+    let address = listener.local_addr().unwrap_or(config.place.listen);
+    let tls = config.tls.files().map(tls::Live::open).transpose()?;
     let opened = open(&config).await?;
+    if let Some(tls) = &tls {
+        tls::watch(tls, &opened.platform.ports.runtime);
+    }
     let upkeep = (metrics.clone(), opened.runtime.clone());
     opened.runtime.spawn(
         UPKEEP,
@@ -105,18 +142,18 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         }),
     );
     let stopping = watch::Sender::new(false);
-    let pages =
-        http::Pages { platform: opened.platform.clone(), metrics, stopping: stopping.subscribe() };
-    let router = exchequer_api::routes(opened.platform.clone(), stopping.subscribe())?;
-    let router = router.merge(http::router(pages));
+    let pages = http::Pages { platform: opened.platform.clone(), metrics };
+    let router = guarded(&config, &opened, stopping.subscribe())?;
+    let router = observe(&config, &opened.runtime).around(router).merge(http::router(pages));
     let mut stop = stopping.subscribe();
     let served = Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_header_list_size(HEADERS_BYTES_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .add_routes(Routes::from(router))
         .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            tls::incoming(listener, tls),
             async move {
                 // The sender lives as long as the process.
                 let _ = stop.wait_for(|stop| *stop).await;
@@ -124,58 +161,65 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         );
     let announce = async {
         if wait_until_ready(&opened.platform).await {
-            let text = greeting::text(&opened.platform, address, &config.data).await;
+            let presented = match config.access.enabled {
+                true => bootstrap::first_owner(&opened.platform).await,
+                false => greeting::Presented::Nothing,
+            };
+            let data = &config.place.data;
+            let text = greeting::text(&opened.platform, address, data, &presented).await;
             // Nobody may be reading.
             let _ = io::stdout().write_all(text.as_bytes());
             let _ = io::stdout().flush();
-            tracing::info!(%address, data = %config.data.display(), "ready");
+            tracing::info!(%address, data = %config.place.data.display(), "ready");
         }
         core::future::pending::<()>().await;
     };
-    let ended = serve(served, announce, &opened.runtime, &stopping).await;
+    let ending = Ending {
+        platform: &opened.platform,
+        runtime: &opened.runtime,
+        stopping: &stopping,
+        shutdown: &config.shutdown,
+    };
+    let ended = serve::until_asked(served, announce, ending).await;
     close(opened).await;
     ended
 }
 
-/// Serves until a signal, then until requests under way have ended.
-async fn serve(
-    served: impl Future<Output = Result<(), tonic::transport::Error>>,
-    announce: impl Future<Output = ()>,
-    runtime: &TokioRuntime,
-    stopping: &watch::Sender<bool>,
-) -> Result<(), RunError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-    let mut served = core::pin::pin!(served);
-    let asked = tokio::select! {
-        result = &mut served => return Ok(result?),
-        () = announce => true,
-        _ = terminate.recv() => true,
-        _ = interrupt.recv() => true,
-        () = runtime.shutting_down() => false,
+/// The services, behind access control unless it is turned off.
+fn guarded(
+    config: &Config,
+    opened: &Opened,
+    stopping: watch::Receiver<bool>,
+) -> Result<axum::Router, RunError> {
+    let platform = opened.platform.clone();
+    Ok(match access::open(config, &opened.deployment_key, &platform) {
+        Some(access) => exchequer_api::guarded_routes(platform, stopping, access)?,
+        None => exchequer_api::routes(platform, stopping)?,
+    })
+}
+
+/// What is to be seen of calls.
+fn observe(config: &Config, runtime: &TokioRuntime) -> Observe {
+    let log = match config.telemetry.access_log.as_str() {
+        "off" => AccessLog::Off,
+        "failures" => AccessLog::Failures,
+        _ => AccessLog::All,
     };
-    tracing::info!(asked, "stopping");
-    stopping.send_replace(true);
-    tokio::select! {
-        result = &mut served => result?,
-        () = tokio::time::sleep(DRAIN_MAX) => tracing::warn!("requests were cut off"),
-        _ = terminate.recv() => std::process::exit(1),
-        _ = interrupt.recv() => std::process::exit(1),
-    }
-    if asked { Ok(()) } else { Err(RunError::Stopped) }
+    let log_addresses = config.telemetry.log_addresses;
+    Observe { runtime: Arc::new(runtime.clone()), log, log_addresses }
 }
 
 async fn open(config: &Config) -> Result<Opened, RunError> {
-    std::fs::create_dir_all(&config.data)
-        .map_err(|source| RunError::Folder { path: config.data.clone(), source })?;
-    let key = keys::load(&config.data, config.keys.deployment_file.as_deref())?;
+    std::fs::create_dir_all(&config.place.data)
+        .map_err(|source| RunError::Folder { path: config.place.data.clone(), source })?;
+    let deployment_key = keys::load(&config.place.data, config.keys.deployment_file.as_deref())?;
     let options = Options {
         partitions: config.journal.partitions,
         segment_bytes_max: config.journal.segment_bytes_max,
         recent_bytes_max: config.journal.recent_bytes_max,
         ..Options::default()
     };
-    let (journal, found) = LocalJournal::open(&config.data, options)?;
+    let (journal, found) = LocalJournal::open(&config.place.data, options)?;
     if let Some(torn) = &found.torn {
         tracing::warn!(
             file = %torn.file.display(),
@@ -188,6 +232,10 @@ async fn open(config: &Config) -> Result<Opened, RunError> {
     tracing::info!(records = found.records, created = found.created, "journal opened");
     let store = Arc::new(open_views(config)?);
     let runtime = TokioRuntime::default();
+    let traces = Traces::start(&config.telemetry)?;
+    if let Some(traces) = &traces {
+        runtime.trace_with(Arc::<Traces>::clone(traces));
+    }
     let clock = runtime.clone();
     let partitions = config.journal.partitions;
     let inputs = MemoryInput::new(
@@ -201,21 +249,24 @@ async fn open(config: &Config) -> Result<Opened, RunError> {
         inputs: Arc::new(inputs),
         store: Arc::<LocalReadStore>::clone(&store),
         runtime: Arc::new(runtime.clone()),
-        key,
-        settings: Arc::new(config.engine.settings()),
+        key: SealKey::new(&deployment_key),
+        settings: Arc::new(config.engine.settings(config.readiness.view_lag_commits_max)),
     };
     let consumers: Vec<Arc<dyn React>> = vec![
         Arc::new(Commanding(Adoption { partitions })),
         Arc::new(Forwarder { ports: ports.clone() }),
     ];
+    let (vault, persons) = persons::open(config, &runtime).await?;
     let platform =
         Platform::start(ports, Parts { views: views(), lives: lives(), consumers }).await?;
-    Ok(Opened { platform, journal, store, runtime })
+    let platform = platform.with_vault(vault).await?;
+    Ok(Opened { platform, deployment_key, journal, store, persons, runtime, traces })
 }
 
 fn views() -> Vec<Arc<dyn View>> {
     vec![
         Arc::new(ViewOf { projection: tenants_view::TenantsView, tables: tenants_view::TABLES }),
+        Arc::new(ViewOf { projection: access_view::AccessView, tables: access_view::TABLES }),
         Arc::new(ViewOf { projection: audit_view::AuditView, tables: audit_view::TABLES }),
         Arc::new(ViewOf { projection: timers_view::TimersView, tables: timers_view::TABLES }),
         Arc::new(ViewOf {
@@ -235,14 +286,18 @@ fn views() -> Vec<Arc<dyn View>> {
     ]
 }
 
-/// What every evaluation and check asks for, kept in memory.
+/// What every call, evaluation and check asks for, kept in memory.
 fn lives() -> Vec<Arc<dyn LiveKind>> {
-    vec![live_of(entitlements_view::LiveEntitlements), live_of(flags_view::LiveFlags)]
+    vec![
+        live_of(access_view::LiveAccess),
+        live_of(entitlements_view::LiveEntitlements),
+        live_of(flags_view::LiveFlags),
+    ]
 }
 
 /// Views that a power loss has damaged are dropped: they are folded again.
 fn open_views(config: &Config) -> Result<LocalReadStore, RunError> {
-    let folder = config.data.join("views");
+    let folder = config.place.data.join("views");
     let settings = readstore::Settings {
         cache_bytes_max: config.views.cache_bytes_max,
         ..readstore::Settings::default()
@@ -281,7 +336,7 @@ async fn root_is_seen(platform: &Platform) -> bool {
 }
 
 async fn close(opened: Opened) {
-    let Opened { platform, journal, store, runtime } = opened;
+    let Opened { platform, journal, store, persons, runtime, traces, .. } = opened;
     runtime.shut_down();
     runtime.stopped().await;
     drop(platform);
@@ -289,5 +344,9 @@ async fn close(opened: Opened) {
         tracing::warn!(%error, "views were not synced: the next start reads more of the journal");
     }
     journal.close();
+    persons.close();
+    if let Some(traces) = traces {
+        traces.stop();
+    }
     tracing::info!("stopped");
 }

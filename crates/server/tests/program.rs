@@ -124,6 +124,48 @@ fn a_start_says_where_it_is_and_what_to_try() {
     server.stop();
 }
 
+// REQ: IAM-12
+#[test]
+fn the_first_start_shows_a_token_once_and_admin_token_makes_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let shown = |greeting: &str| {
+        let token = greeting.lines().find_map(|line| line.trim().strip_prefix("token "));
+        token.map(|token| token.trim().to_owned())
+    };
+    let server = Server::start(dir.path());
+    let first = shown(&server.greeting).unwrap();
+    assert!(server.greeting.contains(&format!("export TOKEN={first}")), "{}", server.greeting);
+    server.stop();
+    let server = Server::start(dir.path());
+    assert_eq!(shown(&server.greeting), None, "{}", server.greeting);
+    assert!(!server.greeting.contains("exq_svc_"), "{}", server.greeting);
+    let admin = |token: &str, args: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["admin", "--address", &server.address]).args(args);
+        command.env("EXCHEQUER_TOKEN", token).output().unwrap()
+    };
+    let made = admin("", &["--data", data, "token"]);
+    let second = text(&made.stdout).trim().to_owned();
+    assert!(second.starts_with("exq_svc_") && second != first, "{}", text(&made.stderr));
+    let viewer = admin(&second, &["token", "--role", "viewer"]);
+    let viewer = text(&viewer.stdout).trim().to_owned();
+    for token in [&first, &second] {
+        assert!(admin(token, &["status"]).status.success());
+    }
+    for (token, reason) in [
+        (viewer.as_str(), "PERMISSION_DENIED"),
+        (&first[..first.len() - 1], "CREDENTIAL_INVALID"),
+        ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", "CREDENTIAL_INVALID"),
+        ("", "CREDENTIAL_MISSING"),
+    ] {
+        let refused = admin(token, &["--data", "/nowhere", "status"]);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(text(&refused.stderr).contains(reason), "{}", text(&refused.stderr));
+    }
+    server.stop();
+}
+
 // REQ: KER-11, KER-18
 #[test]
 fn the_tools_work_beside_a_server() {
@@ -133,7 +175,7 @@ fn the_tools_work_beside_a_server() {
     let (data, copy) = (data.to_str().unwrap(), dir.path().join("copy"));
     let copy = copy.to_str().unwrap();
     let admin = |args: &[&str]| {
-        let mut all = vec!["admin", "--address", &server.address];
+        let mut all = vec!["admin", "--address", &server.address, "--data", data];
         all.extend(args);
         run(&all)
     };
@@ -158,7 +200,7 @@ fn the_tools_work_beside_a_server() {
     assert_eq!(second.status.code(), Some(1));
     assert!(text(&second.stderr).contains("in use by another process"));
     server.stop();
-    let gone = run(&["admin", "--address", "127.0.0.1:1", "status"]);
+    let gone = run(&["admin", "--address", "127.0.0.1:1", "--data", data, "status"]);
     assert!(text(&gone.stderr).contains("is it running?"));
     let again = dir.path().join("again");
     let restored = run(&["restore", "--from", copy, "--data", again.to_str().unwrap()]);

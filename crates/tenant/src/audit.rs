@@ -3,7 +3,7 @@
 
 use exchequer_domain_audit::Draft;
 use exchequer_kernel::Ctx;
-use exchequer_types::{Hash, Json, TenantId, Timestamp};
+use exchequer_types::{Hash, Json, Protected, TenantId, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 /// A larger entry has `before`, `after` and `context` replaced by their SHA-256.
@@ -36,6 +36,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) before: Json,
     pub(crate) after: Json,
     pub(crate) context: Json,
+    /// Null: nothing is said of a person.
+    pub(crate) personal: Json,
+    /// Where the call came from, encrypted.
+    pub(crate) origin: Option<&'a Protected>,
     pub(crate) claimed: Timestamp,
 }
 
@@ -69,7 +73,11 @@ impl AuditHead {
 }
 
 impl Facts<'_> {
-    pub(crate) fn of_draft<'a>(draft: &'a Draft, ctx: &Ctx) -> Facts<'a> {
+    pub(crate) fn of_draft<'a>(
+        draft: &'a Draft,
+        ctx: &Ctx,
+        origin: Option<&'a Protected>,
+    ) -> Facts<'a> {
         let canonical = |text: &str| {
             if text.is_empty() { Json::Null } else { Json::Canonical(text.to_owned()) }
         };
@@ -81,9 +89,19 @@ impl Facts<'_> {
             before: canonical(&draft.before),
             after: canonical(&draft.after),
             context: canonical(&draft.context),
+            personal: personal(draft),
+            origin,
             claimed: draft.occurred_at.unwrap_or(ctx.claimed_at),
         }
     }
+}
+
+fn personal(draft: &Draft) -> Json {
+    if draft.personal.is_empty() {
+        return Json::Null;
+    }
+    let fields = draft.personal.iter().map(|(name, text)| (name.clone(), text.to_json()));
+    Json::Map(fields.collect())
 }
 
 fn reduced(value: &Json) -> Json {
@@ -119,7 +137,17 @@ fn write(
     text(&mut out, ",\"issuer\":", issuer);
     out.push_str("},\"context\":");
     facts.context.write(&mut out);
-    text(&mut out, ",\"outcome\":\"accepted\",\"prev\":", &head.prev.to_hex());
+    // These two stand in an entry only when there is something to tell.
+    if let Some(origin) = facts.origin {
+        out.push_str(",\"origin\":");
+        origin.to_json().write(&mut out);
+    }
+    out.push_str(",\"outcome\":\"accepted\"");
+    if facts.personal != Json::Null {
+        out.push_str(",\"personal\":");
+        facts.personal.write(&mut out);
+    }
+    text(&mut out, ",\"prev\":", &head.prev.to_hex());
     text(&mut out, ",\"resource\":{\"id\":", facts.resource_id);
     text(&mut out, ",\"type\":", facts.resource_type);
     // Writing to a String cannot fail.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use exchequer_domain_access as access;
 use exchequer_domain_audit as audit;
 use exchequer_domain_catalog as catalog;
 use exchequer_domain_entitlements as entitlements;
@@ -25,6 +26,7 @@ pub enum Command {
     },
     Create(Create),
     Tenants(tenants::Command),
+    Access(access::Command),
     Audit(audit::Command),
     Catalog(catalog::Command),
     Subscribe(Subscribe),
@@ -73,6 +75,7 @@ pub struct AmendChange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Tenants(tenants::Event),
+    Access(access::Event),
     Audit(audit::Event),
     Catalog(catalog::Event),
     Subscriptions(subscriptions::Event),
@@ -104,6 +107,7 @@ pub enum Reply {
     Nothing,
     Tenant(Box<tenants::Tenant>),
     Appended { first_seq: u64, count: u32 },
+    Access(Box<access::Reply>),
     Catalog(Box<catalog::Reply>),
     Subscriptions(Box<subscriptions::Reply>),
     Entitlements(Box<entitlements::Reply>),

@@ -2,16 +2,13 @@
 //! so that the domain decides with nothing but its state and the command.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use exchequer_domain_catalog::Unresolved;
 use exchequer_domain_subscriptions as subscriptions;
 use exchequer_domain_tenants as tenants;
 use exchequer_domain_tenants::Tenant;
 use exchequer_kernel::Rejection;
-use exchequer_types::{
-    AddOnHolding, Exceeded, Holding, Selection, SelectionChange, Slug, TenantId, Zone,
-};
+use exchequer_types::{Exceeded, Holding, Selection, SelectionChange, TenantId, Zone};
 
 use crate::command::{AmendChange, ChangeSubscription, Create, Subscribe};
 use crate::{Command, Reference, Stream, route};
@@ -109,36 +106,59 @@ fn amend(
     Ok(subscriptions::Command::Amend(subscriptions::Amend { id, holding, asked, exceeded }))
 }
 
-/// Can everything that is planned still be carried out after a command? What a planned
-/// change does not ask for comes from what is before it, which the command has changed.
-pub(crate) fn check_planned(
+/// What planned changes come to after `before` has become `after`: what one does not ask for
+/// comes from what is before it, and costs what the catalog says. First the events by which
+/// they hold that; then why one could not take place, if one could not.
+pub(crate) fn look_up_planned(
     before: &Stream,
     after: &Stream,
     reference: &Reference,
-) -> Result<(), Refusal> {
+) -> (Vec<subscriptions::Event>, Result<(), Refusal>) {
+    let (mut events, mut result) = (Vec::new(), Ok(()));
     let current = after.subscriptions.current.as_ref().filter(|it| !it.is_ended());
-    let (Some(current), Ok((_, provider))) = (current, customer(after)) else { return Ok(()) };
-    for entry in &current.schedule {
+    let (Some(current), Ok((_, provider))) = (current, customer(after)) else {
+        return (events, result);
+    };
+    for planned in current.planned() {
+        let entry = planned.entry;
         let was = before.subscriptions.current.as_ref().and_then(|it| it.entry(&entry.id));
-        if was.is_some_and(|was| was.holding == entry.holding) {
+        if planned.is_looked_up() && was.is_some_and(|was| was.holding == entry.holding) {
             continue;
         }
-        let wanted = selection(&entry.holding, &SelectionChange::default());
-        let found = held(reference, provider, &wanted, Some(&entry.holding));
-        let fits = found.and_then(|it| subscriptions::check_holding(&it).map_err(rejected));
-        if let Err(Refusal::Rejected(no)) = fits {
-            let message = format!(
-                "the change {} that is planned could not take place then ({}: {}): amend or drop it first",
-                entry.id, no.code, no.message
-            );
-            return Err(Refusal::Rejected(rejection(
-                "PLANNED_CHANGE_IMPOSSIBLE",
-                "change",
-                message,
-            )));
+        let (plan, offer) = (&planned.offer.plan, planned.offer);
+        let wanted = Selection {
+            catalog: plan.catalog.clone(),
+            version: Some(plan.version),
+            plan: plan.plan.clone(),
+            price: offer.price.clone(),
+            currency: offer.currency,
+            seats: planned.seats,
+            add_ons: planned.packs.clone(),
+        };
+        // A retired version goes on for who has it, and for what was planned with it.
+        let kept = Holding { offer: offer.clone(), ..(*entry.holding).clone() };
+        let found = held(reference, provider, &wanted, Some(&kept));
+        match found.and_then(|it| subscriptions::check_holding(&it).map_err(rejected).map(|()| it))
+        {
+            Ok(holding) => {
+                events.extend(subscriptions::looked_up(&after.subscriptions, &entry.id, holding));
+            }
+            Err(Refusal::Rejected(no)) if result.is_ok() => {
+                result = Err(impossible(&entry.id, &no));
+            }
+            Err(_) => {}
         }
     }
-    Ok(())
+    (events, result)
+}
+
+fn impossible(entry: &str, no: &Rejection) -> Refusal {
+    let message = format!(
+        "the change {entry} that is planned could not take place then ({}: {}): amend or drop it first",
+        no.code, no.message
+    );
+    let code = subscriptions::codes::PLANNED_CHANGE_IMPOSSIBLE;
+    Refusal::Rejected(rejection(code, "change", message))
 }
 
 /// The stream's tenant and its provider, whose catalog it may subscribe to.
@@ -179,16 +199,12 @@ fn selection(held: &Holding, to: &SelectionChange) -> Selection {
         price: to.price.clone().unwrap_or_else(|| held.offer.price.clone()),
         currency: held.offer.currency,
         seats: to.seats.unwrap_or(held.seats),
-        add_ons: to.add_ons.clone().unwrap_or_else(|| packs(&held.add_ons)),
+        add_ons: to.add_ons.clone().unwrap_or_else(|| held.packs()),
     }
 }
 
-fn packs(add_ons: &[AddOnHolding]) -> BTreeMap<Slug, u64> {
-    add_ons.iter().map(|it| (it.offer.add_on.clone(), it.quantity)).collect()
-}
-
 fn exceeded(stream: &Stream, reference: &Reference, holding: &Holding) -> Vec<Exceeded> {
-    let packs = packs(&holding.add_ons);
+    let packs = holding.packs();
     let content = reference.catalog.adopted.content(&holding.offer.plan, &packs);
     content.map_or_else(Vec::new, |content| {
         exchequer_domain_entitlements::exceeded(
@@ -220,5 +236,6 @@ pub(crate) fn rejected(no: impl exchequer_kernel::Reason) -> Refusal {
 }
 
 pub(crate) fn rejection(code: &str, field: &str, message: String) -> Rejection {
-    Rejection { code: code.to_owned(), field: Some(field.to_owned()), message }
+    let (code, field) = (code.to_owned(), Some(field.to_owned()));
+    Rejection { code, field, message, ..Rejection::default() }
 }

@@ -1,5 +1,6 @@
 //! Which domain decides a command, and what the others follow it with.
 
+use exchequer_domain_access as access;
 use exchequer_domain_audit as audit;
 use exchequer_domain_catalog as catalog;
 use exchequer_domain_entitlements as entitlements;
@@ -42,6 +43,12 @@ pub(crate) fn route(
         Command::Tenants(command) => {
             let events = decide::<tenants::Tenants>(&stream.tenants, command, ctx)?;
             routing.take(Order::Tenants, events, tenants::facts, Event::Tenants);
+        }
+        Command::Access(command) => {
+            tenants::open(&stream.tenants).map_err(rejected)?;
+            check_scopes(stream, command)?;
+            let events = decide::<access::Access>(&stream.access, command, ctx)?;
+            routing.take(Order::Access, events, access::facts, Event::Access);
         }
         Command::Audit(command) => {
             if stream.tenants.tenant.is_none() {
@@ -103,10 +110,27 @@ fn check_provider(stream: &Stream) -> Result<(), Refusal> {
     Err(Refusal::Rejected(rejection("TENANT_NOT_PROVIDER", "tenant", message)))
 }
 
+/// Projects, environments and flags that a grant or a key is for must be there.
+fn check_scopes(stream: &Stream, command: &access::Command) -> Result<(), Refusal> {
+    for scope in command.scopes() {
+        let (Some(project), environment, flag) = scope.parts() else { continue };
+        let project = stream.flags.projects.get(project);
+        let project = project.ok_or_else(|| rejected(flags::Rejection::ProjectNotFound))?;
+        if environment.is_some_and(|it| project.environments.get(it).is_none()) {
+            return Err(rejected(flags::Rejection::EnvironmentNotFound));
+        }
+        if flag.is_some_and(|it| project.flags.get(it).is_none()) {
+            return Err(rejected(flags::Rejection::FlagNotFound));
+        }
+    }
+    Ok(())
+}
+
 /// The order in which domains follow: a fact goes to those behind its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Order {
     Tenants,
+    Access,
     Catalog,
     Subscriptions,
     Entitlements,
@@ -144,6 +168,10 @@ impl Routing<'_> {
     }
 
     fn follow(&mut self, order: Order, fact: &Fact) {
+        if order < Order::Access {
+            let events = access::follow(&self.stream.access, fact);
+            self.take(Order::Access, events, access::facts, Event::Access);
+        }
         if order < Order::Subscriptions {
             let events = subscriptions::follow(&self.stream.subscriptions, fact, self.ctx);
             let facts = subscriptions::facts;
@@ -168,6 +196,7 @@ impl Routing<'_> {
 
     fn follow_timers(&mut self, fact: &Fact) {
         match fact {
+            Fact::TimerSet { id, .. } if self.stream.own_time().is_some() && is_access(id) => {}
             Fact::TimerSet { id, due } => {
                 let own_time =
                     self.stream.own_time().is_some() && !mutation::active(Mutation::OwnTime);
@@ -183,9 +212,16 @@ impl Routing<'_> {
     }
 }
 
+/// Access control lives in real time: a sandbox whose own clock runs ahead does not lose the
+/// credentials by which it is moved. Nothing of it falls due there, and the gateways judge.
+fn is_access(timer: &str) -> bool {
+    timer.starts_with("tma_")
+}
+
 /// The command that a due timer stands for: its id begins with its domain's letters.
 pub(crate) fn timer_command(timer: &str) -> Command {
     match timer.split_once('_') {
+        Some(("tma", _)) => Command::Access(access::timer_command(timer)),
         Some(("tms", _)) => Command::Subscriptions(subscriptions::timer_command(timer)),
         Some(("tme", _)) => Command::Entitlements(entitlements::timer_command(timer)),
         _ => Command::Tenants(tenants::Command::FireClosing(tenants::FireClosing {
@@ -198,6 +234,7 @@ pub(crate) fn timer_command(timer: &str) -> Command {
 pub(crate) fn version(stream: &Stream, command: &Command) -> u64 {
     match command {
         Command::Audit(_) => stream.audit.seq,
+        Command::Access(command) => access::version(&stream.access, command),
         Command::Catalog(command) => catalog::version(&stream.catalog, command),
         Command::Subscribe(_) | Command::ChangeSubscription(_) | Command::AmendChange(_) => {
             subscriptions::current_version(&stream.subscriptions)
@@ -210,8 +247,20 @@ pub(crate) fn version(stream: &Stream, command: &Command) -> u64 {
 }
 
 /// What the accepted `command` is answered with. `events` are those it made.
-pub(crate) fn reply(after: &Stream, command: &Command, events: &[Decided]) -> Reply {
+pub(crate) fn reply(
+    before: &Stream,
+    after: &Stream,
+    command: &Command,
+    events: &[Decided],
+) -> Reply {
     match command {
+        Command::Access(command) => {
+            let events = only(events, |event| match event {
+                Event::Access(event) => Some(event.clone()),
+                _ => None,
+            });
+            Reply::Access(Box::new(access::reply(&before.access, &after.access, command, &events)))
+        }
         Command::Catalog(command) => {
             let events = only(events, |event| match event {
                 Event::Catalog(event) => Some(event.clone()),
@@ -273,6 +322,7 @@ pub(crate) fn shown(before: &Stream, after: &Stream, command: &Command) -> Optio
     Some(match command {
         Command::Release { .. } => tenant("tenant.released"),
         Command::Tenants(command) => tenant(command.action()),
+        Command::Access(command) => access::shown(&before.access, &after.access, command),
         Command::Catalog(command) => catalog::shown(&before.catalog, &after.catalog, command),
         Command::Subscriptions(command) => {
             subscriptions::shown(&before.subscriptions, &after.subscriptions, command)

@@ -3,13 +3,16 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use exchequer_domain_access::codes::PERSON_ERASED;
 use exchequer_kernel::invariant::{self, Broken};
 use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_kernel::{Ctx, Rejection, Status};
-use exchequer_types::{ActorId, CommandId, Identity, Json, StreamId, TenantId, Timestamp};
+use exchequer_types::{
+    ActorId, CommandId, Identity, Json, Protected, StreamId, TenantId, Timestamp,
+};
 
 use crate::audit::Facts;
-use crate::resolve::{Refusal, check_planned, resolve, timer_command};
+use crate::resolve::{Refusal, look_up_planned, resolve, timer_command};
 use crate::route::{Routed, reply, route, shown, version};
 use crate::{Command, Event, Leaf, Reference, Reply, Stream};
 
@@ -33,6 +36,8 @@ pub struct Request {
     pub claimed_at: Timestamp,
     pub expected_version: Option<u64>,
     pub validate_only: bool,
+    /// Where the call came from, encrypted under the actor's key.
+    pub origin: Option<Protected>,
     pub command: Command,
 }
 
@@ -121,6 +126,8 @@ pub fn park(stream: &Stream, request: &Request, poison: &Poison, now: Timestamp)
             before: Json::Null,
             after: Json::Null,
             context: Json::object([("reason", Json::text(poison.reason.as_str()))]),
+            personal: Json::Null,
+            origin: request.origin.as_ref(),
             claimed: request.claimed_at,
         };
         step.leaves.push(step.stream.audit.append(tenant, &request.issuer, &ctx, facts));
@@ -190,7 +197,7 @@ impl<'a> Step<'a> {
                 let events_before = self.events.len();
                 self.apply(routed, now, None)?;
                 self.audit(&before, &command, &self.request.issuer, &ctx);
-                Ok(self.accepted(&command, events_before, leaves_before))
+                Ok(self.accepted(&before, &command, events_before, leaves_before))
             }
             Err(refusal) => {
                 let (status, no) = match refusal {
@@ -221,12 +228,45 @@ impl<'a> Step<'a> {
     }
 
     fn decide(&self, ctx: &Ctx) -> Result<(Command, Routed), Refusal> {
+        self.check_keys()?;
         let command = resolve(&self.stream, &self.request.command, self.reference)?;
-        let routed = route(&self.stream, &command, self.reference, ctx)?;
+        let mut routed = route(&self.stream, &command, self.reference, ctx)?;
         if matches!(*command, Command::Subscriptions(_)) {
-            check_planned(&self.stream, &routed.stream, self.reference)?;
+            self.look_up_planned(&mut routed, ctx.now)?;
         }
         Ok((command.into_owned(), routed))
+    }
+
+    /// What is encrypted under the key of somebody who was erased since is not taken: not
+    /// in an entry, and not as where the call came from.
+    fn check_keys(&self) -> Result<(), Refusal> {
+        let erased = &self.stream.access.erased;
+        let is_erased = |it: &Protected| erased.contains(&it.key);
+        let in_entries = match &self.request.command {
+            Command::Audit(exchequer_domain_audit::Command::Append(append)) => {
+                append.entries.iter().flat_map(|it| it.personal.values()).any(is_erased)
+            }
+            _ => false,
+        };
+        if !in_entries && !self.request.origin.as_ref().is_some_and(is_erased) {
+            return Ok(());
+        }
+        let message = "somebody whom it tells of was erased while it was under way: send it \
+                       again under a new command id, if it is still wanted";
+        let field = in_entries.then_some("personal");
+        Err(Refusal::Rejected(rejection(PERSON_ERASED, field, message.to_owned())))
+    }
+
+    /// What is planned follows what happened before it. Why one of the changes could not take
+    /// place, if one could not.
+    fn look_up_planned(&self, routed: &mut Routed, now: Timestamp) -> Result<(), Refusal> {
+        let (events, result) = look_up_planned(&self.stream, &routed.stream, self.reference);
+        for event in events {
+            let event = Event::Subscriptions(event);
+            routed.stream.evolve(&event, now);
+            routed.events.push((event, routed.stream.version));
+        }
+        result
     }
 
     /// Decides timers due at or before `until`, in due order, at their due instant.
@@ -257,7 +297,11 @@ impl<'a> Step<'a> {
         let command = timer_command(&self.stream, timer, self.reference);
         let before = self.stream.clone();
         match route(&self.stream, &command, self.reference, &ctx) {
-            Ok(routed) => {
+            Ok(mut routed) => {
+                if matches!(command, Command::Subscriptions(_)) {
+                    // What cannot take place is told of when it is due, and not before.
+                    let _ = self.look_up_planned(&mut routed, due);
+                }
                 self.apply(routed, due, Some(timer))?;
                 self.audit(&before, &command, TIMER, &ctx);
             }
@@ -293,9 +337,11 @@ impl<'a> Step<'a> {
     fn audit(&mut self, before: &Stream, command: &Command, issuer: &str, ctx: &Ctx) {
         let Some(tenant) = self.request.stream.tenant() else { return };
         let tenant = tenant.clone();
+        // A timer comes from nowhere.
+        let origin = self.request.origin.as_ref().filter(|_| issuer != TIMER);
         if let Command::Audit(exchequer_domain_audit::Command::Append(append)) = command {
             for draft in &append.entries {
-                let facts = Facts::of_draft(draft, ctx);
+                let facts = Facts::of_draft(draft, ctx, origin);
                 self.leaves.push(self.stream.audit.append(&tenant, issuer, ctx, facts));
             }
             return;
@@ -316,18 +362,28 @@ impl<'a> Step<'a> {
             before: shown.before,
             after: shown.after,
             context,
+            personal: Json::Null,
+            origin,
             claimed: ctx.claimed_at,
         };
         self.leaves.push(self.stream.audit.append(&tenant, issuer, ctx, facts));
     }
 
-    fn accepted(self, command: &Command, events_before: usize, leaves_before: u64) -> Decision {
-        let reply = match command {
-            Command::Audit(_) => Reply::Appended {
+    fn accepted(
+        self,
+        before: &Stream,
+        command: &Command,
+        events_before: usize,
+        leaves_before: u64,
+    ) -> Decision {
+        let reply = if matches!(command, Command::Audit(_)) {
+            Reply::Appended {
                 first_seq: leaves_before + 1,
                 count: u32::try_from(self.stream.audit.seq - leaves_before).unwrap_or(u32::MAX),
-            },
-            _ => reply(&self.stream, command, self.events.get(events_before..).unwrap_or_default()),
+            }
+        } else {
+            let events = self.events.get(events_before..).unwrap_or_default();
+            reply(before, &self.stream, command, events)
         };
         let version = version(&self.stream, command);
         self.ended(Status::Accepted, None, version, reply)
@@ -390,7 +446,8 @@ impl<'a> Step<'a> {
 }
 
 fn rejection(code: &str, field: Option<&str>, message: String) -> Rejection {
-    Rejection { code: code.to_owned(), field: field.map(str::to_owned), message }
+    let field = field.map(str::to_owned);
+    Rejection { code: code.to_owned(), field, message, ..Rejection::default() }
 }
 
 fn poisoned() -> Rejection {

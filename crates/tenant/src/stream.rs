@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use exchequer_domain_access as access;
 use exchequer_domain_audit as audit;
 use exchequer_domain_catalog as catalog;
 use exchequer_domain_entitlements as entitlements;
@@ -24,6 +25,7 @@ pub struct Stream {
     /// Why no command is decided.
     pub parked: Option<Arc<str>>,
     pub tenants: Arc<tenants::State>,
+    pub access: Arc<access::State>,
     pub catalog: Arc<catalog::State>,
     pub subscriptions: Arc<subscriptions::State>,
     pub entitlements: Arc<entitlements::State>,
@@ -54,6 +56,9 @@ impl Stream {
             Event::Tenants(event) => {
                 tenants::Tenants::evolve(Arc::make_mut(&mut self.tenants), event, at);
             }
+            Event::Access(event) => {
+                access::Access::evolve(Arc::make_mut(&mut self.access), event, at);
+            }
             Event::Audit(event) => audit::Audit::evolve(&mut audit::State, event, at),
             Event::Catalog(event) => {
                 catalog::Catalog::evolve(Arc::make_mut(&mut self.catalog), event, at);
@@ -81,7 +86,8 @@ impl Stream {
 
     /// About how many bytes the domains hold.
     pub fn weight(&self) -> usize {
-        catalog::weight(&self.catalog)
+        access::weight(&self.access)
+            + catalog::weight(&self.catalog)
             + subscriptions::weight(&self.subscriptions)
             + entitlements::weight(&self.entitlements)
             + flags::weight(&self.flags)

@@ -1,6 +1,7 @@
 //! The root as a whole: routing, following, timers before commands, the audit
 //! chain, parking.
 
+mod access;
 mod scheduled;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ fn request(id: &str, command: Command) -> Request {
         claimed_at: at(1),
         expected_version: None,
         validate_only: false,
+        origin: None,
         command,
     }
 }
@@ -157,10 +159,8 @@ fn an_oversize_entry_keeps_its_hashes() {
         actor: "u-2".to_owned(),
         resource_type: "file".to_owned(),
         resource_id: "f".to_owned(),
-        before: String::new(),
         after: format!("\"{}\"", "x".repeat(LEAF_BYTES_MAX)),
-        context: String::new(),
-        occurred_at: None,
+        ..audit::Draft::default()
     };
     let append = audit::Command::Append(audit::Append { entries: vec![draft.clone()] });
     let decision = decide(&created.stream, "c-2", Command::Audit(append), 20);

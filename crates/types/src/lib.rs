@@ -12,6 +12,8 @@ mod money;
 mod offer;
 mod period;
 mod position;
+mod protected;
+mod quantity;
 mod stream;
 mod timestamp;
 
@@ -30,5 +32,7 @@ pub use offer::{
 };
 pub use period::{Anchor, Cycle, CycleError, CycleUnit, Period, Zone};
 pub use position::{LogId, Offset, PartitionId, Place, partition_of};
+pub use protected::{KeyId, Protected};
+pub use quantity::{QUANTITY_CHARS_MAX, QUANTITY_DIGITS, Quantity, QuantityError};
 pub use stream::StreamId;
 pub use timestamp::{Timestamp, TimestampError};

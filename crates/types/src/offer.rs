@@ -101,6 +101,13 @@ pub struct Holding {
     pub add_ons: Vec<AddOnHolding>,
 }
 
+impl Holding {
+    /// Packs by add-on.
+    pub fn packs(&self) -> BTreeMap<Slug, u64> {
+        self.add_ons.iter().map(|it| (it.offer.add_on.clone(), it.quantity)).collect()
+    }
+}
+
 /// What a caller asks to hold. The tenant root looks it up in what the partition has
 /// adopted of the provider's catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]

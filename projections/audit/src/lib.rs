@@ -6,7 +6,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub use query::{Filter, PAGE_BYTES_MAX, Page, ROWS_EXAMINED_MAX, after, list};
+pub use query::{Filter, PAGE_BYTES_MAX, Page, ROWS_EXAMINED_MAX, Wanted, after, list};
 pub use rows::{AUDIT_ENTRIES, AuditEntry};
 
 use exchequer_codec::Entry;

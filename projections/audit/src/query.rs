@@ -1,6 +1,8 @@
 //! What the api reads. Entries of a tenant count from 1 without gaps: a gap among
 //! the rows is an entry that the store does not show yet, and is never passed over.
 
+use core::fmt;
+
 use exchequer_readstore::{Fault, Generation, ReadStore, Scan, Value};
 use exchequer_types::{TenantId, Timestamp};
 
@@ -26,6 +28,26 @@ pub struct Filter {
     pub to: Option<Timestamp>,
 }
 
+/// Which entries a list has.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    pub filter: &'a Filter,
+    /// Says more than `filter` can.
+    pub also: &'a (dyn Fn(&AuditEntry) -> bool + Sync),
+}
+
+impl fmt::Debug for Wanted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wanted").field("filter", self.filter).finish_non_exhaustive()
+    }
+}
+
+impl<'a> From<&'a Filter> for Wanted<'a> {
+    fn from(filter: &'a Filter) -> Self {
+        Self { filter, also: &|_| true }
+    }
+}
+
 /// Part of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Page {
@@ -35,7 +57,7 @@ pub struct Page {
     pub next: Option<u64>,
 }
 
-/// Up to `limit` (at least 1) entries that `filter` lets through, newest first,
+/// Up to `limit` (at least 1) entries that are `wanted`, newest first,
 /// from below the seq `before` on. Fewer, or none, when [`ROWS_EXAMINED_MAX`] or
 /// [`PAGE_BYTES_MAX`] is reached before.
 ///
@@ -44,10 +66,11 @@ pub async fn list(
     store: &dyn ReadStore,
     generation: Generation,
     tenant: &TenantId,
-    filter: &Filter,
+    wanted: Wanted<'_>,
     before: Option<u64>,
     limit: usize,
 ) -> Result<Page, Fault> {
+    let filter = wanted.filter;
     let limit = limit.max(1);
     let mut page = Page::default();
     let (mut last, mut bytes, mut examined) = (before, 0, 0);
@@ -72,7 +95,7 @@ pub async fn list(
             }
             last = Some(entry.seq);
             examined += 1;
-            if filter.holds(&entry) {
+            if filter.holds(&entry) && (wanted.also)(&entry) {
                 bytes += entry.json.len();
                 page.entries.push(entry);
             }

@@ -116,7 +116,7 @@ async fn page(
     before: Option<u64>,
     limit: usize,
 ) -> Result<Page, Fault> {
-    list(store, GENERATION, &acme(), filter, before, limit).await
+    list(store, GENERATION, &acme(), filter.into(), before, limit).await
 }
 
 /// All pages, each as its seqs.
@@ -179,7 +179,7 @@ async fn pages_are_newest_first_and_whole() {
     assert_eq!(pages(&store, &all, 5).await, [[5, 4, 3, 2, 1]]);
     assert_eq!(pages(&store, &all, 0).await.len(), 5);
     let nobody = TenantId::parse("nobody").unwrap();
-    let empty = list(&store, GENERATION, &nobody, &all, None, 5).await.unwrap();
+    let empty = list(&store, GENERATION, &nobody, (&all).into(), None, 5).await.unwrap();
     assert_eq!(empty, Page::default());
     assert_eq!(page(&store, &all, Some(1), 5).await.unwrap(), Page::default());
 }
@@ -293,6 +293,6 @@ fn reads_may_cross_threads() {
     fn is_send(_: impl Send) {}
     let store = MemoryStore::new(true);
     let (tenant, filter) = (acme(), Filter::default());
-    is_send(list(&store, GENERATION, &tenant, &filter, None, 1));
+    is_send(list(&store, GENERATION, &tenant, (&filter).into(), None, 1));
     is_send(after(&store, GENERATION, &tenant, 0, 1));
 }

@@ -7,7 +7,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub use query::{Page, draft, get, list, version, versions};
+pub use query::{Page, VERSIONS_EXAMINED_MAX, draft, get, list, version, versions};
 pub use rows::{
     CATALOG_DOCUMENTS, CATALOG_DRAFTS, CATALOG_VERSIONS, CATALOGS, CatalogRow, DraftRow, VersionRow,
 };

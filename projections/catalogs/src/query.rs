@@ -12,6 +12,10 @@ use crate::rows::{
 };
 
 const CHUNK_ROWS_MAX: usize = 64;
+/// More than a tenant may have.
+const CATALOGS_EXAMINED_MAX: usize = 200;
+/// Rows that one call of [`versions`] looks at: a page of a filtered list may be short.
+pub const VERSIONS_EXAMINED_MAX: usize = 1_001;
 const READS_AT_ONCE_MAX: usize = 16;
 
 /// Part of a list.
@@ -75,17 +79,19 @@ pub async fn version(
     Ok(Some((number, row, document.ok_or_else(|| damaged("catalog_documents"))?)))
 }
 
-/// Up to `limit` (at least 1) catalogs of `tenant` behind the id `after`.
+/// Up to `limit` (at least 1) catalogs of `tenant` behind the id `after`, of those that
+/// `is_wanted`. A tenant has few: all are looked at.
 pub async fn list(
     store: &dyn ReadStore,
     generation: Generation,
     tenant: &TenantId,
     after: Option<&Slug>,
     limit: usize,
+    is_wanted: &(dyn Fn(&(Slug, Latest)) -> bool + Sync),
 ) -> Result<Page<Slug, Latest>, Fault> {
     let limit = limit.max(1);
     let partition = vec![Value::text(tenant.as_str())];
-    let mut scan = Scan::of(&CATALOGS, generation, partition, limit + 1);
+    let mut scan = Scan::of(&CATALOGS, generation, partition, CATALOGS_EXAMINED_MAX);
     scan.after = after.map(|id| vec![Value::text(id.as_str())]);
     let mut rows = Vec::new();
     for row in store.scan(scan).await? {
@@ -93,9 +99,6 @@ pub async fn list(
         let id = Slug::parse(id).map_err(|_| damaged("catalogs"))?;
         rows.push((id, CatalogRow::from_values(&row.values)?));
     }
-    let is_end = rows.len() <= limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| !is_end).map(|(id, _)| id.clone());
     let mut items = Vec::with_capacity(rows.len());
     let mut rest = rows.into_iter().peekable();
     while rest.peek().is_some() {
@@ -104,12 +107,19 @@ pub async fn list(
             let latest = latest(store, generation, tenant, &id, row).await?;
             Ok::<_, Fault>((id, latest))
         });
-        items.extend(try_join_all(with_latest).await?);
+        items.extend(try_join_all(with_latest).await?.into_iter().filter(|it| is_wanted(it)));
+        if items.len() > limit {
+            break;
+        }
     }
+    let is_end = items.len() <= limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| !is_end).map(|(id, _)| id.clone());
     Ok(Page { items, next })
 }
 
-/// Up to `limit` (at least 1) versions below `before`, the newest first.
+/// Up to `limit` (at least 1) versions below `before`, the newest first, of those that
+/// `is_wanted`. Fewer, or none, when [`VERSIONS_EXAMINED_MAX`] is reached before.
 pub async fn versions(
     store: &dyn ReadStore,
     generation: Generation,
@@ -117,14 +127,23 @@ pub async fn versions(
     catalog: &Slug,
     before: Option<u32>,
     limit: usize,
+    is_wanted: &(dyn Fn(&(u32, VersionRow)) -> bool + Sync),
 ) -> Result<Page<u32, VersionRow>, Fault> {
-    let limit = limit.max(1);
-    let rows = newest_first(store, generation, tenant, catalog, before, limit + 1).await?;
-    let mut items = rows.iter().map(version_of).collect::<Result<Vec<_>, _>>()?;
-    let is_end = items.len() <= limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| !is_end).map(|(number, _)| *number);
-    Ok(Page { items, next })
+    let (limit, mut items, mut last) = (limit.max(1), Vec::new(), before);
+    let rows_max = VERSIONS_EXAMINED_MAX;
+    let rows = newest_first(store, generation, tenant, catalog, before, rows_max).await?;
+    for row in &rows {
+        let item = version_of(row)?;
+        let number = item.0;
+        if is_wanted(&item) {
+            if items.len() == limit {
+                return Ok(Page { items, next: last });
+            }
+            items.push(item);
+        }
+        last = Some(number);
+    }
+    Ok(Page { items, next: last.filter(|_| rows.len() == rows_max) })
 }
 
 async fn latest(

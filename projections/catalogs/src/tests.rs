@@ -117,7 +117,7 @@ async fn the_rows_are_what_the_domain_makes_of_the_events() {
         let newest = expected.latest();
         assert_eq!(row.latest, newest.map_or(0, |it| it.number));
         assert_eq!(latest.and_then(|it| it.retired_at), newest.and_then(|it| it.retired_at));
-        let page = versions(&store, GENERATION, &tenant, &slug, None, 9).await.unwrap();
+        let page = versions(&store, GENERATION, &tenant, &slug, None, 9, &|_| true).await.unwrap();
         let found: Vec<_> = page
             .items
             .into_iter()
@@ -161,14 +161,14 @@ async fn versions_and_drafts_are_read_with_what_they_say() {
 async fn lists_come_page_by_page() {
     let store = VIEW.folded(&history()).await;
     let a = tenant("a");
-    let first = list(&store, GENERATION, &a, None, 1).await.unwrap();
+    let first = list(&store, GENERATION, &a, None, 1, &|_| true).await.unwrap();
     assert_eq!((first.items[0].0.as_str(), &first.next), ("main", &Some(slug("main"))));
-    let second = list(&store, GENERATION, &a, first.next.as_ref(), 1).await.unwrap();
+    let second = list(&store, GENERATION, &a, first.next.as_ref(), 1, &|_| true).await.unwrap();
     assert_eq!((second.items[0].0.as_str(), second.next), ("other", None));
     let main = slug("main");
-    let newest = versions(&store, GENERATION, &a, &main, None, 1).await.unwrap();
+    let newest = versions(&store, GENERATION, &a, &main, None, 1, &|_| true).await.unwrap();
     assert_eq!((newest.items[0].0, newest.next), (2, Some(2)));
-    let oldest = versions(&store, GENERATION, &a, &main, newest.next, 1).await.unwrap();
+    let oldest = versions(&store, GENERATION, &a, &main, newest.next, 1, &|_| true).await.unwrap();
     assert_eq!((oldest.items[0].0, oldest.next), (1, None));
 }
 

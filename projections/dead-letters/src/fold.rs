@@ -3,7 +3,7 @@
 
 use core::fmt::Write as _;
 
-use exchequer_codec::{Entry, decode_event, status_of};
+use exchequer_codec::{Entry, decode_event, status_of, status_word};
 use exchequer_kernel::Status;
 use exchequer_proto::journal::v1 as pb;
 use exchequer_readstore::RowSet;
@@ -12,7 +12,8 @@ use exchequer_types::Timestamp;
 use prost::Message as _;
 
 use crate::rows::{
-    DEAD_LETTERS, DeadLetter, LetterId, PARKED_STREAMS, ParkedStream, letter_key, parked_key,
+    DEAD_LETTER_REPLAYS, DEAD_LETTERS, DeadLetter, LetterId, PARKED_STREAMS, ParkedStream, Replay,
+    letter_key, parked_key,
 };
 
 /// The kernel's events that neither park nor release.
@@ -30,7 +31,10 @@ fn fold_outcomes(entry: &Entry, rows: &mut RowSet) -> Result<(), String> {
     for (index, outcome) in entry.commit.outcomes.iter().enumerate() {
         match status_of(outcome) {
             Some(Status::DeadLettered) => {}
-            Some(_) => continue,
+            Some(status) => {
+                mark_replay(entry, index, status, rows);
+                continue;
+            }
             None => {
                 let status = outcome.status;
                 return Err(format!(
@@ -46,6 +50,20 @@ fn fold_outcomes(entry: &Entry, rows: &mut RowSet) -> Result<(), String> {
         rows.put(&DEAD_LETTERS, letter_key(id), row.to_values(), entry.timestamp(index));
     }
     Ok(())
+}
+
+/// Of an input that opened, and so was sealed by a gateway: is it a dead letter that was
+/// submitted again?
+fn mark_replay(entry: &Entry, index: usize, status: Status, rows: &mut RowSet) {
+    let Some(input) = entry.commit.inputs.get(index) else { return };
+    let sealed = pb::SealedCommand::decode(input.command.clone()).unwrap_or_default();
+    let mark = pb::ReplayMark::decode(sealed.envelope.clone()).unwrap_or_default();
+    let Ok(letter) = mark.replay_of.parse::<LetterId>() else { return };
+    let envelope = pb::Envelope::decode(sealed.envelope).unwrap_or_default();
+    let (command_id, status) = (envelope.id, status_word(status).to_owned());
+    let replay = Replay { at: entry.now(), command_id, status };
+    let timestamp = entry.timestamp(index);
+    rows.put(&DEAD_LETTER_REPLAYS, letter_key(letter), replay.to_values(), timestamp);
 }
 
 fn fold_events(entry: &Entry, rows: &mut RowSet) -> Result<(), String> {
@@ -88,6 +106,7 @@ fn letter(id: LetterId, entry: &Entry, input: &pb::Input, outcome: &pb::Outcome)
         record_hash: hex(&input.command_hash),
         log: log.map(|progress| hex(&progress.log)).unwrap_or_default(),
         log_offset: input.offset,
+        replay: None,
     }
 }
 

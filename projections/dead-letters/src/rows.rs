@@ -29,6 +29,16 @@ pub static DEAD_LETTERS: Table = Table {
     ],
 };
 
+/// By the partition that says of a record that it is a dead letter, then by its place there.
+/// A dead letter becomes a command of one stream, so that a row has one source too.
+pub static DEAD_LETTER_REPLAYS: Table = Table {
+    name: "dead_letter_replays",
+    partition_key: &[int("letter_partition")],
+    clustering: &[int("offset"), int("input")],
+    // In the order of `Replay::to_values`.
+    columns: &[int("replayed_at"), text("command_id"), text("status")],
+};
+
 /// By source partition, then by stream.
 pub static PARKED_STREAMS: Table = Table {
     name: "parked_streams",
@@ -106,6 +116,35 @@ pub struct DeadLetter {
     pub log: String,
     /// Place in the input log.
     pub log_offset: Offset,
+    /// The last time that it was submitted again.
+    pub replay: Option<Replay>,
+}
+
+/// A dead letter was submitted again, and decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replay {
+    pub at: Timestamp,
+    /// Of the command that it became.
+    pub command_id: String,
+    /// What became of that command, in a word.
+    pub status: String,
+}
+
+impl Replay {
+    pub(crate) fn to_values(&self) -> Vec<Value> {
+        vec![Value::Int(self.at.micros()), Value::text(&self.command_id), Value::text(&self.status)]
+    }
+
+    pub(crate) fn from_row(row: &Row) -> Result<Self, Fault> {
+        let [at, command_id, status] = &row.values[..] else {
+            return Err(damaged(&DEAD_LETTER_REPLAYS, &row.key));
+        };
+        Ok(Self {
+            at: Timestamp::saturating_from_micros(at.as_int()),
+            command_id: command_id.as_text().to_owned(),
+            status: status.as_text().to_owned(),
+        })
+    }
 }
 
 impl DeadLetter {
@@ -149,6 +188,7 @@ impl DeadLetter {
             record_hash: text(record_hash),
             log: text(log),
             log_offset: log_offset.as_uint(),
+            replay: None,
         })
     }
 }
@@ -182,7 +222,7 @@ impl ParkedStream {
     }
 }
 
-/// Key of `dead_letters`.
+/// Key of `dead_letters`, and of `dead_letter_replays`.
 pub(crate) fn letter_key(id: LetterId) -> Key {
     let clustering = vec![Value::uint(id.offset), Value::Int(i64::from(id.input))];
     Key { partition: vec![partition_value(id.partition)], clustering }

@@ -13,7 +13,7 @@ use exchequer_types::{Hash, PartitionId, Timestamp};
 use prost::Message as _;
 
 use crate::{
-    DeadLetter, DeadLettersView, LetterId, PAGE_BYTES_MAX, ParkedStream, TABLES, get, list,
+    DeadLetter, DeadLettersView, LetterId, PAGE_BYTES_MAX, ParkedStream, Replay, TABLES, get, list,
     list_parked,
 };
 
@@ -25,9 +25,16 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn sealed(stream: &str) -> Bytes {
+    replaying(stream, "")
+}
+
+/// The command of the dead letter `letter`, submitted again.
+fn replaying(stream: &str, letter: &str) -> Bytes {
     let envelope = pb::Envelope {
         stream: stream.to_owned(),
         r#type: "tenants.rename.v1".to_owned(),
+        id: "c-1".to_owned(),
+        replay_of: letter.to_owned(),
         ..pb::Envelope::default()
     };
     let envelope = envelope.encode_to_vec().into();
@@ -86,6 +93,7 @@ fn released() -> Event {
 fn history() -> Vec<Entry> {
     let dead = |stream: &str| (sealed(stream), Status::DeadLettered);
     let fine = (sealed("fine"), Status::Accepted);
+    let again = |status| (replaying("z", "0-1002-0"), status);
     vec![
         entry(3, 1, &[fine.clone(), dead("a"), dead("b")], &[("a", parked("panicked"))]),
         entry(0, 1, std::slice::from_ref(&fine), &[("z", parked("first")), ("z", released())]),
@@ -96,6 +104,8 @@ fn history() -> Vec<Entry> {
             &[("a", released()), ("c", parked("once"))],
         ),
         entry(0, 2, &[dead("z")], &[("z", parked("again")), ("y", parked("too"))]),
+        entry(0, 3, &[again(Status::Rejected), again(Status::DeadLettered)], &[]),
+        entry(0, 4, &[again(Status::Accepted)], &[]),
         entry(
             3,
             3,
@@ -121,7 +131,7 @@ async fn pages(store: &MemoryStore, limit: usize) -> Vec<Vec<String>> {
     let mut pages = Vec::new();
     let mut after = None;
     loop {
-        let page = list(store, GENERATION, PARTITIONS, after, limit).await.unwrap();
+        let page = list(store, GENERATION, PARTITIONS, after, limit, &|_| true).await.unwrap();
         pages.push(page.letters.iter().map(|it| it.id.to_string()).collect());
         after = page.next;
         if after.is_none() {
@@ -134,8 +144,8 @@ async fn pages(store: &MemoryStore, limit: usize) -> Vec<Vec<String>> {
 #[tokio::test]
 async fn dead_letters_of_all_partitions_are_listed_page_by_page() {
     let store = VIEW.folded(&history()).await;
-    let all = ["0-1002-0", "3-1001-1", "3-1001-2", "3-1002-0"];
-    assert_eq!(pages(&store, 4).await, [all.to_vec()]);
+    let all = ["0-1002-0", "0-1003-1", "3-1001-1", "3-1001-2", "3-1002-0"];
+    assert_eq!(pages(&store, 5).await, [all.to_vec()]);
     assert_eq!(pages(&store, 3).await, [all[..3].to_vec(), all[3..].to_vec()]);
     assert_eq!(pages(&store, 1).await.concat(), all);
     assert_eq!(pages(&store, 0).await.concat(), all);
@@ -156,6 +166,27 @@ async fn a_page_ends_when_it_is_large_and_goes_on_within_a_partition() {
 
 // REQ: KER-11
 #[tokio::test]
+async fn a_dead_letter_that_was_submitted_again_says_so() {
+    let id: LetterId = "0-1002-0".parse().unwrap();
+    let replay = |at, status: &str| {
+        let (command_id, status) = ("c-1".to_owned(), status.to_owned());
+        Some(Replay { at, command_id, status })
+    };
+    for (entries, expected) in
+        [(4, None), (5, replay(at(3), "rejected")), (7, replay(at(4), "accepted"))]
+    {
+        let store = VIEW.folded(&history()[..entries]).await;
+        let found = get(&store, GENERATION, id).await.unwrap().unwrap();
+        assert_eq!(found.replay, expected, "after {entries}");
+        let letters = list(&store, GENERATION, PARTITIONS, None, 9, &|_| true).await.unwrap();
+        assert_eq!(letters.letters[0], found);
+        let others = letters.letters.iter().filter(|it| it.id != id);
+        assert!(others.into_iter().all(|it| it.replay.is_none()));
+    }
+}
+
+// REQ: KER-11
+#[tokio::test]
 async fn a_dead_letter_has_its_bytes_its_place_and_the_reason() {
     let store = VIEW.folded(&history()).await;
     let id: LetterId = "3-1001-1".parse().unwrap();
@@ -170,6 +201,7 @@ async fn a_dead_letter_has_its_bytes_its_place_and_the_reason() {
         record_hash: String::new(),
         log: "ab".repeat(16),
         log_offset: 101,
+        replay: None,
     };
     assert_eq!(get(&store, GENERATION, id).await.unwrap(), Some(expected));
     let junk = get(&store, GENERATION, "3-1002-0".parse().unwrap()).await.unwrap().unwrap();
@@ -183,7 +215,8 @@ async fn a_record_too_large_to_be_carried_has_its_hash() {
     let mut entry = entry(0, 1, &[(Bytes::new(), Status::DeadLettered)], &[]);
     Arc::make_mut(&mut entry.commit).inputs[0].command_hash = vec![1; 32].into();
     let store = VIEW.folded(&[entry]).await;
-    let found = list(&store, GENERATION, PARTITIONS, None, 1).await.unwrap().letters.remove(0);
+    let found =
+        list(&store, GENERATION, PARTITIONS, None, 1, &|_| true).await.unwrap().letters.remove(0);
     assert_eq!((found.record.len(), found.record_hash), (0, "01".repeat(32)));
 }
 
@@ -207,14 +240,14 @@ async fn parked_streams_are_listed_until_they_are_released() {
         parked_at: at(2),
     };
     let expected = [stream(0, "y", "too"), stream(0, "z", "again"), stream(3, "c", "once")];
-    let all = list_parked(&store, GENERATION, PARTITIONS, None, 3).await.unwrap();
+    let all = list_parked(&store, GENERATION, PARTITIONS, None, 3, &|_| true).await.unwrap();
     assert_eq!((&all.streams[..], all.next), (&expected[..], None));
     let mut found = Vec::new();
     let mut after = None;
     loop {
         let from =
             after.as_ref().map(|(partition, stream): &(_, String)| (*partition, stream.as_str()));
-        let page = list_parked(&store, GENERATION, PARTITIONS, from, 1).await.unwrap();
+        let page = list_parked(&store, GENERATION, PARTITIONS, from, 1, &|_| true).await.unwrap();
         found.extend(page.streams);
         after = page.next;
         if after.is_none() {
@@ -260,6 +293,6 @@ fn what_is_not_understood_stops_the_view() {
 fn reads_may_cross_threads() {
     fn is_send(_: impl Send) {}
     let store = MemoryStore::new(true);
-    is_send(list(&store, GENERATION, PARTITIONS, None, 1));
-    is_send(list_parked(&store, GENERATION, PARTITIONS, None, 1));
+    is_send(list(&store, GENERATION, PARTITIONS, None, 1, &|_| true));
+    is_send(list_parked(&store, GENERATION, PARTITIONS, None, 1, &|_| true));
 }

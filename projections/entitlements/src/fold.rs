@@ -1,12 +1,13 @@
-//! Events into rows. A row is what the domain's own `evolve` makes of the old one.
+//! Events into rows. A tenant's row is what the domain's own `evolve` makes of the old one,
+//! and those of its features follow from it.
 
 use exchequer_codec::Entry;
 use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_proto::journal::v1 as pb;
 use exchequer_readstore::{Key, RowSet, Table};
 
-use crate::rows::{ENTITLEMENTS, key, snapshot_of, values_of};
-use crate::snapshot::{Snapshot, Unfoldable, is_wanted};
+use crate::rows::{ENTITLEMENTS, key, row_of, values_of};
+use crate::snapshot::{Unfoldable, is_wanted};
 
 /// Needed: the row of each tenant whose entitlements change.
 pub(crate) fn reads(entry: &Entry) -> Vec<(&'static Table, Key)> {
@@ -37,14 +38,19 @@ fn fold_event(
 ) -> Result<(), Unfoldable> {
     let timestamp = entry.timestamp(index);
     let key = key(&event.stream);
-    let mut snapshot = match rows.get(&ENTITLEMENTS, &key) {
-        Some((_, at)) if at >= timestamp && !mutation::active(Mutation::DerivedPosition) => {
-            return Ok(());
-        }
-        Some((values, _)) => snapshot_of(&event.stream, values)?,
-        None => Snapshot::default(),
+    let (row, at) = match rows.get(&ENTITLEMENTS, &key) {
+        Some((values, at)) => (row_of(&event.stream, values)?, at),
+        None => Default::default(),
     };
+    let (mut snapshot, mut marks) = row;
+    if at >= timestamp && !mutation::active(Mutation::DerivedPosition) {
+        // This row was written, others of the same batch maybe not.
+        marks.write_again(&event.stream, &snapshot.state, rows);
+        return Ok(());
+    }
+    let before = snapshot.state.clone();
     snapshot.take(event)?;
-    rows.put(&ENTITLEMENTS, key, values_of(&snapshot), timestamp);
+    marks.turn(&event.stream, &before, &snapshot.state, timestamp, rows);
+    rows.put(&ENTITLEMENTS, key, values_of(&snapshot, &marks), timestamp);
     Ok(())
 }

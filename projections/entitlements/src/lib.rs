@@ -6,6 +6,7 @@ mod live;
 mod query;
 mod rows;
 mod snapshot;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -13,13 +14,14 @@ pub use live::LiveEntitlements;
 pub use query::get;
 pub use rows::ENTITLEMENTS;
 pub use snapshot::Snapshot;
+pub use sources::ENTITLEMENT_SOURCES;
 
 use exchequer_codec::Entry;
 use exchequer_kernel::Projection;
 use exchequer_readstore::{Key, RowSet, Table};
 
 /// All tables of the view.
-pub const TABLES: &[&Table] = &[&ENTITLEMENTS];
+pub const TABLES: &[&Table] = &[&ENTITLEMENTS, &ENTITLEMENT_SOURCES];
 
 /// The view. What it cannot fold it says by [`RowSet::fail`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +33,7 @@ impl Projection for EntitlementsView {
     type Key = (&'static Table, Key);
 
     const NAME: &'static str = "entitlements";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn reads(&self, entry: &Entry, _: &RowSet) -> Vec<Self::Key> {
         fold::reads(entry)

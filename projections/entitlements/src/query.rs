@@ -3,7 +3,7 @@
 use exchequer_readstore::{Fault, Generation, ReadStore};
 use exchequer_types::TenantId;
 
-use crate::rows::{ENTITLEMENTS, key, snapshot_of};
+use crate::rows::{ENTITLEMENTS, key, row_of};
 use crate::snapshot::Snapshot;
 
 /// A tenant's entitlements, and the position of the row that they come from. None when there
@@ -15,5 +15,5 @@ pub async fn get(
 ) -> Result<Option<(Snapshot, u64)>, Fault> {
     let row = store.get(&ENTITLEMENTS, generation, key(tenant.as_str())).await?;
     let Some(row) = row else { return Ok(None) };
-    Ok(Some((snapshot_of(tenant.as_str(), &row.values)?, row.timestamp)))
+    Ok(Some((row_of(tenant.as_str(), &row.values)?.0, row.timestamp)))
 }

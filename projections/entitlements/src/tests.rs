@@ -20,7 +20,10 @@ use exchequer_types::{
 
 use crate::rows::{key, values_of};
 use crate::snapshot::OF_TENANTS;
-use crate::{ENTITLEMENTS, EntitlementsView, LiveEntitlements, Snapshot, TABLES, get};
+use crate::sources::Marks;
+use crate::{
+    ENTITLEMENT_SOURCES, ENTITLEMENTS, EntitlementsView, LiveEntitlements, Snapshot, TABLES, get,
+};
 
 const VIEW: Suite<EntitlementsView> = Suite { projection: EntitlementsView, tables: TABLES };
 
@@ -178,6 +181,50 @@ async fn a_row_holds_the_domains_state_exactly() {
     assert_eq!(get(&store, GENERATION + 1, &id("a")).await.unwrap(), None);
 }
 
+/// Feature, source, what it gives, units, packs, and how a grant ended.
+fn sources(store: &MemoryStore, tenant: &str) -> Vec<String> {
+    let rows = store.snapshot(&ENTITLEMENT_SOURCES, GENERATION).into_iter();
+    let rows = rows.filter(|row| row.key.partition[0].as_text() == tenant);
+    let shown = rows.map(|row| {
+        let (key, it) = (&row.key.clustering, &row.values);
+        let [gives, ended_by, ended_reason] = [0, 8, 9].map(|at| it[at].as_text());
+        format!(
+            "{} {}: {gives} {} x{} {ended_by} {ended_reason}",
+            key[0].as_text(),
+            key[1].as_text(),
+            it[1].as_int(),
+            it[2].as_int(),
+        )
+    });
+    shown.map(|text| text.trim_end().to_owned()).collect()
+}
+
+// REQ: ENT-01
+#[tokio::test]
+async fn each_source_of_a_feature_is_a_row() {
+    let history = history();
+    let plan = |reports: &str| {
+        vec![
+            "exports add-on:more: units 5 x2".to_owned(),
+            reports.to_owned(),
+            "seats plan: per seat -1 x1".to_owned(),
+            "sso plan: on -1 x1".to_owned(),
+        ]
+    };
+    let store = VIEW.folded(&history[..4]).await;
+    let mut expected = plan("reports plan: units 9223372036854775807 x1");
+    expected.extend(["sso use: units 4 x1".to_owned(), "storage plan: unlimited -1 x1".to_owned()]);
+    assert_eq!(sources(&store, "a"), expected);
+    assert_eq!(sources(&store, "b"), ["audit grant:g1: on -1 x1"]);
+    let store = VIEW.folded(&history).await;
+    // Without a plan nothing of it stands there; grants say how they ended.
+    assert_eq!(sources(&store, "a"), ["audit grant:g2: units 9 x1 revocation by mistake"]);
+    let ended = ["audit grant:g1: on -1 x1 expiry", "audit grant:g4: on -1 x1 closing"];
+    assert_eq!(sources(&store, "b"), ended);
+    let granted = ["audit grant:g3: unlimited -1 x1", "reports use: units 8 x1"];
+    assert_eq!(sources(&store, "c"), granted);
+}
+
 // REQ: ENT-03, ENT-04
 #[tokio::test]
 async fn a_snapshot_loaded_at_any_place_and_folded_on_equals_the_rows() {
@@ -280,12 +327,14 @@ async fn a_damaged_row_is_named() {
     let history = history();
     let (snapshot, _) =
         get(&VIEW.folded(&history[..5]).await, GENERATION, &id("a")).await.unwrap().unwrap();
-    let whole = values_of(&snapshot);
-    let columns = ["provider", "plan", "held_by", "packs", "plan_features", "grants", "used"];
-    for column in columns {
+    let whole = values_of(&snapshot, &Marks::default());
+    for (column, value) in [
+        ("provider", Value::text("{\"?\":?}")),
+        ("record", Value::Bytes(b"\xff\xff".as_slice().into())),
+    ] {
         let index = ENTITLEMENTS.columns.iter().position(|it| it.name == column).unwrap();
         let mut values = whole.clone();
-        values[index] = Value::text("{\"?\":?}");
+        values[index] = value;
         let store = MemoryStore::new(true);
         let row = Write {
             table: &ENTITLEMENTS,

@@ -10,8 +10,8 @@ mod tests;
 
 pub use live::{LiveFlags, LiveProject, ProjectKey};
 pub use query::{
-    FlagPage, PAGE_BYTES_MAX, Page, ROWS_EXAMINED_MAX, get_environment, get_flag, get_project,
-    list_environments, list_flags, list_projects,
+    FlagPage, PAGE_BYTES_MAX, Page, ROWS_EXAMINED_MAX, Wanted, get_environment, get_flag,
+    get_project, list_environments, list_flags, list_projects,
 };
 pub use rows::{FLAG_ENVIRONMENTS, FLAG_PROJECTS, FLAGS};
 
@@ -32,7 +32,7 @@ impl Projection for FlagsView {
     type Key = (&'static Table, Key);
 
     const NAME: &'static str = "flags";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn reads(&self, entry: &Entry, _: &RowSet) -> Vec<Self::Key> {
         fold::reads(entry)

@@ -39,17 +39,20 @@ pub async fn get_project(
     row.map(|row| project_from(project.clone(), &row.values)).transpose()
 }
 
-/// Up to `limit` (at least 1) projects behind the key `after`.
+/// Up to `limit` (at least 1) projects behind the key `after`, of those that `is_wanted`.
+/// A tenant has few: all are looked at.
 pub async fn list_projects(
     store: &dyn ReadStore,
     generation: Generation,
     tenant: &TenantId,
     after: Option<&Slug>,
     limit: usize,
+    is_wanted: &(dyn Fn(&Project) -> bool + Sync),
 ) -> Result<Page<Project>, Fault> {
     let partition = vec![Value::text(tenant.as_str())];
-    let rows = chunk(store, &FLAG_PROJECTS, generation, partition, after, limit.max(1) + 1).await?;
-    page(rows, limit.max(1), |key, row| project_from(key, &row.values))
+    let rows =
+        chunk(store, &FLAG_PROJECTS, generation, partition, after, ROWS_EXAMINED_MAX).await?;
+    page(&rows, limit.max(1), is_wanted, |key, row| project_from(key, &row.values))
 }
 
 /// An environment. The version of its snapshot is its own changes and its project's.
@@ -65,7 +68,8 @@ pub async fn get_environment(
     row.map(|row| environment_from(environment.clone(), &row.values)).transpose()
 }
 
-/// Up to `limit` (at least 1) environments of a project behind the key `after`.
+/// Up to `limit` (at least 1) environments of a project behind the key `after`, of those
+/// that `is_wanted`. A project has few: all are looked at.
 pub async fn list_environments(
     store: &dyn ReadStore,
     generation: Generation,
@@ -73,11 +77,12 @@ pub async fn list_environments(
     project: &Slug,
     after: Option<&Slug>,
     limit: usize,
+    is_wanted: &(dyn Fn(&Environment) -> bool + Sync),
 ) -> Result<Page<Environment>, Fault> {
     let partition = parts_of(tenant.as_str(), project);
-    let limit = limit.max(1);
-    let rows = chunk(store, &FLAG_ENVIRONMENTS, generation, partition, after, limit + 1).await?;
-    page(rows, limit, |key, row| environment_from(key, &row.values))
+    let rows =
+        chunk(store, &FLAG_ENVIRONMENTS, generation, partition, after, ROWS_EXAMINED_MAX).await?;
+    page(&rows, limit.max(1), is_wanted, |key, row| environment_from(key, &row.values))
 }
 
 /// One flag.
@@ -93,8 +98,23 @@ pub async fn get_flag(
     row.map(|row| flag_from(flag, &row.values)).transpose()
 }
 
-/// Up to `limit` (at least 1) flags of a project behind the key `after`, with
-/// `archived` ones or without. Fewer, or none, when [`ROWS_EXAMINED_MAX`] or
+/// Which flags a list has.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Archived ones too.
+    pub archived: bool,
+    /// What else is asked of a flag.
+    pub also: &'a (dyn Fn(&Flag) -> bool + Sync),
+}
+
+impl core::fmt::Debug for Wanted<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Wanted").field("archived", &self.archived).finish_non_exhaustive()
+    }
+}
+
+/// Up to `limit` (at least 1) flags of a project behind the key `after`, of those that
+/// are `wanted`. Fewer, or none, when [`ROWS_EXAMINED_MAX`] or
 /// [`PAGE_BYTES_MAX`] is reached before.
 pub async fn list_flags(
     store: &dyn ReadStore,
@@ -103,7 +123,7 @@ pub async fn list_flags(
     project: &Slug,
     after: Option<&Slug>,
     limit: usize,
-    archived: bool,
+    wanted: Wanted<'_>,
 ) -> Result<FlagPage, Fault> {
     let mut items = Vec::new();
     let mut bytes = 0;
@@ -115,12 +135,15 @@ pub async fn list_flags(
         let is_end = rows.len() < CHUNK_ROWS_MAX;
         for row in &rows {
             let key = key_of(&row.key)?;
-            if archived || !is_archived(&row.values) {
-                if items.len() == limit.max(1) || bytes >= PAGE_BYTES_MAX {
-                    return Ok(Page { items, next: last });
+            if wanted.archived || !is_archived(&row.values) {
+                let flag = flag_from(&key, &row.values)?;
+                if (wanted.also)(&flag) {
+                    if items.len() == limit.max(1) || bytes >= PAGE_BYTES_MAX {
+                        return Ok(Page { items, next: last });
+                    }
+                    bytes += row.values.last().map_or(0, |it| it.as_bytes().len());
+                    items.push(flag);
                 }
-                bytes += row.values.last().map_or(0, |it| it.as_bytes().len());
-                items.push(flag_from(&key, &row.values)?);
             }
             last = Some(key);
         }
@@ -187,18 +210,25 @@ async fn chunk(
     store.scan(scan).await
 }
 
-/// The first `limit` of `rows`, of which one more was read.
+/// The first `limit` of `rows` that are wanted.
 fn page<T>(
-    mut rows: Vec<Row>,
+    rows: &[Row],
     limit: usize,
+    is_wanted: &(dyn Fn(&T) -> bool + Sync),
     read: impl Fn(Slug, &Row) -> Result<T, Fault>,
 ) -> Result<Page<T>, Fault> {
-    let is_end = rows.len() <= limit;
-    rows.truncate(limit);
-    let next = match rows.last() {
-        Some(last) if !is_end => Some(key_of(&last.key)?),
-        _ => None,
-    };
-    let items = rows.iter().map(|row| read(key_of(&row.key)?, row));
-    Ok(Page { items: items.collect::<Result<_, Fault>>()?, next })
+    let mut items = Vec::new();
+    let mut last = None;
+    for row in rows {
+        let key = key_of(&row.key)?;
+        let item = read(key.clone(), row)?;
+        if is_wanted(&item) {
+            if items.len() == limit {
+                return Ok(Page { items, next: last });
+            }
+            items.push(item);
+        }
+        last = Some(key);
+    }
+    Ok(Page { items, next: None })
 }

@@ -37,6 +37,8 @@ pub static FLAG_ENVIRONMENTS: Table = Table {
         // That concern this environment alone.
         int("changes"),
         int("created_at"),
+        // 1: what is served to customers.
+        int("production"),
     ],
 };
 
@@ -120,11 +122,12 @@ pub(crate) fn environment_values(it: &Environment) -> Vec<Value> {
         Value::text(&it.salt),
         Value::uint(it.changes),
         Value::Int(it.created_at.micros()),
+        Value::Int(i64::from(it.production)),
     ]
 }
 
 pub(crate) fn environment_from(key: Slug, values: &[Value]) -> Result<Environment, Fault> {
-    let [name, dialect, salt, changes, created_at] = values else {
+    let [name, dialect, salt, changes, created_at, production] = values else {
         return Err(damaged("environment", &key, "number of columns"));
     };
     let dialect =
@@ -133,6 +136,7 @@ pub(crate) fn environment_from(key: Slug, values: &[Value]) -> Result<Environmen
         name: name.as_text().to_owned(),
         dialect: dialect.ok_or_else(|| damaged("environment", &key, "dialect"))?,
         salt: salt.as_text().to_owned(),
+        production: production.as_int() != 0,
         changes: changes.as_uint(),
         created_at: instant(created_at),
         key,

@@ -15,8 +15,8 @@ use exchequer_tenant::Event as Any;
 use exchequer_types::{PartitionId, Slug, TenantId, Timestamp};
 
 use crate::{
-    FlagsView, LiveFlags, LiveProject, ProjectKey, TABLES, get_environment, get_flag, get_project,
-    list_environments, list_flags, list_projects,
+    FlagsView, LiveFlags, LiveProject, ProjectKey, TABLES, Wanted, get_environment, get_flag,
+    get_project, list_environments, list_flags, list_projects,
 };
 
 const VIEW: Suite<FlagsView> = Suite { projection: FlagsView, tables: TABLES };
@@ -80,6 +80,7 @@ fn environment(project: &str, environment: &str) -> Event {
         name: environment.to_uppercase(),
         dialect: Dialect::FractionalV2,
         salt: format!("salt-{environment}"),
+        production: environment == "live",
     }
 }
 
@@ -178,16 +179,27 @@ async fn rows_are_what_the_domain_makes_of_the_events() {
 async fn parts_are_found_and_listed_by_key_page_by_page() {
     let store = VIEW.folded(&history()).await;
     let acme = id("acme");
-    let page = list_projects(&store, GENERATION, &acme, None, 1).await.unwrap();
+    let page = list_projects(&store, GENERATION, &acme, None, 1, &|_| true).await.unwrap();
     assert_eq!((page.items[0].name.as_str(), page.next.clone()), ("APP", Some(slug("app"))));
-    let page = list_projects(&store, GENERATION, &acme, page.next.as_ref(), 1).await.unwrap();
+    let page =
+        list_projects(&store, GENERATION, &acme, page.next.as_ref(), 1, &|_| true).await.unwrap();
     assert_eq!((page.items[0].name.as_str(), page.next), ("WEB", None));
-    let page = list_environments(&store, GENERATION, &acme, &web(), None, 9).await.unwrap();
+    let page =
+        list_environments(&store, GENERATION, &acme, &web(), None, 9, &|_| true).await.unwrap();
     let keys: Vec<_> = page.items.iter().map(|it| it.key.as_str()).collect();
     assert_eq!((keys, page.next), (vec!["prod", "test"], None));
     let flags = async |after: Option<Slug>, limit, archived| {
         let after = after.as_ref();
-        let page = list_flags(&store, GENERATION, &acme, &web(), after, limit, archived).await;
+        let page = list_flags(
+            &store,
+            GENERATION,
+            &acme,
+            &web(),
+            after,
+            limit,
+            Wanted { archived, also: &|_| true },
+        )
+        .await;
         let page = page.unwrap();
         let keys: Vec<_> = page.items.iter().map(|it| it.key.to_string()).collect();
         (keys.join(" "), page.next)
@@ -217,7 +229,17 @@ async fn a_long_filtered_list_comes_in_short_pages() {
     let store = VIEW.folded(&[entry(0, 1, events)]).await;
     let list = async |after: Option<Slug>| {
         let after = after.as_ref();
-        list_flags(&store, GENERATION, &id("acme"), &web(), after, 10, false).await.unwrap()
+        list_flags(
+            &store,
+            GENERATION,
+            &id("acme"),
+            &web(),
+            after,
+            10,
+            Wanted { archived: false, also: &|_| true },
+        )
+        .await
+        .unwrap()
     };
     let page = list(None).await;
     assert!(page.items.is_empty() && page.next.is_some());

@@ -27,7 +27,7 @@ impl Projection for SubscriptionsView {
     type Key = (&'static Table, Key);
 
     const NAME: &'static str = "subscriptions";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn reads(&self, entry: &Entry, _: &RowSet) -> Vec<Self::Key> {
         fold::reads(entry)

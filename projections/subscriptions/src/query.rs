@@ -41,14 +41,13 @@ pub async fn get(
     row.map(|row| subscription_of(tenant.as_str(), &row.values)).transpose()
 }
 
-/// Up to `limit` (at least 1) of a tenant's charges that `filter` lets through, newest
-/// first, from below the position `before` on. Fewer, or none, when
+/// Up to `limit` (at least 1) of a tenant's charges that `is_wanted`, newest first, from below the position `before` on. Fewer, or none, when
 /// [`ROWS_EXAMINED_MAX`] or [`PAGE_LINES_MAX`] is reached before.
 pub async fn charges(
     store: &dyn ReadStore,
     generation: Generation,
     tenant: &TenantId,
-    filter: &ChargeFilter,
+    is_wanted: &(dyn Fn(&Charge) -> bool + Sync),
     before: Option<u64>,
     limit: usize,
 ) -> Result<ChargePage, Fault> {
@@ -63,7 +62,7 @@ pub async fn charges(
         let is_end = rows.len() < CHUNK_ROWS_MAX;
         for row in &rows {
             let charge = charge_of(tenant.as_str(), &row.values)?;
-            if filter.holds(&charge) {
+            if is_wanted(&charge) {
                 if page.charges.len() == limit.max(1) || lines >= PAGE_LINES_MAX {
                     page.next = last;
                     return Ok(page);
@@ -82,7 +81,8 @@ pub async fn charges(
 }
 
 impl ChargeFilter {
-    fn holds(&self, charge: &Charge) -> bool {
+    /// Does it let the charge through?
+    pub fn holds(&self, charge: &Charge) -> bool {
         self.subscription.as_ref().is_none_or(|id| *id == charge.subscription)
             && self.period_index.is_none_or(|index| index == charge.period_index)
     }

@@ -6,7 +6,7 @@ use exchequer_domain_tenants::{
     DEPTH_MAX, EffectiveSetting, Providers, Tenant, effective_settings as in_force,
 };
 use exchequer_readstore::{Fault, Generation, ReadStore, Row, Scan, Value};
-use exchequer_types::{ProviderProfile, TenantId, TenantStatus};
+use exchequer_types::{ProviderProfile, TenantId};
 use futures::future::try_join_all;
 
 use crate::rows::{
@@ -48,8 +48,8 @@ pub async fn get(
     Ok(Some(Listed { tenant, children }))
 }
 
-/// Up to `limit` (at least 1) children of `parent` behind the id `after`, of
-/// `statuses` (all when empty). Fewer, or none, when [`ROWS_EXAMINED_MAX`] or
+/// Up to `limit` (at least 1) children of `parent` behind the id `after`, of those
+/// that `is_wanted`. Fewer, or none, when [`ROWS_EXAMINED_MAX`] or
 /// [`PAGE_BYTES_MAX`] is reached before.
 pub async fn list(
     store: &dyn ReadStore,
@@ -57,9 +57,9 @@ pub async fn list(
     parent: &TenantId,
     after: Option<&TenantId>,
     limit: usize,
-    statuses: &[TenantStatus],
+    is_wanted: &(dyn Fn(&Tenant) -> bool + Sync),
 ) -> Result<Page, Fault> {
-    let (found, next) = find(store, generation, parent, after, limit.max(1), statuses).await?;
+    let (found, next) = find(store, generation, parent, after, limit.max(1), is_wanted).await?;
     let mut tenants = Vec::with_capacity(found.len());
     let mut rest = found.into_iter().peekable();
     while rest.peek().is_some() {
@@ -98,7 +98,7 @@ async fn find(
     parent: &TenantId,
     after: Option<&TenantId>,
     limit: usize,
-    statuses: &[TenantStatus],
+    is_wanted: &(dyn Fn(&Tenant) -> bool + Sync),
 ) -> Result<(Vec<Tenant>, Option<TenantId>), Fault> {
     let mut found = Vec::new();
     let mut bytes = 0;
@@ -112,7 +112,7 @@ async fn find(
         for row in &rows {
             let tenant = child(row)?;
             let id = tenant.id.clone();
-            if statuses.is_empty() || statuses.contains(&tenant.status) {
+            if is_wanted(&tenant) {
                 if found.len() == limit || bytes >= PAGE_BYTES_MAX {
                     return Ok((found, last));
                 }

@@ -17,33 +17,47 @@ use crate::{Args, Failure};
 const CALLERS: usize = 1_000;
 const TENANTS: usize = 100;
 const LATENCY_CALLS: usize = 2_000;
+const ROUNDS: usize = 5;
 
-/// With 1,000 callers in process.
+/// With 1,000 callers in process. Platform and plain file take turns, so that what
+/// else the machine does meets both; the ratio is the median of the rounds'.
 pub(crate) async fn throughput(args: &Args, views: ViewsRun) -> Result<Vec<Figure>, Failure> {
     let folder = tempfile::tempdir()?;
     let world = World::start(folder.path(), 1, views).await?;
     world.create_tenants(0, TENANTS).await?;
-    let first = world.platform.tail.state(PartitionId(0)).head.offset;
-    let commands = 300_000 * args.scale;
-    let elapsed = run_callers(&world, commands).await?;
-    let last = world.platform.tail.state(PartitionId(0)).head.offset;
-    let batches = commits(&world, first, last).await?;
+    let commands = 60_000 * args.scale;
+    let (mut rates, mut file_rates, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut bytes, mut count) = (0, 0);
+    for _ in 0..ROUNDS {
+        let first = world.platform.tail.state(PartitionId(0)).head.offset;
+        let elapsed = run_callers(&world, commands).await?;
+        let last = world.platform.tail.state(PartitionId(0)).head.offset;
+        let batches = commits(&world, first, last).await?;
+        let plain = plain_file(folder.path(), &batches)?;
+        rates.push(commands as f64 / elapsed.as_secs_f64());
+        file_rates.push(commands as f64 / plain.as_secs_f64());
+        ratios.push(plain.as_secs_f64() / elapsed.as_secs_f64());
+        bytes += batches.iter().map(Vec::len).sum::<usize>();
+        count += batches.len();
+    }
     world.stop().await;
-    let plain = plain_file(folder.path(), &batches)?;
-    let rate = commands as f64 / elapsed.as_secs_f64();
-    let file_rate = commands as f64 / plain.as_secs_f64();
     let name = match views {
         ViewsRun::None => "durable",
         ViewsRun::All => "durable-with-views",
     };
-    let bytes: usize = batches.iter().map(Vec::len).sum();
+    let all = (commands * ROUNDS) as f64;
     Ok(vec![
-        Figure::new(name, "commands/s", rate, None),
-        Figure::new(name, "the same bytes to a plain file, commands/s", file_rate, None),
-        Figure::new(name, "ratio", rate / file_rate, Some((">=", 0.25))),
-        Figure::new(name, "bytes a command", bytes as f64 / commands as f64, None),
-        Figure::new(name, "commands a commit", commands as f64 / batches.len() as f64, None),
+        Figure::new(name, "commands/s", median(rates), None),
+        Figure::new(name, "the same bytes to a plain file, commands/s", median(file_rates), None),
+        Figure::new(name, "ratio", median(ratios), Some((">=", 0.25))),
+        Figure::new(name, "bytes a command", bytes as f64 / all, None),
+        Figure::new(name, "commands a commit", all / count as f64, None),
     ])
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// `commands` appends by `CALLERS` callers, each with one outstanding.

@@ -2,11 +2,13 @@
 
 mod commerce;
 mod durable;
+mod guard;
 mod pure;
 mod renewals;
 mod report;
 mod scale;
 mod server;
+mod vault;
 mod world;
 
 use std::path::PathBuf;
@@ -20,7 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 11] = [
     "durable",
     "durable-with-views",
     "latency",
@@ -30,13 +32,15 @@ const NAMES: [&str; 9] = [
     "scale",
     "proration",
     "flags",
+    "guard",
+    "vault",
 ];
 
 /// Measures what docs/benchmarks.md states.
 #[derive(Debug, Parser)]
 struct Args {
     /// Only this one: durable, durable-with-views, latency, plan-changes, renewals,
-    /// grpc, scale, proration, flags.
+    /// grpc, scale, proration, flags, guard, vault.
     #[arg(long)]
     only: Option<String>,
     /// Also writes the figures here, as JSON.
@@ -71,6 +75,8 @@ async fn main() -> Result<(), Failure> {
             "plan-changes" => Box::pin(commerce::run(&args)).await?,
             "proration" => pure::proration(&args)?,
             "flags" => pure::flags(&args)?,
+            "guard" => Box::pin(guard::run(&args)).await?,
+            "vault" => vault::run(&args).await?,
             _ => Box::pin(scale::run(&args)).await?,
         };
         for figure in &measured {

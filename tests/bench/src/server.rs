@@ -10,7 +10,9 @@ use exchequer_proto::audit::v1 as audit;
 use exchequer_proto::audit::v1::audit_service_client::AuditServiceClient;
 use exchequer_proto::tenants::v1 as tenants;
 use exchequer_proto::tenants::v1::tenant_service_client::TenantServiceClient;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
+use tonic::{Request, Status};
 
 use crate::report::Figure;
 use crate::world::resident_bytes;
@@ -23,6 +25,8 @@ const TENANTS: usize = 100;
 struct Server {
     child: Child,
     address: String,
+    /// `Bearer` and the token that the first start has shown.
+    bearer: MetadataValue<Ascii>,
     _folder: tempfile::TempDir,
 }
 
@@ -45,12 +49,20 @@ fn start() -> Result<Server, Failure> {
         .stderr(Stdio::null())
         .spawn()?;
     let output = child.stdout.take().ok_or("no standard output")?;
-    let ready =
-        BufReader::new(output).lines().map_while(Result::ok).any(|line| line.contains(&address));
-    if !ready {
-        return Err("the server ended before it was ready".into());
-    }
-    Ok(Server { child, address, _folder: folder })
+    let lines = BufReader::new(output).lines().map_while(Result::ok);
+    // The token stands before the calls to try.
+    let greeting: Vec<String> = lines.take_while(|line| !line.contains("/readyz")).collect();
+    let token = greeting.iter().find_map(|line| line.trim().strip_prefix("token "));
+    let token = token.ok_or("the server ended before it was ready")?;
+    let bearer = format!("Bearer {}", token.trim()).parse()?;
+    Ok(Server { child, address, bearer, _folder: folder })
+}
+
+/// A request with the credential that every call presents.
+fn with<T>(bearer: &MetadataValue<Ascii>, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", bearer.clone());
+    request
 }
 
 pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
@@ -68,10 +80,10 @@ pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
             name: "T".to_owned(),
             ..tenants::CreateTenantRequest::default()
         };
-        client.create_tenant(request).await?;
+        client.create_tenant(with(&server.bearer, request)).await?;
     }
     let commands = 50_000 * args.scale;
-    let elapsed = appends(&channels, commands).await?;
+    let elapsed = appends(&channels, &server.bearer, commands).await?;
     let rate = commands as f64 / elapsed.as_secs_f64();
     Ok(vec![
         Figure::new("grpc", "idle process, resident MB", idle, Some(("<", 100.0))),
@@ -79,18 +91,23 @@ pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
     ])
 }
 
-async fn appends(channels: &[Channel], commands: usize) -> Result<Duration, Failure> {
+async fn appends(
+    channels: &[Channel],
+    bearer: &MetadataValue<Ascii>,
+    commands: usize,
+) -> Result<Duration, Failure> {
     let next = Arc::new(AtomicUsize::new(0));
     let begun = Instant::now();
     let callers = (0..CALLERS).map(|caller| {
         let next = Arc::clone(&next);
+        let bearer = bearer.clone();
         let mut client = AuditServiceClient::new(channels[caller % CONNECTIONS].clone());
         #[expect(clippy::disallowed_methods, reason = "callers are no part of the platform")]
         tokio::spawn(async move {
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);
                 if n >= commands {
-                    return Ok::<(), tonic::Status>(());
+                    return Ok::<(), Status>(());
                 }
                 let entry = audit::NewEntry {
                     action: "invoice.downloaded".to_owned(),
@@ -106,7 +123,7 @@ async fn appends(channels: &[Channel], commands: usize) -> Result<Duration, Fail
                     entry: Some(entry),
                     write: None,
                 };
-                client.append_entry(request).await?;
+                client.append_entry(with(&bearer, request)).await?;
             }
         })
     });

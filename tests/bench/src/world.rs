@@ -119,12 +119,14 @@ fn all_lives(views: ViewsRun) -> Vec<Arc<dyn LiveKind>> {
 
 /// Everything that gateways keep in memory.
 pub(crate) fn lives() -> Vec<Arc<dyn LiveKind>> {
+    use exchequer_projection_access::LiveAccess;
     use exchequer_projection_entitlements::LiveEntitlements;
     use exchequer_projection_flags::LiveFlags;
-    vec![live_of(LiveEntitlements), live_of(LiveFlags)]
+    vec![live_of(LiveAccess), live_of(LiveEntitlements), live_of(LiveFlags)]
 }
 
 pub(crate) fn all_views(views: ViewsRun) -> Vec<Arc<dyn View>> {
+    use exchequer_projection_access as access;
     use exchequer_projection_audit as audit;
     use exchequer_projection_catalogs as catalogs;
     use exchequer_projection_dead_letters as dead_letters;
@@ -137,6 +139,7 @@ pub(crate) fn all_views(views: ViewsRun) -> Vec<Arc<dyn View>> {
         return Vec::new();
     }
     vec![
+        Arc::new(ViewOf { projection: access::AccessView, tables: access::TABLES }),
         Arc::new(ViewOf { projection: tenants::TenantsView, tables: tenants::TABLES }),
         Arc::new(ViewOf { projection: audit::AuditView, tables: audit::TABLES }),
         Arc::new(ViewOf { projection: timers::TimersView, tables: timers::TABLES }),
@@ -162,16 +165,13 @@ pub(crate) fn submission(
     id: String,
     command: Command,
 ) -> Result<Submission, Failure> {
-    Ok(Submission {
-        stream: StreamId::parse(stream)?,
-        issuer: Issuer::parse("api")?,
-        id: CommandId::parse(id)?,
-        actor: ActorId::parse("u-1")?,
+    Ok(Submission::new(
+        StreamId::parse(stream)?,
+        Issuer::parse("api")?,
+        CommandId::parse(id)?,
+        ActorId::parse("u-1")?,
         command,
-        expected_version: None,
-        not_after: None,
-        validate_only: false,
-    })
+    ))
 }
 
 /// One audit entry of an application, of an ordinary size.
@@ -181,10 +181,7 @@ pub(crate) fn append() -> Command {
         actor: "u-1".to_owned(),
         resource_type: "invoice".to_owned(),
         resource_id: "2026-000123".to_owned(),
-        before: String::new(),
-        after: String::new(),
-        context: String::new(),
-        occurred_at: None,
+        ..audit::Draft::default()
     };
     Command::Audit(audit::Command::Append(audit::Append { entries: vec![draft] }))
 }

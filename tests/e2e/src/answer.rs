@@ -61,9 +61,23 @@ impl Answer {
         }))
     }
 
+    /// The same, and None too where the call was refused before it became a command: what
+    /// names a tenant that is not there goes no further than the edge, and takes no id.
+    pub fn of_command<T: Into<Bytes>>(called: Result<T, &Status>) -> Option<Self> {
+        if called.as_ref().is_err_and(|status| is_nowhere(status)) {
+            return None;
+        }
+        Self::of(called)
+    }
+
     pub fn is_accepted(&self) -> bool {
         matches!(self, Self::Reply(_))
     }
+}
+
+/// Does the call name a tenant that is not there?
+pub(crate) fn is_nowhere(status: &Status) -> bool {
+    status.code() == Code::NotFound && reason(status) == "TENANT_NOT_FOUND"
 }
 
 /// The stable code that an error carries; empty when it carries none.

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use exchequer_proto::audit::v1 as audit;
 use exchequer_proto::journal::v1::OutcomeStatus;
+use exchequer_proto::system::v1 as system;
 use exchequer_proto::tenants::v1 as tenants;
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 
+use crate::answer::is_nowhere;
 use crate::client::{APPEND, APPEND_BATCH, Book};
 use crate::{Answer, Answered, Client, Ledger, Res, Sent, Server};
 
@@ -70,7 +72,11 @@ async fn tenant(client: &Client, name: &str, ledger: &Ledger, found: &mut Found)
         seen.check_answer(sent, answer, &mut found.wrong);
     }
     for sent in &ledger.unanswered {
-        let (outcome, _) = client.outcome(name, &sent.id).await?;
+        let outcome = match client.outcome(name, &sent.id).await {
+            Ok((outcome, _)) => outcome,
+            Err(status) if is_nowhere(&status) => system::GetOutcomeResponse::default(),
+            Err(status) => return Err(status.into()),
+        };
         let accepted = outcome
             .outcome
             .filter(|_| outcome.found)
@@ -123,8 +129,11 @@ struct Seen {
 
 impl Seen {
     async fn read(client: &Client, name: &str) -> Res<Self> {
-        let token = client.token(name).await?;
-        let book = client.book(name, &token).await?;
+        let book = match client.token(name).await {
+            Ok(token) => client.book(name, &token).await?,
+            Err(status) if is_nowhere(&status) => None,
+            Err(status) => return Err(status.into()),
+        };
         let mut by_command: HashMap<String, Vec<u64>> = HashMap::new();
         for entry in book.iter().flat_map(|it| &it.entries) {
             by_command.entry(entry.command_id.clone()).or_default().push(entry.seq);

@@ -7,9 +7,11 @@ use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::system::v1 as system;
 use exchequer_proto::tenants::v1 as tenants;
 use prost::Message;
-use tonic::transport::{Channel, Endpoint};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Endpoint;
 use tonic::{Request, Status, Streaming};
 
+use crate::bearer::{Bearer, Connection};
 use crate::raw::{self, CONSISTENCY};
 use crate::{Answer, Res, Server, wait};
 
@@ -19,7 +21,7 @@ const CLOSING_SECONDS: i64 = 4_000_000_000;
 /// One connection.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pub channel: Channel,
+    pub channel: Connection,
 }
 
 /// A command as it was sent.
@@ -42,14 +44,25 @@ pub struct Book {
 }
 
 impl Client {
-    /// Opens a connection of its own.
+    /// Opens a connection of its own, with the deployment's rights.
     pub async fn connect(server: &Server) -> Res<Self> {
-        Self::connect_to(&server.address).await
+        Self::connect_as(server, Bearer::of_deployment(&server.data)?).await
     }
 
+    /// Opens a connection of its own that presents this.
+    pub async fn connect_as(server: &Server, bearer: Bearer) -> Res<Self> {
+        Self::open(&server.address, bearer).await
+    }
+
+    /// Opens a connection of its own that presents nothing: to a server that lets everybody
+    /// in.
     pub async fn connect_to(address: &str) -> Res<Self> {
+        Self::open(address, Bearer::Nothing).await
+    }
+
+    async fn open(address: &str, bearer: Bearer) -> Res<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
-        Ok(Self { channel: endpoint.connect().await? })
+        Ok(Self { channel: InterceptedService::new(endpoint.connect().await?, bearer) })
     }
 
     /// Sends a command; the reply with its consistency token.
@@ -105,6 +118,7 @@ impl Client {
             tenant: tenant.to_owned(),
             issuer: String::new(),
             command_id: id.to_owned(),
+            ..<_>::default()
         };
         let message = Bytes::from(request.encode_to_vec());
         let (bytes, metadata) = raw::call(&self.channel, OUTCOME, message, None).await?;
@@ -137,7 +151,7 @@ impl Client {
     /// A tenant with all its audit entries; None when it does not exist.
     pub async fn book(&self, tenant: &str, token: &str) -> Res<Option<Book>> {
         let token = Some(token).filter(|it| !it.is_empty());
-        let get = tenants::GetTenantRequest { id: tenant.to_owned() };
+        let get = tenants::GetTenantRequest { id: tenant.to_owned(), ..<_>::default() };
         let found: tenants::Tenant = match self.ask(GET_TENANT, &get, token).await {
             Ok(found) => found,
             Err(status) if status.code() == tonic::Code::NotFound => return Ok(None),
@@ -165,7 +179,7 @@ impl Client {
 
     /// What the server says of itself.
     pub async fn status(&self) -> Result<system::Status, Status> {
-        self.ask(GET_STATUS, &system::GetStatusRequest {}, None).await
+        self.ask(GET_STATUS, &system::GetStatusRequest::default(), None).await
     }
 }
 

@@ -2,6 +2,7 @@
 //! folder, fills its disk, and says what of the answers it gave is not there.
 
 mod answer;
+pub mod bearer;
 pub mod check;
 pub mod client;
 mod ledger;
@@ -15,10 +16,11 @@ pub mod wait;
 mod writers;
 
 pub use answer::{Answer, Rejection, reason};
+pub use bearer::Bearer;
 pub use client::{Client, Sent};
 pub use ledger::{Answered, Ledger};
 pub use random::Random;
-pub use server::{Finished, Server, program, run};
+pub use server::{Finished, Server, program, run, run_with};
 pub use small_disk::SmallDisk;
 pub use space::Space;
 pub use writers::{Load, write_until};

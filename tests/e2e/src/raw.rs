@@ -5,9 +5,9 @@ use bytes::{Buf as _, BufMut as _, Bytes};
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::MetadataMap;
-use tonic::transport::Channel;
 use tonic::{Request, Status};
 
+use crate::bearer::Connection;
 use crate::wait::PATIENCE;
 
 /// A reply and its metadata.
@@ -18,19 +18,30 @@ pub const CONSISTENCY: &str = "x-exchequer-consistency";
 
 /// Calls `path`, such as `/exchequer.tenants.v1.TenantService/GetTenant`.
 pub async fn call(
-    channel: &Channel,
+    channel: &Connection,
     path: &'static str,
     message: Bytes,
     token: Option<&str>,
+) -> Result<Reply, Status> {
+    let token = token.map(|token| (CONSISTENCY, token.to_owned()));
+    call_with(channel, path, message, token.as_slice()).await
+}
+
+/// The same, with any metadata.
+pub async fn call_with(
+    channel: &Connection,
+    path: &'static str,
+    message: Bytes,
+    metadata: &[(&'static str, String)],
 ) -> Result<Reply, Status> {
     let mut grpc = tonic::client::Grpc::new(channel.clone());
     let not_ready = |error| Status::unavailable(format!("no connection: {error}"));
     grpc.ready().await.map_err(not_ready)?;
     let mut request = Request::new(message);
     request.set_timeout(PATIENCE);
-    if let Some(token) = token {
-        let token = token.parse().map_err(|_| Status::internal("a token that is not ASCII"))?;
-        request.metadata_mut().insert(CONSISTENCY, token);
+    for (name, value) in metadata {
+        let value = value.parse().map_err(|_| Status::internal("metadata that is not ASCII"))?;
+        request.metadata_mut().insert(*name, value);
     }
     let response = grpc.unary(request, PathAndQuery::from_static(path), RawCodec).await?;
     let (metadata, bytes, _) = response.into_parts();

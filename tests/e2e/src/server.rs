@@ -1,6 +1,7 @@
 //! The server's program: as a process that serves, or run once to its end.
 
 use core::time::Duration;
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ const TIGHT: &[(&str, &str)] = &[
 pub struct Server {
     process: Process,
     pub address: String,
+    /// The folder that it was started on.
+    pub data: PathBuf,
     /// From its start until it was ready.
     pub started_in: Duration,
 }
@@ -73,7 +76,8 @@ impl Server {
             starting.check()?;
             Ok(is_ready(&address).then_some(()))
         })?;
-        Ok(Self { process: starting.finish()?, address, started_in: begun.elapsed() })
+        let (process, data) = (starting.finish()?, data.to_owned());
+        Ok(Self { process, address, data, started_in: begun.elapsed() })
     }
 
     /// Starts the server where it is expected to refuse, and waits for its end.
@@ -99,8 +103,13 @@ impl Server {
     }
 
     /// SIGTERM, then waits for the process to end by itself.
-    pub fn stop(mut self) -> Res<Finished> {
+    pub fn stop(self) -> Res<Finished> {
         self.terminate()?;
+        self.ended()
+    }
+
+    /// Waits for the process to end by itself.
+    pub fn ended(mut self) -> Res<Finished> {
         let status = self.process.ended()?;
         Ok(Finished { status, output: self.process.output() })
     }
@@ -150,7 +159,12 @@ impl Server {
 }
 
 /// Runs the program with these arguments to its end.
-pub fn run<const N: usize>(args: [&std::ffi::OsStr; N]) -> Res<Finished> {
+pub fn run<const N: usize>(args: [&OsStr; N]) -> Res<Finished> {
+    run_with(&args)
+}
+
+/// The same, with as many arguments as there are.
+pub fn run_with(args: &[&OsStr]) -> Res<Finished> {
     let done = Command::new(program()?).args(args).stdin(Stdio::null()).output()?;
     let mut output = String::from_utf8_lossy(&done.stdout).into_owned();
     output.push_str(&String::from_utf8_lossy(&done.stderr));

@@ -68,6 +68,11 @@ pub fn pass(time: Duration) {
     std::thread::sleep(time);
 }
 
+/// The same, while other tasks go on.
+pub async fn pass_async(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 fn overdue(what: &str) -> Failure {
     format!("waited {} s in vain: {what}", PATIENCE.as_secs()).into()
 }

@@ -4,11 +4,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use bytes::Bytes;
 use exchequer_proto::tenants::v1 as tenants;
 use prost::Message as _;
 use tokio::task::JoinSet;
+use tonic::Status;
 
 use crate::client::CREATE;
+use crate::answer::is_nowhere;
 use crate::{Answer, Answered, Client, Ledger, Random, Res, Sent, Server, reason};
 
 /// Tenants that all connections change.
@@ -145,8 +148,11 @@ impl Writer {
         } else {
             (self.client.send(&sent).await, None)
         };
-        let answer = Answer::of(called.as_ref().map(|(bytes, _)| bytes.clone()));
-        let twin = twin.and_then(|it| Answer::of(it.as_ref().map(|(bytes, _)| bytes.clone())));
+        let of = |called: &Result<(Bytes, String), Status>| {
+            Answer::of_command(called.as_ref().map(|(bytes, _)| bytes.clone()))
+        };
+        let answer = of(&called);
+        let twin = twin.as_ref().and_then(of);
         if let (Some(first), Some(second)) = (&answer, &twin)
             && first != second
         {
@@ -154,6 +160,9 @@ impl Writer {
             self.ledger.wrong.push(format!("{id}: sent twice at once: {first:?} and {second:?}"));
         }
         let Some(answer) = answer.or(twin) else {
+            if called.as_ref().is_err_and(is_nowhere) {
+                return true;
+            }
             // A refusal that leaves it open ends nothing.
             let open = called.as_ref().is_err_and(|status| !reason(status).is_empty());
             self.ledger.unanswered.push(sent);

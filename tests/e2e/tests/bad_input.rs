@@ -157,7 +157,7 @@ async fn fields_that_are_absurd_are_named() -> Res<()> {
         assert_named(&refused(&client, CREATE, create).await?, "ID_INVALID", "id");
         let append = Sent::append(&id, "a-2", 0).message;
         assert_named(&refused(&client, APPEND, append).await?, "ID_INVALID", "tenant");
-        let get = tenants::GetTenantRequest { id }.encode_to_vec();
+        let get = tenants::GetTenantRequest { id, ..<_>::default() }.encode_to_vec();
         assert_named(&refused(&client, GET_TENANT, get).await?, "ID_INVALID", "id");
     }
     for command_id in ["x".repeat(10_000), "a\nb".to_owned()] {
@@ -198,7 +198,7 @@ async fn fields_that_are_absurd_are_named() -> Res<()> {
     let status = refused(
         &client,
         GET_TENANT,
-        tenants::GetTenantRequest { id: "nobody".to_owned() }.encode_to_vec(),
+        tenants::GetTenantRequest { id: "nobody".to_owned(), ..<_>::default() }.encode_to_vec(),
     )
     .await?;
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "TENANT_NOT_FOUND"));

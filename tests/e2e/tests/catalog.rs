@@ -4,14 +4,18 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use exchequer_e2e::{Finished, Res, Server, run};
+use exchequer_e2e::{Finished, Res, Server, run, run_with};
 
-fn catalog(address: &str, what: &str, file: &Path) -> Res<Finished> {
-    let words = ["catalog", what, "--tenant", "platform", "--server", address, "--file"];
-    let mut args = words.map(OsStr::new).to_vec();
-    args.push(file.as_os_str());
-    let args: [&OsStr; 8] = args.try_into().map_err(|_| "eight arguments")?;
-    run(args)
+/// Needs no token: it reads the deployment's key in the server's folder.
+fn catalog(server: &Server, what: &[&str], file: Option<&Path>) -> Res<Finished> {
+    let mut args = vec![OsStr::new("catalog")];
+    args.extend(what.iter().map(OsStr::new));
+    args.extend(["--tenant", "platform", "--server", &server.address, "--data"].map(OsStr::new));
+    args.push(server.data.as_os_str());
+    if let Some(file) = file {
+        args.extend([OsStr::new("--file"), file.as_os_str()]);
+    }
+    run_with(&args)
 }
 
 fn says(finished: &Finished, lines: &[&str]) {
@@ -38,23 +42,22 @@ fn a_file_is_shown_published_once_and_kept() -> Res<()> {
     write_samples(&files)?;
     let file = files.join("saas.yaml");
     let server = Server::start(&data)?;
-    let planned = catalog(&server.address, "plan", &file)?;
+    let planned = catalog(&server, &["plan"], Some(&file))?;
     says(&planned, &["platform has no saas yet", "nothing was changed"]);
-    let applied = catalog(&server.address, "apply", &file)?;
+    let applied = catalog(&server, &["apply"], Some(&file))?;
     says(&applied, &["+ plans.pro.features.reports: 100", "published saas version 1"]);
-    says(&catalog(&server.address, "apply", &file)?, &["nothing to do: version 1 of saas"]);
+    says(&catalog(&server, &["apply"], Some(&file))?, &["nothing to do: version 1 of saas"]);
 
     let text = std::fs::read_to_string(&file)?;
     std::fs::write(&file, text.replace("flat: 29.00", "flat: 31.50"))?;
     let change = "~ plans.starter.prices.monthly.currencies.USD.flat: 29.00 -> 31.50";
-    says(&catalog(&server.address, "plan", &file)?, &[change, "1 change to version 1 of saas"]);
-    says(&catalog(&server.address, "apply", &file)?, &[change, "published saas version 2"]);
+    says(&catalog(&server, &["plan"], Some(&file))?, &[change, "1 change to version 1 of saas"]);
+    says(&catalog(&server, &["apply"], Some(&file))?, &[change, "published saas version 2"]);
 
     server.kill()?;
     let server = Server::start(&data)?;
-    says(&catalog(&server.address, "apply", &file)?, &["nothing to do: version 2 of saas"]);
-    let show = ["catalog", "show", "saas", "--tenant", "platform", "--server", &server.address];
-    let shown = run(show.map(OsStr::new))?;
+    says(&catalog(&server, &["apply"], Some(&file))?, &["nothing to do: version 2 of saas"]);
+    let shown = catalog(&server, &["show", "saas"], None)?;
     says(&shown, &["# saas of platform, version 2, published", "USD: { flat: 31.50 }"]);
     server.stop()?;
     Ok(())
@@ -71,7 +74,7 @@ fn a_wrong_file_is_told_with_path_and_line_and_changes_nothing() -> Res<()> {
         "name: Wrong\nplans:\n  - id: a\n    name: A\n    rnak: 1\n    prices:\n      - id: m\n        cycle: month\n        currencies: { USD: { flat: .nan } }\n",
     )?;
     for what in ["plan", "apply"] {
-        let refused = catalog(&server.address, what, &file)?;
+        let refused = catalog(&server, &[what], Some(&file))?;
         assert_eq!(refused.status.code(), Some(1), "{}", refused.output);
         says(
             &refused,
@@ -81,8 +84,7 @@ fn a_wrong_file_is_told_with_path_and_line_and_changes_nothing() -> Res<()> {
             ],
         );
     }
-    let list = ["catalog", "show", "--tenant", "platform", "--server", &server.address];
-    says(&run(list.map(OsStr::new))?, &["0 catalogs"]);
+    says(&catalog(&server, &["show"], None)?, &["0 catalogs"]);
     let checked =
         run([OsStr::new("catalog"), OsStr::new("check"), OsStr::new("--file"), file.as_os_str()])?;
     assert_eq!(checked.status.code(), Some(1), "{}", checked.output);

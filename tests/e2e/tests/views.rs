@@ -114,7 +114,7 @@ async fn a_timer_set_before_kill_9_fires_after_it() -> Res<()> {
     let client = Client::connect(&server).await?;
     let token = client.token("acme").await?;
     let closed = wait::until_async("the tenant to close", async || {
-        let request = tenants::GetTenantRequest { id: "acme".to_owned() };
+        let request = tenants::GetTenantRequest { id: "acme".to_owned(), ..<_>::default() };
         let tenant: tenants::Tenant =
             client.ask(exchequer_e2e::client::GET_TENANT, &request, Some(&token)).await?;
         Ok((tenant.status() == tenants::TenantStatus::Closed).then_some(tenant))

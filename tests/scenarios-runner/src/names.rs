@@ -1,9 +1,12 @@
 //! What the platform names by ids that nobody can read, by numbers instead.
 
+use exchequer_access::Principal;
 use exchequer_codec::{decode_event, decode_record};
+use exchequer_domain_access as access;
 use exchequer_domain_entitlements as entitlements;
+use exchequer_kernel::Decider as _;
 use exchequer_tenant::Event;
-use exchequer_types::TenantId;
+use exchequer_types::{Slug, TenantId, Timestamp};
 
 use crate::commands::Named;
 use crate::show;
@@ -28,6 +31,27 @@ impl World {
     }
 }
 
+impl World {
+    /// A tenant's access control, folded out of the journal.
+    pub(crate) fn access(&self, tenant: &TenantId) -> access::State {
+        let mut state = access::State::default();
+        for partition in self.partitions() {
+            let records = self.journal.records(partition).into_iter();
+            let commits = records.filter_map(|bytes| decode_record(partition, &bytes).2);
+            let events = commits.flat_map(|commit| commit.events);
+            for event in events.filter(|event| event.stream == tenant.as_str()) {
+                if let Ok(Event::Access(it)) =
+                    decode_event(&event.stream, &event.r#type, &event.payload)
+                {
+                    let at = Timestamp::saturating_from_micros(event.at);
+                    access::Access::evolve(&mut state, &it, at);
+                }
+            }
+        }
+        state
+    }
+}
+
 impl Named for World {
     fn entry(&self, tenant: &str, number: u64) -> Option<String> {
         let entries = show::entries(self, &TenantId::parse(tenant).ok()?).ok()?;
@@ -37,5 +61,17 @@ impl Named for World {
     fn grant(&self, tenant: &str, number: u64) -> Option<String> {
         let grants = self.grants(&TenantId::parse(tenant).ok()?);
         grants.into_iter().nth(usize::try_from(number).ok()?.checked_sub(1)?)
+    }
+
+    fn credential(&self, tenant: &str, name: &str) -> Option<String> {
+        let state = self.access(&TenantId::parse(tenant).ok()?);
+        let named = state.credentials.values().filter(|it| it.name == name);
+        named.max_by_key(|it| it.created_at).map(|it| it.id.clone())
+    }
+
+    fn role_grant(&self, tenant: &str, principal: &Principal, role: &Slug) -> Option<String> {
+        let state = self.access(&TenantId::parse(tenant).ok()?);
+        let id = state.grants_of(principal).find(|it| it.role == *role).map(|it| it.id.clone());
+        id
     }
 }

@@ -52,6 +52,10 @@ impl Driver {
             let rng = sim.rng(crate::rng::Rng::fork);
             sim.spawn_on(0, self.people.clone().shopper(rng));
         }
+        for _ in 0..self.world.plan.personnel {
+            let rng = sim.rng(crate::rng::Rng::fork);
+            sim.spawn_on(0, self.people.clone().personnel(rng));
+        }
         let end = sim.micros() + self.world.plan.storm_micros;
         while sim.micros() < end {
             let mean = self.world.plan.intervention_micros;

@@ -36,7 +36,7 @@ struct Args {
 
 fn mutation(text: &str) -> Result<Mutation, String> {
     let index = LETTERS.iter().position(|letter| letter.to_string() == text);
-    index.map(|index| Mutation::ALL[index]).ok_or_else(|| "must be a letter from a to q".to_owned())
+    index.map(|index| Mutation::ALL[index]).ok_or_else(|| "must be a letter from a to s".to_owned())
 }
 
 fn say(text: &str) {

@@ -91,6 +91,9 @@ pub(crate) struct Plan {
     /// People who act for customers.
     pub(crate) shoppers: u64,
     pub(crate) commands_per_shopper: u64,
+    /// People who look after the staff of customers.
+    pub(crate) personnel: u64,
+    pub(crate) commands_per_personnel: u64,
     /// Weeks pass at once, during the storm and in calm.
     pub(crate) months_pass: bool,
     /// Length of the part with faults.
@@ -120,6 +123,8 @@ impl Plan {
             sandboxes: rng.below(3),
             shoppers: rng.within(3, 9),
             commands_per_shopper: rng.within(30, 90),
+            personnel: rng.within(1, 4),
+            commands_per_personnel: rng.within(20, 60),
             months_pass,
             storm_micros: rng.within(20, 60) * 1_000_000,
             poisoned: rng.chance(200).then(|| format!("c-{}", rng.within(3, 60))),
@@ -148,5 +153,6 @@ fn settings(rng: &mut Rng, months_pass: bool) -> Settings {
         read_bytes_max: of(1, 40_000),
         claim_retry: Duration::from_millis(of(20, 200) as u64),
         commit_bytes_max: of(commit_bytes.0, commit_bytes.1),
+        ..Settings::default()
     }
 }

@@ -8,6 +8,7 @@ use exchequer_engine::{
     Commanding, Forwarder, LiveKind, Parts, Platform, Ports, React, Roles, View, ViewOf, live_of,
 };
 use exchequer_journal::{InputLog, MemoryInput, MemoryInputLimits};
+use exchequer_projection_access as access;
 use exchequer_projection_audit as audit;
 use exchequer_projection_catalogs as catalogs;
 use exchequer_projection_dead_letters as dead_letters;
@@ -59,6 +60,7 @@ pub(crate) struct Procs {
 pub(crate) fn views() -> Vec<Arc<dyn View>> {
     vec![
         Arc::new(ViewOf { projection: tenants::TenantsView, tables: tenants::TABLES }),
+        Arc::new(ViewOf { projection: access::AccessView, tables: access::TABLES }),
         Arc::new(ViewOf { projection: audit::AuditView, tables: audit::TABLES }),
         Arc::new(ViewOf { projection: timers::TimersView, tables: timers::TABLES }),
         Arc::new(ViewOf {
@@ -80,7 +82,11 @@ pub(crate) fn views() -> Vec<Arc<dyn View>> {
 
 /// What is kept in memory where views are.
 fn lives() -> Vec<Arc<dyn LiveKind>> {
-    vec![live_of(entitlements::LiveEntitlements), live_of(flags::LiveFlags)]
+    vec![
+        live_of(entitlements::LiveEntitlements),
+        live_of(flags::LiveFlags),
+        live_of(access::LiveAccess),
+    ]
 }
 
 impl Procs {

@@ -12,7 +12,7 @@ use crate::{Report, run};
 
 /// How the mutations are named, in the order of [`Mutation::ALL`].
 pub const LETTERS: [char; Mutation::ALL.len()] =
-    ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q'];
+    ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's'];
 
 /// The letter of `mutation`.
 pub fn letter(mutation: Mutation) -> char {

@@ -13,7 +13,7 @@ use crate::exec::{OUTSIDE, Proc, Sim, lock};
 use crate::plan::{Plan, Rates, Shape};
 use crate::ports::inputs::SharedInputs;
 use crate::ports::store::StoreState;
-use crate::workload::{Asked, Evaluated, Glance};
+use crate::workload::{Asked, Evaluated, Glance, Look};
 
 /// An append that was sent and has not landed.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) asked: Mutex<Vec<Asked>>,
     /// What gateways said of entitlements.
     pub(crate) glances: Mutex<Vec<Glance>>,
+    pub(crate) looks: Mutex<Vec<Look>>,
     /// What gateways said of flags.
     pub(crate) evaluated: Mutex<Vec<Evaluated>>,
     pub(crate) violations: Mutex<Vec<String>>,
@@ -72,6 +73,7 @@ impl World {
             underway: Mutex::default(),
             asked: Mutex::default(),
             glances: Mutex::default(),
+            looks: Mutex::default(),
             evaluated: Mutex::default(),
             violations: Mutex::default(),
             sim,

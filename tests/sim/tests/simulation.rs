@@ -5,7 +5,7 @@ use exchequer_sim::{Mutation, letter, run, seeds_in_parallel, seeds_kept};
 
 /// A seed that notices each mutation, and the invariant by which it does; `sim
 /// --mutations` finds others.
-const CAUGHT_BY: [(Mutation, u64, &str); 17] = [
+const CAUGHT_BY: [(Mutation, u64, &str); 19] = [
     (Mutation::AnswerOffset, 1, "SIM-12"),
     (Mutation::CommandIdentity, 1, "SIM-2"),
     (Mutation::ClaimCheck, 1, "SIM-1"),
@@ -23,6 +23,8 @@ const CAUGHT_BY: [(Mutation, u64, &str); 17] = [
     (Mutation::OneCurrent, 1, "SIM-16"),
     (Mutation::FlagCompiled, 3, "SIM-21"),
     (Mutation::SlotsStay, 23, "SIM-23"),
+    (Mutation::OwnerStays, 1, "SIM-24"),
+    (Mutation::CredentialEnds, 1, "SIM-24"),
 ];
 
 // REQ: KER-01
@@ -47,6 +49,8 @@ const CAUGHT_BY: [(Mutation, u64, &str); 17] = [
 // REQ: FLG-05
 // REQ: FLG-09
 // REQ: FLG-12
+// REQ: IAM-09
+// REQ: IAM-13
 #[test]
 fn three_hundred_seeds_hold() {
     let failed = seeds_in_parallel(1..301, None, false, |_| {});

@@ -8,7 +8,7 @@ use crate::tree::Tree;
 
 /// Layers 0 to 3, as the layer table has them.
 const PURE: &[&str] =
-    &["types", "kernel", "tenant", "rating", "metering", "flag-eval", "audit-tree"];
+    &["types", "kernel", "tenant", "rating", "metering", "flag-eval", "access", "audit-tree"];
 const PURE_PREFIX: &str = "domain-";
 
 const BANS: &[(&str, &[&str])] = &[

@@ -39,12 +39,14 @@ pub(super) const ROWS: &[Row] = &[
             "crates/rating",
             "crates/metering",
             "crates/flag-eval",
+            "crates/access",
             "crates/audit-tree",
         ],
         beside: &[
             ("crates/domain-*", "crates/rating"),
             ("crates/domain-*", "crates/metering"),
             ("crates/domain-*", "crates/flag-eval"),
+            ("crates/domain-*", "crates/access"),
             ("crates/domain-*", "crates/audit-tree"),
         ],
         never: &[],
@@ -67,6 +69,7 @@ pub(super) const ROWS: &[Row] = &[
             "crates/catalog-file",
             "crates/journal",
             "crates/readstore",
+            "crates/vault",
             "crates/outbound",
             "crates/runtime",
         ],
@@ -82,6 +85,7 @@ pub(super) const ROWS: &[Row] = &[
             "crates/journal-kafka",
             "crates/readstore-local",
             "crates/readstore-scylla",
+            "crates/vault-local",
             "crates/outbound-*",
         ],
         beside: &[],
@@ -126,6 +130,7 @@ const NO_ADAPTERS: &[(&str, &str)] = &[
     ("*", "crates/journal-kafka"),
     ("*", "crates/readstore-local"),
     ("*", "crates/readstore-scylla"),
+    ("*", "crates/vault-local"),
     ("*", "crates/outbound-*"),
 ];
 

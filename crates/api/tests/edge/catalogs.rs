@@ -40,7 +40,12 @@ fn publish(hash: &str) -> pb::PublishCatalogRequest {
 }
 
 fn get(version: u32) -> pb::GetCatalogRequest {
-    pb::GetCatalogRequest { tenant: "platform".to_owned(), catalog: "main".to_owned(), version }
+    pb::GetCatalogRequest {
+        tenant: "platform".to_owned(),
+        catalog: "main".to_owned(),
+        version,
+        ..<_>::default()
+    }
 }
 
 fn diff(document: Option<pb::Document>) -> pb::DiffCatalogRequest {
@@ -75,7 +80,11 @@ async fn a_catalog_is_drafted_published_compared_and_retired() {
     let saved = Reply::of(client.save_draft(save(sample("saas"))).await.unwrap());
     assert_eq!((saved.message.revision, &saved.message.latest), (1, &None));
     let info = saved.message.draft.unwrap();
-    let ask = pb::GetDraftRequest { tenant: "platform".to_owned(), catalog: "main".to_owned() };
+    let ask = pb::GetDraftRequest {
+        tenant: "platform".to_owned(),
+        catalog: "main".to_owned(),
+        ..<_>::default()
+    };
     let draft = client.get_draft(seeing(ask, &saved.token)).await.unwrap().into_inner();
     assert_eq!((draft.revision, draft.info), (1, Some(info.clone())));
     assert_eq!(document_from_proto(draft.document.unwrap()).unwrap().plans.len(), 4);
@@ -147,7 +156,7 @@ async fn lists_come_page_by_page() {
     let mut page_token = String::new();
     loop {
         let tenant = "platform".to_owned();
-        let ask = pb::ListCatalogsRequest { tenant, page_size: 2, page_token };
+        let ask = pb::ListCatalogsRequest { tenant, page_size: 2, page_token, ..<_>::default() };
         let page = client.list_catalogs(seeing(ask, &token)).await.unwrap().into_inner();
         found.extend(page.catalogs.into_iter().map(|it| it.catalog));
         page_token = page.next_page_token;
@@ -163,6 +172,7 @@ async fn lists_come_page_by_page() {
         catalog: "main".to_owned(),
         page_size: 1,
         page_token,
+        ..<_>::default()
     };
     let newest = client.list_versions(seeing(ask(String::new()), &second.token)).await;
     let newest = newest.unwrap().into_inner();
@@ -191,7 +201,7 @@ async fn every_field_at_fault_is_named() {
     let mut client = client(&world);
     let records = world.records();
     let found = wrong(&mut client, |it| *starter_monthly(it) = -1).await;
-    let field = "document.plans[1].prices[0].currencies.USD.flat";
+    let field = "document.plans[1].prices[0].currencies[0].components[0].amount";
     assert_eq!(found, ("CATALOG_AMOUNT_INVALID".to_owned(), vec![field.to_owned()]));
     let found = wrong(&mut client, |it| {
         it.plans[2].extends = "enterprise".to_owned();
@@ -231,6 +241,10 @@ async fn what_is_not_there_is_refused() {
     let tenant = || "acme".to_owned();
     let own = pb::SaveDraftRequest { tenant: tenant(), ..save(sample("saas")) };
     let status = refused(client.save_draft(own.clone()).await, "TENANT_NOT_PROVIDER");
+    assert_eq!(named(&status).1, ["tenant"]);
+    let mut compared = diff(Some(sample("saas")));
+    compared.tenant = tenant();
+    let status = refused(client.diff_catalog(compared).await, "TENANT_NOT_PROVIDER");
     assert_eq!(named(&status).1, ["tenant"]);
     let promote = pbt::PromoteTenantRequest { id: tenant(), write: None };
     world.tenants.promote_tenant(promote).await.unwrap();

@@ -123,6 +123,7 @@ async fn features_and_grants_are_listed_page_by_page() {
         tenant: "acme".to_owned(),
         page_size: 2,
         page_token: String::new(),
+        ..<_>::default()
     };
     let mut names = Vec::new();
     loop {

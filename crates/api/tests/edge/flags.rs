@@ -306,7 +306,31 @@ async fn a_rollout_grows_over_the_api() {
     let status =
         refused(shop.flags.grow_rollout(grow(50_000, 60_000)).await, "FLAG_WEIGHTS_INVALID");
     assert_eq!(named(&status).1, ["weights"]);
+    let partial = pb::GrowRolloutRequest { weights: vec![weight("on", 100_000)], ..grow(0, 0) };
+    let status = refused(shop.flags.grow_rollout(partial).await, "FLAG_WEIGHTS_INVALID");
+    assert!(status.message().contains("off is missing"), "{}", status.message());
     refused(shop.flags.grow_rollout(grow(50_000, 50_000)).await, "FLAG_UNCHANGED");
+}
+
+// REQ: FLG-01
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flag_keeps_its_kind_over_the_api() {
+    let mut shop = Shop::open().await;
+    let update = |kind: pb::Kind| pb::UpdateFlagRequest {
+        tenant: text("platform"),
+        project: text("web"),
+        key: text("checkout"),
+        definition: Some(pb::Definition {
+            kind: kind.into(),
+            name: text("Another name"),
+            ..definition()
+        }),
+        ..pb::UpdateFlagRequest::default()
+    };
+    let status = refused(shop.flags.update_flag(update(pb::Kind::String)).await, "FLAG_KIND_FIXED");
+    assert_eq!(named(&status).1, ["definition.kind"]);
+    let silent = shop.flags.update_flag(update(pb::Kind::Unspecified)).await.unwrap().into_inner();
+    assert_eq!(silent.definition.unwrap().kind(), pb::Kind::Boolean);
 }
 
 // REQ: FLG-01
@@ -358,6 +382,7 @@ async fn projects_environments_and_flags_are_listed_page_by_page() {
         page_size: 1,
         page_token,
         archived: false,
+        ..<_>::default()
     };
     let first = shop.flags.list_flags(seeing(list(String::new()), &token)).await.unwrap();
     let first = first.into_inner();
@@ -392,6 +417,7 @@ async fn projects_environments_and_flags_are_listed_page_by_page() {
         tenant: text("platform"),
         project: text("web"),
         key: text(key),
+        ..<_>::default()
     };
     assert!(shop.flags.get_flag(get("basket")).await.unwrap().into_inner().archived);
     let status = refused(shop.flags.get_flag(get("no")).await, "FLAG_NOT_FOUND");
@@ -432,7 +458,7 @@ async fn what_is_wrong_is_told_with_its_place_and_nothing_is_written() {
     wrong.variants[0].value = Some(pb::Value { kind: Some(pb::value::Kind::Text(text("x"))) });
     let status =
         refused(shop.flags.create_flag(create_flag("new", wrong)).await, "FLAG_VALUE_INVALID");
-    assert_eq!(named(&status).1, ["definition"]);
+    assert_eq!(named(&status).1, ["definition.variants[0].value"]);
     let status = refused(
         shop.flags
             .create_project(pb::CreateProjectRequest {

@@ -6,8 +6,13 @@
 mod audit;
 mod bad_input;
 mod catalogs;
+mod conventions;
 mod entitlements;
+mod every;
+mod failing_store;
 mod flags;
+mod guard;
+mod personal;
 mod sandbox;
 mod subscriptions;
 mod system;

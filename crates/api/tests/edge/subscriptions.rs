@@ -114,7 +114,7 @@ impl Shop {
     }
 
     async fn get(&mut self, token: &str) -> pb::Subscription {
-        let request = pb::GetSubscriptionRequest { tenant: tenant() };
+        let request = pb::GetSubscriptionRequest { tenant: tenant(), ..<_>::default() };
         self.client.get_subscription(seeing(request, token)).await.unwrap().into_inner()
     }
 
@@ -228,7 +228,7 @@ async fn the_schedule_is_read_amended_moved_and_dropped() {
     shop.create(starter()).await;
     let planned = shop.client.change_subscription(to("pro", W::PeriodEnd(()))).await.unwrap();
     let planned = Reply::of(planned);
-    let list = || pb::ListScheduledChangesRequest { tenant: tenant() };
+    let list = || pb::ListScheduledChangesRequest { tenant: tenant(), ..<_>::default() };
     let listed = shop.client.list_scheduled_changes(seeing(list(), &planned.token)).await;
     let changes = listed.unwrap().into_inner().changes;
     assert_eq!(changes.len(), 1);
@@ -268,13 +268,41 @@ async fn the_schedule_is_read_amended_moved_and_dropped() {
 
 // REQ: BIL-04
 #[tokio::test(flavor = "multi_thread")]
+async fn a_planned_change_that_is_dropped_is_told_of() {
+    let mut shop = Shop::open().await;
+    shop.create(starter()).await;
+    let planned = shop.client.change_subscription(to("pro", W::At(instant("2026-05-10")))).await;
+    let planned = planned.unwrap().into_inner();
+    let id = current(&planned).schedule[0].id.clone();
+    assert!(current(&planned).dropped_changes.is_empty());
+    let cancelled = shop.client.cancel_subscription(cancel(W::PeriodEnd(()))).await.unwrap();
+    let cancelled = Reply::of(cancelled);
+    let told = &current(&cancelled.message).dropped_changes[0];
+    assert_eq!((&told.id, told.reason()), (&id, pb::DropReason::Cancelled));
+    let list = pb::ListScheduledChangesRequest { tenant: tenant(), ..<_>::default() };
+    let listed = shop.client.list_scheduled_changes(seeing(list, &cancelled.token)).await;
+    let listed = listed.unwrap().into_inner();
+    assert!(listed.changes.is_empty());
+    assert_eq!(listed.dropped_changes, [told.clone()]);
+}
+
+// REQ: BIL-04
+#[tokio::test(flavor = "multi_thread")]
 async fn paused_resumed_and_in_another_time_zone() {
     let mut shop = Shop::open().await;
     shop.create(starter()).await;
     shop.advance("2026-04-11").await;
-    let pause = pb::PauseSubscriptionRequest { tenant: tenant(), resume_at: None, write: None };
-    let paused = shop.client.pause_subscription(pause).await.unwrap().into_inner();
-    assert_eq!(lines(&paused), [-1933]);
+    let pause = |resume_at: Option<&str>| {
+        let resume_at = resume_at.map(instant);
+        pb::PauseSubscriptionRequest { tenant: tenant(), resume_at, write: None }
+    };
+    let paused = shop.client.pause_subscription(pause(Some("2026-05-01"))).await.unwrap();
+    assert_eq!(lines(&paused.into_inner()), [-1933]);
+    let moved = shop.client.pause_subscription(pause(None)).await.unwrap().into_inner();
+    assert_eq!((current(&moved).resumes_at, lines(&moved).len()), (None, 0));
+    refused(shop.client.pause_subscription(pause(None)).await, "SUBSCRIPTION_UNCHANGED");
+    let at_end = shop.client.change_subscription(to("pro", W::PeriodEnd(()))).await;
+    assert_eq!(named(&refused(at_end, "SUBSCRIPTION_STATE_INVALID")).1, ["when"]);
     assert!(!shop.has("export-pdf").await);
     shop.advance("2026-06-01").await;
     let zone = |name: &str| pb::SetTimeZoneRequest {
@@ -344,9 +372,9 @@ async fn bad_input_names_the_field_and_writes_nothing() {
         "SUBSCRIPTION_NOT_FOUND",
     );
     assert_eq!((status.code(), named(&status).1), (Code::NotFound, vec![tenant_field()]));
-    let get = pb::GetSubscriptionRequest { tenant: tenant() };
+    let get = pb::GetSubscriptionRequest { tenant: tenant(), ..<_>::default() };
     refused(shop.client.get_subscription(get).await, "SUBSCRIPTION_NOT_FOUND");
-    let get = pb::GetSubscriptionRequest { tenant: "nobody".to_owned() };
+    let get = pb::GetSubscriptionRequest { tenant: "nobody".to_owned(), ..<_>::default() };
     refused(shop.client.get_subscription(get).await, "TENANT_NOT_FOUND");
     shop.create(starter()).await;
     let again = refused(shop.client.create_subscription(starter()).await, "SUBSCRIPTION_EXISTS");

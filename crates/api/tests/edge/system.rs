@@ -27,6 +27,7 @@ async fn outcomes_are_looked_up() {
         tenant: "acme".to_owned(),
         command_id: "create-acme".to_owned(),
         issuer: String::new(),
+        ..<_>::default()
     };
     let found = world.system.get_outcome(request.clone()).await.unwrap().into_inner();
     assert!(found.found);
@@ -45,11 +46,13 @@ async fn outcomes_are_looked_up() {
 async fn the_status_tells_of_partitions_views_and_cursors() {
     let mut world = World::start().await;
     world.tenant("acme").await;
-    let status = world.system.get_status(pb::GetStatusRequest {}).await.unwrap().into_inner();
+    let status =
+        world.system.get_status(pb::GetStatusRequest::default()).await.unwrap().into_inner();
     assert_eq!(status.partitions.len(), 3);
     assert!(status.partitions.iter().all(|it| it.leading && it.epoch == 1 && it.breaks == 0));
     let views: Vec<_> = status.views.iter().map(|it| it.view.as_str()).collect();
     let expected = [
+        "access",
         "audit",
         "catalogs",
         "dead-letters",
@@ -85,7 +88,11 @@ fn foreign(id: &str) -> Bytes {
 
 async fn letters(world: &mut World, count: usize) -> Vec<pb::DeadLetter> {
     loop {
-        let request = pb::ListDeadLettersRequest { page_size: 1, page_token: String::new() };
+        let request = pb::ListDeadLettersRequest {
+            page_size: 1,
+            page_token: String::new(),
+            ..<_>::default()
+        };
         let mut found = Vec::new();
         let mut request = request;
         loop {
@@ -123,6 +130,16 @@ async fn a_dead_letter_is_replayed() {
     let replayed = world.system.replay_dead_letter(request).await.unwrap().into_inner();
     let outcome = replayed.outcome.unwrap();
     assert_eq!((outcome.status(), outcome.version), (pbj::OutcomeStatus::Accepted, 2));
+    let replayed = loop {
+        let found = letters(&mut world, 2).await;
+        if found[0].replayed_at.is_some() {
+            break found;
+        }
+        tokio::task::yield_now().await;
+    };
+    let told = &replayed[0];
+    assert_eq!((&*told.replay_command_id, &*told.replay_status), ("vouched", "accepted"));
+    assert_eq!((replayed[1].replayed_at, &*replayed[1].replay_status), (None, ""));
     assert_eq!(found[1].reason, "RECORD_MALFORMED");
     let request = pb::ReplayDeadLetterRequest { id: found[1].id.clone() };
     refused(world.system.replay_dead_letter(request).await, "RECORD_MALFORMED");

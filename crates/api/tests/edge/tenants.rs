@@ -8,7 +8,7 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 fn get(id: &str, token: &str) -> tonic::Request<pb::GetTenantRequest> {
-    seeing(pb::GetTenantRequest { id: id.to_owned() }, token)
+    seeing(pb::GetTenantRequest { id: id.to_owned(), ..<_>::default() }, token)
 }
 
 // REQ: KER-01, KER-09
@@ -194,7 +194,7 @@ async fn settings_are_inherited() {
         ..pb::UpdateSettingsRequest::default()
     };
     let updated = Reply::of(world.tenants.update_settings(update.clone()).await.unwrap());
-    let request = pb::GetSettingsRequest { id: "acme".to_owned() };
+    let request = pb::GetSettingsRequest { id: "acme".to_owned(), ..<_>::default() };
     let settings = world.tenants.get_settings(seeing(request.clone(), &updated.token)).await;
     let settings = settings.unwrap().into_inner().settings;
     assert!(settings.iter().any(|it| it.value == "root@example.com" && it.source == "platform"));

@@ -1,5 +1,6 @@
 //! The whole platform on in-memory ports behind a real port, and its clients.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use exchequer_engine::{
 };
 use exchequer_journal::{MemoryInput, MemoryInputLimits, MemoryJournal};
 use exchequer_kernel::SealKey;
+use exchequer_projection_access as access_view;
 use exchequer_projection_audit as audit_view;
 use exchequer_projection_catalogs as catalogs_view;
 use exchequer_projection_dead_letters as letters_view;
@@ -27,6 +29,7 @@ use exchequer_proto::tenants::v1 as pb;
 use exchequer_proto::tenants::v1::tenant_service_client::TenantServiceClient;
 use exchequer_readstore::MemoryStore;
 use exchequer_runtime::{OnEnd, Runtime as _, TaskError, TaskKind, TokioRuntime};
+use exchequer_vault::{Key, MasterKeys, MemoryKeys, SeededEntropy, Vault};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::metadata::MetadataMap;
@@ -57,11 +60,22 @@ impl World {
     }
 
     pub(crate) async fn start_with(settings: Settings) -> Self {
+        Self::start_as(settings, |platform, stopping| {
+            exchequer_api::routes(platform, stopping).unwrap()
+        })
+        .await
+    }
+
+    /// With the services as `serve` puts them together.
+    pub(crate) async fn start_as(
+        settings: Settings,
+        serve: impl FnOnce(Platform, watch::Receiver<bool>) -> axum::Router,
+    ) -> Self {
         let journal = Arc::new(MemoryJournal::new(PARTITIONS));
         let runtime = TokioRuntime::default();
         let platform = platform(&journal, &runtime, settings).await;
         let stopping = watch::Sender::new(false);
-        let router = exchequer_api::routes(platform.clone(), stopping.subscribe()).unwrap();
+        let router = serve(platform.clone(), stopping.subscribe());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let served = Server::builder()
@@ -196,6 +210,16 @@ pub(crate) fn refused<T: std::fmt::Debug>(
     status
 }
 
+/// Keys for what is said of persons, in memory.
+fn vault(runtime: &TokioRuntime) -> Vault {
+    let entropy = Arc::new(SeededEntropy::new(7));
+    let master =
+        MasterKeys::new(BTreeMap::from([(1, Key::new([9; 32]))]), entropy.clone()).unwrap();
+    let clock = runtime.clone();
+    let now = Arc::new(move || clock.now());
+    Vault::new(Arc::new(MemoryKeys::default()), Arc::new(master), entropy, now)
+}
+
 async fn platform(
     journal: &Arc<MemoryJournal>,
     runtime: &TokioRuntime,
@@ -214,6 +238,7 @@ async fn platform(
     };
     let views: Vec<Arc<dyn View>> = vec![
         Arc::new(ViewOf { projection: tenants_view::TenantsView, tables: tenants_view::TABLES }),
+        Arc::new(ViewOf { projection: access_view::AccessView, tables: access_view::TABLES }),
         Arc::new(ViewOf { projection: audit_view::AuditView, tables: audit_view::TABLES }),
         Arc::new(ViewOf { projection: timers_view::TimersView, tables: timers_view::TABLES }),
         Arc::new(ViewOf { projection: catalogs_view::CatalogsView, tables: catalogs_view::TABLES }),
@@ -231,13 +256,18 @@ async fn platform(
         }),
         Arc::new(ViewOf { projection: flags_view::FlagsView, tables: flags_view::TABLES }),
     ];
-    let lives: Vec<Arc<dyn LiveKind>> =
-        vec![live_of(entitlements_view::LiveEntitlements), live_of(flags_view::LiveFlags)];
+    let lives: Vec<Arc<dyn LiveKind>> = vec![
+        live_of(access_view::LiveAccess),
+        live_of(entitlements_view::LiveEntitlements),
+        live_of(flags_view::LiveFlags),
+    ];
     let consumers: Vec<Arc<dyn React>> = vec![
         Arc::new(Commanding(Adoption { partitions: PARTITIONS })),
         Arc::new(Forwarder { ports: ports.clone() }),
     ];
+    let vault = vault(runtime);
     let platform = Platform::start(ports, Parts { views, lives, consumers }).await.unwrap();
+    let platform = platform.with_vault(vault).await.unwrap();
     while !platform.is_ready() {
         platform.ports.runtime.sleep(Duration::from_millis(1)).await;
     }

@@ -1,13 +1,16 @@
 //! The audit domain on the wire.
 
+use std::collections::BTreeMap;
+
 use exchequer_domain_audit::{self as audit, Command as C, Event as E};
 use exchequer_proto::audit::v1 as pb;
 use exchequer_tenant::Command;
+use exchequer_types::Protected;
 use prost::Message as _;
 
 use super::Encoded;
 use crate::DecodeError;
-use crate::convert::timestamp;
+use crate::convert::{protected_from_proto, protected_to_proto, timestamp};
 
 const APPEND: &str = "audit.append.v1";
 
@@ -64,6 +67,7 @@ fn draft_to_proto(draft: &audit::Draft) -> pb::Draft {
         after: draft.after.clone(),
         context: draft.context.clone(),
         occurred_at: draft.occurred_at.map_or(0, exchequer_types::Timestamp::micros),
+        personal: draft.personal.iter().map(field_to_proto).collect(),
     }
 }
 
@@ -72,6 +76,12 @@ fn draft_from_proto(draft: pb::Draft) -> Result<audit::Draft, DecodeError> {
         0 => None,
         micros => Some(timestamp(micros, "occurred_at")?),
     };
+    let count = draft.personal.len();
+    let personal = draft.personal.into_iter().map(field_from_proto);
+    let personal = personal.collect::<Result<BTreeMap<_, _>, _>>()?;
+    if personal.len() != count {
+        return Err(DecodeError::Field { field: "personal" });
+    }
     Ok(audit::Draft {
         action: draft.action,
         actor: draft.actor,
@@ -80,6 +90,16 @@ fn draft_from_proto(draft: pb::Draft) -> Result<audit::Draft, DecodeError> {
         before: draft.before,
         after: draft.after,
         context: draft.context,
+        personal,
         occurred_at,
     })
+}
+
+fn field_to_proto((name, text): (&String, &Protected)) -> pb::ProtectedField {
+    pb::ProtectedField { name: name.clone(), text: Some(protected_to_proto(text)) }
+}
+
+fn field_from_proto(field: pb::ProtectedField) -> Result<(String, Protected), DecodeError> {
+    let text = protected_from_proto(field.text, "personal.text")?;
+    Ok((field.name, text.ok_or(DecodeError::Field { field: "personal.text" })?))
 }

@@ -5,8 +5,12 @@ mod message;
 mod values;
 
 pub use message::{entitlement_message, grant_message};
-pub use values::{amount_from_proto, grant_kind_from_proto};
-pub(crate) use values::{state_from_proto, state_to_proto};
+pub(crate) use values::{
+    entitlements_from_proto as state_from_proto, entitlements_to_proto as state_to_proto,
+};
+pub use values::{
+    amount_from_proto, entitlements_from_proto, entitlements_to_proto, grant_kind_from_proto,
+};
 
 use exchequer_domain_entitlements::{
     Command as C, Event as E, GrantFeature, Reply, ReportUse, Revoke,

@@ -13,7 +13,9 @@ pub use state::{flag_state_from_proto, flag_state_to_proto};
 pub(crate) use state::{state_from_proto, state_to_proto};
 pub use targeting::targeting_from_proto;
 
-use exchequer_domain_flags::{self as flags, Command as C, Dialect, Event as E, Reply};
+use exchequer_domain_flags::{
+    self as flags, Command as C, DefinitionField, Dialect, Event as E, Reply,
+};
 use exchequer_proto::flags::v1 as pb;
 use exchequer_tenant::Command;
 use exchequer_types::Slug;
@@ -23,7 +25,7 @@ use super::Encoded;
 use super::catalog::{Misfit, MisfitKind};
 use crate::DecodeError;
 use crate::convert::slug;
-use definition::{definition_to_proto, dialect_to_proto};
+use definition::{definition_to_proto, dialect_to_proto, kind_to_proto};
 use targeting::{split_from_proto, split_to_proto, targeting_to_proto};
 
 const CREATE_PROJECT: &str = "flags.create-project.v1";
@@ -88,6 +90,7 @@ pub(crate) fn encode_command(command: &C) -> Option<Encoded> {
                 name: it.name.clone(),
                 dialect: dialect_to_proto(it.dialect).into(),
                 salt: it.salt.clone(),
+                production: it.production,
             };
             (CREATE_ENVIRONMENT, create.encode_to_vec())
         }
@@ -98,8 +101,10 @@ pub(crate) fn encode_command(command: &C) -> Option<Encoded> {
         }
         C::UpdateFlag(it) => {
             let (project, flag) = (text(&it.project), text(&it.flag));
-            let definition = Some(definition_to_proto(&it.definition));
-            (UPDATE_FLAG, pb::UpdateFlag { project, flag, definition }.encode_to_vec())
+            let kind = it.kind.map_or(0, |kind| kind_to_proto(kind).into());
+            let definition = Some(pb::Definition { kind, ..definition_to_proto(&it.definition) });
+            let only = it.only.iter().map(|it| it.as_str().to_owned()).collect();
+            (UPDATE_FLAG, pb::UpdateFlag { project, flag, definition, only }.encode_to_vec())
         }
         C::SetTargeting(it) => {
             let set = pb::SetTargeting {
@@ -160,6 +165,7 @@ pub(crate) fn decode_command(kind: &str, payload: &[u8]) -> Result<Command, Deco
                 name: it.name,
                 dialect: dialect(it.dialect)?,
                 salt: it.salt,
+                production: it.production,
             })
         }
         CREATE_FLAG => {
@@ -171,8 +177,11 @@ pub(crate) fn decode_command(kind: &str, payload: &[u8]) -> Result<Command, Deco
         UPDATE_FLAG => {
             let it = pb::UpdateFlag::decode(payload)?;
             let (project, flag) = named(it.project, it.flag)?;
+            let kind = it.definition.as_ref().and_then(|it| kind_from_proto(it.kind));
             let definition = given(definition_from_proto(it.definition), "definition")?;
-            C::UpdateFlag(flags::UpdateFlag { project, flag, definition })
+            let only = it.only.iter().map(|it| DefinitionField::parse(it));
+            let only = only.collect::<Option<_>>().ok_or(DecodeError::Field { field: "only" })?;
+            C::UpdateFlag(flags::UpdateFlag { project, flag, kind, definition, only })
         }
         SET_TARGETING => {
             let it = pb::SetTargeting::decode(payload)?;
@@ -220,10 +229,11 @@ pub(crate) fn encode_event(event: &E) -> Encoded {
             let name = name.clone();
             (PROJECT_CREATED, pb::ProjectCreated { project, name }.encode_to_vec())
         }
-        E::EnvironmentCreated { name, dialect, salt, .. } => {
+        E::EnvironmentCreated { name, dialect, salt, production, .. } => {
             let (name, dialect) = (name.clone(), dialect_to_proto(*dialect).into());
-            let salt = salt.clone();
-            let created = pb::EnvironmentCreated { project, environment, name, dialect, salt };
+            let (salt, production) = (salt.clone(), *production);
+            let created =
+                pb::EnvironmentCreated { project, environment, name, dialect, salt, production };
             (ENVIRONMENT_CREATED, created.encode_to_vec())
         }
         E::FlagCreated { definition, .. } => {
@@ -273,6 +283,7 @@ pub(crate) fn decode_event(_: &str, kind: &str, payload: &[u8]) -> Result<E, Dec
                 name: it.name,
                 dialect: dialect(it.dialect)?,
                 salt: it.salt,
+                production: it.production,
             }
         }
         FLAG_CREATED => {

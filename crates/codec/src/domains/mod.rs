@@ -1,6 +1,7 @@
 //! One module for each domain: its commands, events, replies and state as
 //! bytes. A type name begins with its domain's word.
 
+pub(crate) mod access;
 pub(crate) mod audit;
 pub(crate) mod catalog;
 pub(crate) mod entitlements;

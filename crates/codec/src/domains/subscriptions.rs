@@ -19,14 +19,14 @@ use values::{
     asked_from_proto, asked_to_proto, at_from_proto, at_to_proto, drop_reason_from_proto,
     drop_reason_to_proto, end_reason_from_proto, end_reason_to_proto, held_from_proto,
     held_to_proto, holding_from_proto, holding_to_proto, optional_plan, period_from_proto,
-    period_to_proto, plan_to_proto, zone,
+    period_to_proto, plan_to_proto, refusal_from_proto, refusal_to_proto, zone,
 };
 
 pub use charge::{charge_from_proto, charge_to_proto};
 pub(crate) use command::{
     COMMANDS, decode_command, encode_amend, encode_change, encode_command, encode_subscribe,
 };
-pub use message::{charge_message, scheduled_changes, subscription_message};
+pub use message::{charge_message, dropped_changes, scheduled_changes, subscription_message};
 pub(crate) use values::{state_from_proto, state_to_proto};
 pub use values::{subscription_from_proto, subscription_to_proto};
 
@@ -40,6 +40,7 @@ const SCHEDULE_DROPPED: &str = "subscriptions.schedule-dropped.v1";
 const CANCELLATION_SCHEDULED: &str = "subscriptions.cancellation-scheduled.v1";
 const REACTIVATED: &str = "subscriptions.reactivated.v1";
 const PAUSED: &str = "subscriptions.paused.v1";
+const PAUSE_MOVED: &str = "subscriptions.pause-moved.v1";
 const RESUMED: &str = "subscriptions.resumed.v1";
 const RENEWED: &str = "subscriptions.renewed.v1";
 const ZONE_CHANGED: &str = "subscriptions.zone-changed.v1";
@@ -60,6 +61,7 @@ pub(crate) const EVENTS: &[&str] = &[
     CANCELLATION_SCHEDULED,
     REACTIVATED,
     PAUSED,
+    PAUSE_MOVED,
     RESUMED,
     RENEWED,
     ZONE_CHANGED,
@@ -151,9 +153,14 @@ fn encode_planned(event: &E) -> Encoded {
             let (id, at) = (id.clone(), Some(at_to_proto(*at)));
             (SCHEDULE_MOVED, pb::ScheduleMoved { id, at }.encode_to_vec())
         }
-        E::ScheduleDropped { id, why } => {
+        E::ScheduleDropped { id, why, refusal } => {
             let (id, reason) = (id.clone(), drop_reason_to_proto(*why).into());
-            (SCHEDULE_DROPPED, pb::ScheduleDropped { id, reason }.encode_to_vec())
+            let refusal = refusal.as_ref().map(refusal_to_proto);
+            (SCHEDULE_DROPPED, pb::ScheduleDropped { id, reason, refusal }.encode_to_vec())
+        }
+        E::PauseMoved { resume_at } => {
+            let resume_at = resume_at.map(Timestamp::micros);
+            (PAUSE_MOVED, pb::PauseMoved { resume_at }.encode_to_vec())
         }
         E::CancellationScheduled { at, reason } => {
             let (at, reason) = (Some(at_to_proto(*at)), reason.clone());
@@ -248,7 +255,12 @@ fn decode_planned(kind: &str, payload: &[u8]) -> Result<E, DecodeError> {
         }
         SCHEDULE_DROPPED => {
             let it = pb::ScheduleDropped::decode(payload)?;
-            E::ScheduleDropped { why: drop_reason_from_proto(it.reason)?, id: it.id }
+            let (why, refusal) = (drop_reason_from_proto(it.reason)?, it.refusal);
+            E::ScheduleDropped { id: it.id, why, refusal: refusal.map(refusal_from_proto) }
+        }
+        PAUSE_MOVED => {
+            let resume_at = pb::PauseMoved::decode(payload)?.resume_at;
+            E::PauseMoved { resume_at: optional_timestamp(resume_at, "resume_at")? }
         }
         CANCELLATION_SCHEDULED => {
             let it = pb::CancellationScheduled::decode(payload)?;

@@ -150,7 +150,8 @@ fn every_status_survives_the_log() {
         Status::Unknown,
     ];
     for (number, status) in (1..).zip(all) {
-        let no = Rejection { code: "C".to_owned(), field: None, message: "m".to_owned() };
+        let no =
+            Rejection { code: "C".to_owned(), message: "m".to_owned(), ..Rejection::default() };
         let outcome = rejected(status, no, 7);
         assert_eq!((outcome.status, outcome.version, outcome.field.as_str()), (number, 7, ""));
         assert_eq!(status_of(&outcome), Some(status));
@@ -171,10 +172,7 @@ fn a_reply_is_the_calls_own_message() {
             actor: "b".to_owned(),
             resource_type: "c".to_owned(),
             resource_id: "d".to_owned(),
-            before: String::new(),
-            after: String::new(),
-            context: String::new(),
-            occurred_at: None,
+            ..audit::Draft::default()
         };
         Command::Audit(audit::Command::Append(audit::Append { entries: vec![draft; count] }))
     };

@@ -51,6 +51,7 @@ fn outcome() -> impl Strategy<Value = pb::Outcome> {
             reply,
             first: first.map(|(offset, index)| pb::Place { offset, index }),
             partition,
+            faults: Vec::new(),
         },
     )
 }

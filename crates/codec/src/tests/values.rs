@@ -68,6 +68,7 @@ fn draft() -> impl Strategy<Value = audit::Draft> {
                 after,
                 context,
                 occurred_at,
+                ..audit::Draft::default()
             }
         },
     )

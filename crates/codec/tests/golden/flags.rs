@@ -1,6 +1,6 @@
 //! Examples of the flags domain's types.
 
-use exchequer_domain_flags::{
+use exchequer_domain_flags::{DefinitionField, 
     ArchiveFlag, Command as C, CreateEnvironment, CreateFlag, CreateProject, Definition, Dialect,
     Event as E, GrowRollout, RestoreFlag, SetTargeting, Targeting, ToggleFlag, UpdateFlag,
 };
@@ -109,6 +109,7 @@ pub(crate) fn events() -> Vec<Event> {
             name: "Production".to_owned(),
             dialect: Dialect::FractionalV2,
             salt: "env_a".to_owned(),
+            production: true,
         },
         E::FlagCreated { project: project(), flag: flag(), definition: definition() },
         E::FlagUpdated { project: project(), flag: flag(), definition: booleans() },
@@ -148,9 +149,16 @@ pub(crate) fn commands() -> Vec<Command> {
             name: "Production".to_owned(),
             dialect: Dialect::FractionalV2,
             salt: Some("own".to_owned()),
+            production: true,
         }),
         C::CreateFlag(CreateFlag { project: project(), flag: flag(), definition: definition() }),
-        C::UpdateFlag(UpdateFlag { project: project(), flag: flag(), definition: booleans() }),
+        C::UpdateFlag(UpdateFlag {
+            project: project(),
+            flag: flag(),
+            kind: Some(booleans().kind),
+            definition: booleans(),
+            only: [DefinitionField::Name, DefinitionField::OffVariant].into(),
+        }),
         C::SetTargeting(SetTargeting {
             project: project(),
             flag: flag(),

@@ -15,6 +15,7 @@ use exchequer_codec::{
 use exchequer_tenant::{Command, Event};
 use serde::{Deserialize, Serialize};
 
+mod access;
 mod catalog;
 mod entitlements;
 mod flags;
@@ -24,6 +25,7 @@ mod tenants;
 fn events() -> Vec<Event> {
     let domains = [
         tenants::events(),
+        access::events(),
         catalog::events(),
         subscriptions::events(),
         entitlements::events(),
@@ -35,6 +37,7 @@ fn events() -> Vec<Event> {
 fn commands() -> Vec<Command> {
     let domains = [
         tenants::commands(),
+        access::commands(),
         catalog::commands(),
         subscriptions::commands(),
         entitlements::commands(),

@@ -80,6 +80,7 @@ pub(crate) fn commands() -> Vec<Command> {
         after: "{\"copies\":1}".to_owned(),
         context: "{\"ip\":\"192.0.2.1\"}".to_owned(),
         occurred_at: Some(at()),
+        ..audit::Draft::default()
     };
     let of_tenants = [
         T::Bootstrap(tenants::Bootstrap { name: "Platform".to_owned() }),

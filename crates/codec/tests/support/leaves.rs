@@ -9,7 +9,7 @@ use exchequer_types::{
 };
 use serde_json::{Value, json};
 
-use super::{MORNING, create, hex, rename};
+use super::{MORNING, create, hex, protected, rename};
 
 /// The chain, entry by entry, and where it ends.
 pub(crate) fn document() -> Value {
@@ -56,14 +56,18 @@ fn life() -> Vec<Command> {
         actor: "u-9".to_owned(),
         resource_type: "invoice".to_owned(),
         resource_id: resource.to_owned(),
-        before: String::new(),
         after: "[1,true,null,\"\\u001f€\"]".to_owned(),
         context,
         occurred_at: Timestamp::from_micros(MORNING - 1).ok(),
+        ..audit::Draft::default()
     };
     let closing = Timestamp::from_micros(MORNING + 1_000_000_000).unwrap();
     let too_large = format!("{{\"text\":\"{}\"}}", "x".repeat(61 * 1024));
-    let entries = vec![draft("2026/\"1\"", String::new()), draft("2026-\u{fc}\\2", too_large)];
+    let personal = [("customer.name".to_owned(), protected(1)), ("note".to_owned(), protected(2))];
+    let entries = vec![
+        draft("2026/\"1\"", String::new()),
+        audit::Draft { personal: personal.into(), ..draft("2026-\u{fc}\\2", too_large) },
+    ];
     vec![
         create(),
         rename("Acme \"2\" €\\"),
@@ -86,6 +90,8 @@ fn request(number: i64, command: Command) -> Request {
         claimed_at: Timestamp::from_micros(MORNING).unwrap(),
         expected_version: None,
         validate_only: false,
+        // Every other call came from outside.
+        origin: (number % 2 == 1).then(|| protected(9)),
         command,
     }
 }

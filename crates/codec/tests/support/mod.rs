@@ -5,11 +5,11 @@ pub(crate) mod leaves;
 
 use std::fmt::Write as _;
 
-use exchequer_codec::encode_command;
+use exchequer_codec::{encode_command, protected_to_proto};
 use exchequer_domain_tenants as tenants;
 use exchequer_proto::journal::v1 as pb;
 use exchequer_tenant::{Command, Create};
-use exchequer_types::{PLATFORM, TenantId};
+use exchequer_types::{KeyId, PLATFORM, Protected, TenantId};
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -53,6 +53,11 @@ pub(crate) fn rename(name: &str) -> Command {
     Command::Tenants(tenants::Command::Rename(tenants::Rename { name: name.to_owned() }))
 }
 
+/// An encrypted field, of bytes that nobody could read.
+pub(crate) fn protected(byte: u8) -> Protected {
+    Protected { key: KeyId([byte; 16]), text: vec![byte; 74] }
+}
+
 /// One envelope with as little, one with as much as there can be.
 pub(crate) fn envelopes() -> [pb::Envelope; 3] {
     let wake = pb::Envelope {
@@ -65,6 +70,8 @@ pub(crate) fn envelopes() -> [pb::Envelope; 3] {
         expected_version: Some(4),
         not_after: Some(MORNING + 60_000_000),
         validate_only: true,
+        origin: Some(protected_to_proto(&protected(0x5a))),
+        trace_parent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
         ..envelope("acme", "c-2", &rename("Acme 2"))
     };
     [wake, envelope("acme", "c-1", &create()), full]

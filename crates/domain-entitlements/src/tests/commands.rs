@@ -21,7 +21,7 @@ fn a_grant_is_made_with_its_reason_and_its_end() {
     assert_eq!(
         shown.after.canonical(),
         format!(
-            "{{\"amount\":\"on\",\"ended_at\":null,\"ended_by\":null,\
+            "{{\"amount\":\"on\",\"ended_at\":null,\"ended_by\":null,\"ended_reason\":null,\
              \"expires_at\":\"1970-01-01T00:01:40Z\",\"feature\":\"sso\",\"id\":\"{id}\",\
              \"kind\":\"promotional\",\"reason\":\"as agreed\"}}"
         )
@@ -88,7 +88,8 @@ fn a_grant_is_revoked_once() {
     assert_eq!(ended.ended, Some(Ended { at: at(50), by }));
     let shown = shown(&before, &story.state, &revoke(&grant.id));
     assert!(shown.before.canonical().contains("\"ended_by\":null"));
-    assert!(shown.after.canonical().contains("\"ended_by\":\"revocation\""));
+    let ended = "\"ended_by\":\"revocation\",\"ended_reason\":\"by mistake\"";
+    assert!(shown.after.canonical().contains(ended), "{:?}", shown.after);
     assert_eq!(story.refuses(&revoke(&grant.id)), codes::GRANT_NOT_FOUND);
     assert_eq!(story.refuses(&timer_command(&timer)), codes::GRANT_NOT_FOUND);
 }

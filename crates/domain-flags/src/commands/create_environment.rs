@@ -16,6 +16,8 @@ pub struct CreateEnvironment {
     /// None: one is made. Two environments with one salt put each unit into the same
     /// slots.
     pub salt: Option<String>,
+    /// What is served to customers: roles may exclude it.
+    pub production: bool,
 }
 
 impl CreateEnvironment {
@@ -39,6 +41,7 @@ impl CreateEnvironment {
             environment: self.environment.clone(),
             name: self.name.clone(),
             dialect: self.dialect,
+            production: self.production,
             salt: self.salt.clone().unwrap_or_else(|| ctx.mint("env_", 0)),
         }])
     }

@@ -1,7 +1,7 @@
 //! Other weights for a split that stands. Whoever is in a share that does not shrink
 //! stays in it.
 
-use exchequer_flag_eval::{Outcome, Split};
+use exchequer_flag_eval::{Outcome, Share, Split, Violation, codes};
 use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_types::Slug;
 
@@ -29,6 +29,7 @@ impl GrowRollout {
             .ok_or(Rejection::SplitNotFound)?;
         let weights = self.weights.iter().map(|(variant, weight)| (variant.as_str(), *weight));
         let split = Split::weighted(before.salt.as_str(), before.by.as_str(), weights);
+        self.check_complete(before)?;
         // What is wrong with the weights is told with its path when it is compiled.
         let kept = Some(before).filter(|_| !mutation::active(Mutation::SlotsStay));
         let split = split.lay_out(kept).unwrap_or(split);
@@ -53,6 +54,27 @@ impl GrowRollout {
             check_size(state, Some(flag), after)?;
         }
         Ok(vec![grown])
+    }
+}
+
+impl GrowRollout {
+    /// A variant is taken out of a split by the weight 0, never by leaving it out.
+    fn check_complete(&self, before: &Split) -> Result<(), Rejection> {
+        let is_named = |share: &&Share| self.weights.iter().any(|(it, _)| *it == share.variant);
+        let missing = before.shares.iter().filter(|share| !is_named(share));
+        let missing: Vec<&str> = missing.map(|share| share.variant.as_str()).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "must name every variant of the split: {} is missing; 0 serves a variant to nobody",
+            missing.join(", ")
+        );
+        let (path, code) = ("weights".to_owned(), codes::FLAG_WEIGHTS_INVALID);
+        Err(Rejection::Invalid {
+            field: "weights",
+            violations: vec![Violation { path, code, message }],
+        })
     }
 }
 

@@ -17,7 +17,7 @@ pub use create_project::CreateProject;
 pub use grow_rollout::GrowRollout;
 pub use set_targeting::SetTargeting;
 pub use toggle_flag::ToggleFlag;
-pub use update_flag::UpdateFlag;
+pub use update_flag::{DefinitionField, UpdateFlag};
 
 use exchequer_flag_eval::Compiled;
 use exchequer_types::Slug;

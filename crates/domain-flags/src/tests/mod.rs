@@ -4,6 +4,8 @@ mod bounds;
 mod rollouts;
 mod stories;
 
+use std::collections::BTreeSet;
+
 use exchequer_flag_eval::{
     Condition, Gate, Kind, Outcome, Rule, Scalar, Split, Test, Value, Variant,
 };
@@ -100,6 +102,7 @@ pub(crate) fn create_environment(key: &str) -> Command {
         name: key.to_owned(),
         dialect: Dialect::FractionalV2,
         salt: None,
+        production: key == "prod",
     })
 }
 
@@ -123,7 +126,9 @@ pub(crate) fn create_flag(key: &str) -> Command {
 
 pub(crate) fn update(definition: Definition) -> Command {
     let (project, flag) = (slug("web"), slug("checkout"));
-    Command::UpdateFlag(UpdateFlag { project, flag, definition })
+    let kind = Some(definition.kind);
+    let only = BTreeSet::new();
+    Command::UpdateFlag(UpdateFlag { project, flag, kind, definition, only })
 }
 
 pub(crate) fn target(environment: &str, targeting: Targeting) -> Command {

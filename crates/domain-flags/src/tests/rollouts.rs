@@ -91,9 +91,13 @@ fn growing_is_refused_in_order() {
     let over = grow(None, &[("on", 50_000), ("off", 50_001)]);
     let refused = story.decide(&over).unwrap_err();
     assert_eq!(refused.code(), eval::FLAG_WEIGHTS_INVALID);
-    assert!(refused.message().starts_with("weights must have weights that sum"));
-    let twice = grow(None, &[("on", 50_000), ("on", 50_000)]);
+    assert!(refused.message().starts_with("weights must sum to 100000"));
+    let partial = grow(None, &[("on", 100_000)]);
+    let refused = story.decide(&partial).unwrap_err();
+    assert_eq!((refused.code(), refused.field()), (eval::FLAG_WEIGHTS_INVALID, Some("weights")));
+    assert!(refused.message().contains("off is missing"), "{}", refused.message());
+    let twice = grow(None, &[("on", 50_000), ("on", 50_000), ("off", 0)]);
     assert_eq!(story.refuses(twice), eval::FLAG_KEY_REPEATED);
-    let unknown = grow(None, &[("on", 50_000), ("no", 50_000)]);
+    let unknown = grow(None, &[("on", 50_000), ("off", 0), ("no", 50_000)]);
     assert_eq!(story.refuses(unknown), eval::FLAG_VARIANT_UNKNOWN);
 }

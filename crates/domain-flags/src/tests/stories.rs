@@ -1,5 +1,7 @@
 //! The life of projects, environments and flags, and what is refused in it.
 
+use std::collections::BTreeSet;
+
 use exchequer_flag_eval::{Target, codes as eval};
 use exchequer_types::Json;
 
@@ -57,6 +59,7 @@ fn projects_and_environments_are_refused_in_order() {
             name: name.to_owned(),
             dialect: Dialect::FractionalV2,
             salt: salt.map(str::to_owned),
+            production: false,
         })
     };
     assert_eq!(story.refuses(environment("", Some("a b"))), codes::NAME_INVALID);
@@ -121,10 +124,25 @@ fn a_variant_that_is_served_stays() {
     assert!(message.starts_with("targeting[test].rules[0].outcome.split"), "{message}");
     let mut more = definition();
     more.variants.push(Variant { key: "maybe".to_owned(), value: Value::Boolean(true) });
-    more.kind = Kind::Text;
     let story = story.when(update(more));
     assert_eq!(story.flag().definition.variants.len(), 3);
-    assert_eq!(story.flag().definition.kind, Kind::Boolean, "the type of a flag never changes");
+}
+
+// REQ: FLG-01
+#[test]
+fn a_flag_keeps_its_kind() {
+    let mut story = Story::begun();
+    let texts = Definition { kind: Kind::Text, name: "Other".to_owned(), ..definition() };
+    let refused = story.decide(&update(texts.clone())).unwrap_err();
+    assert_eq!((refused.code(), refused.field()), (codes::FLAG_KIND_FIXED, Some("kind")));
+    assert!(refused.message().contains("are booleans"), "{}", refused.message());
+    // Who does not say the kind does not ask for another one.
+    let (project, flag) = (slug("web"), slug("checkout"));
+    let only = BTreeSet::new();
+    let silent = UpdateFlag { project, flag, kind: None, definition: texts, only };
+    let story = story.when(Command::UpdateFlag(silent));
+    let held = &story.flag().definition;
+    assert_eq!((held.name.as_str(), held.kind), ("Other", Kind::Boolean));
 }
 
 // REQ: FLG-04
@@ -191,7 +209,7 @@ fn audit_entries_show_what_the_command_is_about() {
     let Json::Map(targeting) = &members["targeting"] else { panic!("{members:?}") };
     assert_eq!(targeting.keys().collect::<Vec<_>>(), ["prod"]);
     let text = story.flag().to_json(None).canonical();
-    assert!(text.contains("\"slots\":[[0,9999]]"), "{text}");
+    assert!(text.contains("\"slots\":[[0,10000]]"), "{text}");
     assert!(text.contains("{\"attribute\":\"country\",\"is\":\"vn\"}"), "{text}");
 }
 
@@ -206,4 +224,29 @@ fn state_is_the_fold_of_events() {
     assert_eq!(again, story.state);
     let bytes = story.state.projects.iter().flat_map(|it| it.flags.iter()).map(flag_bytes);
     assert_eq!(story.state.bytes, bytes.sum::<usize>());
+}
+
+// REQ: EDG-05
+#[test]
+fn fields_are_set_one_by_one() {
+    let story = Story::begun();
+    let before = story.flag().definition.clone();
+    let asked = Definition { name: "Other".to_owned(), variants: Vec::new(), ..definition() };
+    let (project, flag) = (slug("web"), slug("checkout"));
+    let only = BTreeSet::from([DefinitionField::Name]);
+    let update = UpdateFlag { project, flag, kind: None, definition: asked, only };
+    let story = story.when(Command::UpdateFlag(update));
+    let expected = Definition { name: "Other".to_owned(), ..before };
+    assert_eq!(story.flag().definition, expected);
+}
+
+// REQ: EDG-02
+#[test]
+fn every_field_at_fault_is_told() {
+    let mut story = Story::begun();
+    let twice = vec![definition().variants[0].clone(); 2];
+    let wrong = Definition { variants: twice, off_variant: "gone".to_owned(), ..definition() };
+    let refused = story.decide(&update(wrong)).unwrap_err();
+    let faults: Vec<String> = refused.faults().into_iter().map(|it| it.field).collect();
+    assert_eq!(faults, ["variants[1].key", "off_variant"]);
 }

@@ -36,7 +36,8 @@ impl Cancel {
                 let reason = cancellation.reason;
                 draft.push(Event::CancellationScheduled { at, reason });
                 for id in later(subscription, at) {
-                    draft.push(Event::ScheduleDropped { id, why: DropReason::Cancelled });
+                    let why = DropReason::Cancelled;
+                    draft.push(Event::ScheduleDropped { id, why, refusal: None });
                 }
             }
         }

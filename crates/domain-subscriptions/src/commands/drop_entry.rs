@@ -23,7 +23,7 @@ impl DropEntry {
         }
         let mut draft = Draft::of(subscription, ctx);
         let id = self.id.clone();
-        draft.push(Event::ScheduleDropped { id, why: DropReason::Asked });
+        draft.push(Event::ScheduleDropped { id, why: DropReason::Asked, refusal: None });
         Ok(draft.finish(None))
     }
 }

@@ -27,7 +27,7 @@ impl FireTimer {
             pending(state, &self.timer).ok_or(Rejection::TimerNotPending)?;
         let mut draft = Draft::of(subscription, ctx);
         let due = if mutation::active(Mutation::DueInstant) { ctx.now } else { timer.due };
-        draft.fall_due(due, |entry| self.refused(entry).is_some())?;
+        draft.fall_due(due, |entry| self.refused(entry).map(<[_]>::to_vec))?;
         Ok(draft.finish(Some(&self.timer)))
     }
 

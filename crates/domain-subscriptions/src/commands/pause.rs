@@ -1,11 +1,11 @@
 //! Nothing is charged and nothing held for a while. What is unused of the period is
-//! given back as the price says.
+//! given back as the price says. A pause that runs ends at another instant.
 
 use exchequer_kernel::Ctx;
 use exchequer_types::Timestamp;
 
 use crate::draft::Draft;
-use crate::subscription::Subscription;
+use crate::subscription::{Status, Subscription};
 use crate::{Event, Rejection, check};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,14 +20,22 @@ impl Pause {
         subscription: &Subscription,
         ctx: &Ctx,
     ) -> Result<Vec<Event>, Rejection> {
-        if subscription.word() != "active" {
-            return Err(check::not(subscription, "active"));
+        let is_paused = subscription.status == Status::Paused;
+        if subscription.word() != "active" && !is_paused {
+            return Err(check::not(subscription, "active or paused"));
         }
         if let Some(at) = self.resume_at {
             check::future(at, ctx.now, "resume_at")?;
         }
+        if is_paused && subscription.resumes_at() == self.resume_at {
+            return Err(Rejection::Unchanged);
+        }
         let mut draft = Draft::of(subscription, ctx);
-        draft.pause(ctx.now, self.resume_at)?;
+        if is_paused {
+            draft.push(Event::PauseMoved { resume_at: self.resume_at });
+        } else {
+            draft.pause(ctx.now, self.resume_at)?;
+        }
         Ok(draft.finish(None))
     }
 }

@@ -32,7 +32,7 @@ impl Subscribe {
         let trial_days = self.trial_days.unwrap_or(0);
         let days_max = self.holding.offer.trial_days_max.min(TRIAL_DAYS_MAX);
         if trial_days > days_max {
-            return Err(Rejection::TrialTooLong { field: "trial_days", days_max });
+            return Err(Rejection::TrialTooLong { days_max });
         }
         if trial_days > 0 && state.trial_used {
             return Err(Rejection::TrialUsed);

@@ -202,3 +202,26 @@ fn behind_the_last_date_it_ends() {
     assert_eq!(story.sub().end.as_ref().map(|it| &it.reason), Some(&EndReason::OutOfTime));
     assert_eq!(story.charges.len(), 1);
 }
+
+// REQ: BIL-04 KER-09
+#[test]
+fn a_pause_that_runs_ends_at_another_instant() {
+    let until = |day: Option<&str>| Command::Pause(Pause { resume_at: day.map(at) });
+    let story = Story::subscribed("2026-04-01", "UTC", &holding("pro", 1000));
+    let mut story = story.until("2026-04-11").when(until(Some("2026-05-05")));
+    story.refuses(until(Some("2026-05-05")), "SUBSCRIPTION_UNCHANGED");
+    story.refuses(until(Some("2026-04-11")), "DATE_IN_THE_PAST");
+    let before = story.state.clone();
+    let story = story.when(until(Some("2026-06-01")));
+    assert_eq!(story.shows(), "paused 2026-04-11..2026-06-01");
+    assert!(story.lines().is_empty() && story.held().is_empty());
+    let told = shown(&before, &story.state, &until(Some("2026-06-01")));
+    assert_eq!(told.action, "subscription.pause-moved");
+    // Without an instant only a command ends it.
+    let mut story = story.until("2026-05-20").when(until(None));
+    assert_eq!((story.shows().as_str(), story.sub().next_due()), ("paused 2026-04-11..open", None));
+    story.refuses(until(None), "SUBSCRIPTION_UNCHANGED");
+    let story = story.until("2026-07-01").when(until(Some("2026-07-03"))).until("2026-07-04");
+    assert_eq!(story.shows(), "active 2026-07-03..2026-08-03");
+    assert_eq!(story.lines(), [1000]);
+}

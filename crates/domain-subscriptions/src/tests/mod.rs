@@ -8,6 +8,7 @@ mod properties;
 mod rejections;
 mod schedule;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use exchequer_kernel::{Ctx, Decider as _, Reason as _};

@@ -270,3 +270,101 @@ fn what_a_planned_change_does_not_ask_for_is_as_it_is_then() {
     let held = &renewed.sub().holding;
     assert_eq!((held.offer.plan.plan.as_str(), held.seats), ("pro", 5));
 }
+
+/// A change that asks for the plan of `holding` alone.
+fn to_plan(holding: &Holding, when: When) -> Command {
+    let asked = Asked { plan: true, seats: false, add_ons: false };
+    Command::Change(Change { holding: holding.clone(), asked, when, exceeded: Vec::new() })
+}
+
+// REQ: BIL-04
+#[test]
+fn a_change_that_cannot_take_place_says_why_not() {
+    let small = Holding { seats: 2, ..holding("small", 500) };
+    let small =
+        Holding { offer: Offer { seats_max: Some(3), ..small.offer.clone() }, ..small };
+    let story = Story::subscribed("2026-04-01", "UTC", &seats("pro", 1000, 2));
+    let story = story
+        .when(to_plan(&small, When::At(at("2026-04-20"))))
+        .when(change(&seats("pro", 1000, 5), When::Now));
+    let (before, id) = (story.state.clone(), story.entry(0));
+    let fired = story.fires(&story.sub().timer.clone().unwrap().id);
+    let story = story.until("2026-04-20");
+    assert_eq!(dropped(&story), [DropReason::Impossible]);
+    let told = &story.sub().dropped[0];
+    assert_eq!((&told.id, told.at, told.why), (&id, at("2026-04-20"), DropReason::Impossible));
+    let refusal = told.refusal.as_ref().unwrap();
+    assert_eq!((refusal.code.as_str(), refusal.message.as_str()), ("SEATS_TOO_MANY", "must be at most 3"));
+    assert_eq!(told.holding.offer.plan.plan.as_str(), "small");
+    // Nothing else happened, and the audit log says what did not.
+    assert!(story.lines().is_empty() && story.held().is_empty());
+    let shown = shown(&before, &story.state, &fired);
+    assert_eq!(shown.action, "subscription.change-refused");
+    let text = shown.after.canonical();
+    assert!(text.contains("\"code\":\"SEATS_TOO_MANY\"") && text.contains("at most 3"), "{text}");
+    // It is told of until others take its place.
+    let mut story = story;
+    for day in 0..20_u64 {
+        let due = at("2026-05-02").saturating_add(core::time::Duration::from_secs(86_400 * day));
+        story = story.when(to_plan(&Holding { seats: 2, ..small.clone() }, When::At(due)));
+    }
+    story.pass(at("2026-06-01"));
+    assert_eq!(story.sub().dropped.len(), DROPPED_CHANGES_MAX);
+    assert!(story.sub().dropped.iter().all(|it| it.id != id));
+}
+
+// REQ: BIL-04
+#[test]
+fn what_the_end_drops_is_told_of_and_what_was_asked_for_is_not() {
+    let later = |day| When::At(at(day));
+    let story = Story::subscribed("2026-04-01", "UTC", &holding("basic", 1000));
+    let story = story
+        .when(change(&holding("pro", 2000), later("2026-05-10")))
+        .when(change(&holding("max", 3000), later("2026-05-20")));
+    let asked = Command::Drop(DropEntry { id: story.entry(0) });
+    let story = story.when(asked);
+    assert!(story.sub().dropped.is_empty());
+    let scheduled = story.entry(0);
+    let at_end = story.when(cancel(When::PeriodEnd));
+    let told = |story: &Story| {
+        let it = &story.sub().dropped[0];
+        (it.id.clone(), it.why, it.refusal.is_none())
+    };
+    assert_eq!(told(&at_end), (scheduled, DropReason::Cancelled, true));
+    let story = Story::subscribed("2026-04-01", "UTC", &holding("basic", 1000));
+    let story = story.when(change(&holding("pro", 2000), later("2026-05-10")));
+    let scheduled = story.entry(0);
+    let ended = story.when(cancel(When::Now));
+    assert_eq!(told(&ended), (scheduled, DropReason::Cancelled, true));
+}
+
+// REQ: BIL-03 BIL-04
+#[test]
+fn packs_are_never_lost_on_the_way_to_another_cycle() {
+    let begun = || {
+        let story = Story::subscribed("2026-04-01", "UTC", &holding("basic", 1000));
+        let story = story.when(to_plan(&yearly("pro", 20_000), When::PeriodEnd));
+        story.when(change(&packs(holding("basic", 1000), 100, 2), When::Now))
+    };
+    // What two packs cost for a year only the catalog knows.
+    let story = begun();
+    let planned = story.sub().planned();
+    assert_eq!(planned[0].packs, BTreeMap::from([(slug("storage"), 2)]));
+    assert!(!planned[0].is_looked_up());
+    let story = story.until("2026-05-01");
+    assert_eq!(dropped(&story), [DropReason::Impossible]);
+    let refusal = story.sub().dropped[0].refusal.clone().unwrap();
+    assert_eq!(refusal.code, "PLANNED_CHANGE_IMPOSSIBLE");
+    assert_eq!(story.sub().holding.packs(), BTreeMap::from([(slug("storage"), 2)]));
+
+    // The root looks it up.
+    let mut story = begun();
+    let holding = packs(yearly("pro", 20_000), 1_200, 2);
+    let event = looked_up(&story.state, &story.entry(0), holding.clone()).unwrap();
+    story.take(&[event]);
+    assert_eq!(looked_up(&story.state, &story.entry(0), holding.clone()), None);
+    assert!(story.sub().planned()[0].is_looked_up());
+    let story = story.until("2026-05-01");
+    assert!(dropped(&story).is_empty() && *story.sub().holding == holding);
+    assert_eq!(story.lines(), [20_000, 2_400]);
+}

@@ -265,16 +265,13 @@ async fn first_of(wakes: &mut FuturesUnordered<BoxFuture<'static, Woken>>) -> Op
 /// Wakes `stream`.
 async fn submit(gateway: &Gateway, stream: &StreamId, id: String) -> Result<Answer, String> {
     let invalid = |error: exchequer_types::IdError| error.to_string();
-    let submission = Submission {
-        stream: stream.clone(),
-        issuer: Issuer::parse(CLOCK).map_err(invalid)?,
-        id: CommandId::parse(id).map_err(invalid)?,
-        actor: ActorId::parse(CLOCK).map_err(invalid)?,
-        command: Command::Wake,
-        expected_version: None,
-        not_after: None,
-        validate_only: false,
-    };
+    let submission = Submission::new(
+        stream.clone(),
+        Issuer::parse(CLOCK).map_err(invalid)?,
+        CommandId::parse(id).map_err(invalid)?,
+        ActorId::parse(CLOCK).map_err(invalid)?,
+        Command::Wake,
+    );
     let answer = gateway.submit(submission, PATIENCE).await.map_err(|error| error.to_string())?;
     if answer.status() == Some(Status::Accepted) {
         Ok(answer)

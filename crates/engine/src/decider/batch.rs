@@ -12,6 +12,7 @@ use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_kernel::{Progress, RecordHead, Rejection, Status};
 use exchequer_proto::journal::v1 as pb;
 use exchequer_runtime::Metric;
+use exchequer_runtime::trace::TraceContext;
 use exchequer_tenant::{Command, Decided, Decision, Leaf, Poison, Reference, Stream, park, step};
 use exchequer_types::{Hash, LogId, Offset, PartitionId, Place, StreamId, Timestamp};
 use prost::Message;
@@ -20,6 +21,7 @@ use super::identities::{Identities, Known};
 use super::intake::Pending;
 use super::streams::Streams;
 use crate::settings::{COMMAND_BYTES_MAX, COMMIT_EVENTS_MAX};
+use crate::spans::{TracedDecision, TracedInput};
 use crate::tail::{InputId, InputKey, authentic_id};
 
 /// One part in so many of a commit is kept for its own fields and its progress.
@@ -65,6 +67,7 @@ pub(crate) struct Batch {
     commit: pb::Commit,
     keys: Vec<Option<InputId>>,
     bytes: usize,
+    traced: Vec<TracedDecision>,
 }
 
 /// A commit ready to be appended.
@@ -75,6 +78,7 @@ pub(crate) struct Sealed {
     pub(crate) hash: Hash,
     pub(crate) commit: Arc<pb::Commit>,
     pub(crate) keys: Arc<[Option<InputId>]>,
+    pub(crate) traced: Vec<TracedDecision>,
 }
 
 /// What one input came to, before it is added.
@@ -106,6 +110,12 @@ impl Batch {
 
     pub(crate) fn len(&self) -> usize {
         self.commit.inputs.len()
+    }
+
+    /// The input added last is traced.
+    pub(crate) fn trace(&mut self, context: TraceContext, began: Timestamp, ended: Timestamp) {
+        let traced = TracedInput { input: self.len().saturating_sub(1) as u32, context };
+        self.traced.push(TracedDecision { traced, began, ended });
     }
 
     /// Decides `prepared` and adds it, or gives it back when the batch is full.
@@ -202,7 +212,14 @@ impl Batch {
         state.seq = commit.seq;
         state.hash = hash;
         state.next_offset += 1;
-        Sealed { bytes, head, hash, commit: Arc::new(commit), keys: self.keys.into() }
+        Sealed {
+            bytes,
+            head,
+            hash,
+            commit: Arc::new(commit),
+            keys: self.keys.into(),
+            traced: self.traced,
+        }
     }
 }
 
@@ -269,6 +286,7 @@ impl Deciding {
                     field: Some("command_id".to_owned()),
                     message: "no command of this identity was decided in the last 7 days"
                         .to_owned(),
+                    ..Rejection::default()
                 },
                 0,
             ),
@@ -388,6 +406,7 @@ fn repeated(opened: &Opened, known: Known) -> pb::Outcome {
         message:
             "this command id was used for another command in the last 7 days: choose a new one"
                 .to_owned(),
+        ..Rejection::default()
     };
     rejected(Status::IdentityConflict, rejection, 0)
 }
@@ -419,8 +438,8 @@ fn astray(opened: &Opened) -> pb::Outcome {
 
 fn dead_letter(code: &str, message: &str) -> pb::Outcome {
     Metric::DeadLetters.counter(&[code]).increment(1);
-    let message = message.to_owned();
-    rejected(Status::DeadLettered, Rejection { code: code.to_owned(), field: None, message }, 0)
+    let (code, message) = (code.to_owned(), message.to_owned());
+    rejected(Status::DeadLettered, Rejection { code, message, ..Rejection::default() }, 0)
 }
 
 fn expired() -> pb::Outcome {
@@ -428,6 +447,7 @@ fn expired() -> pb::Outcome {
         code: "COMMAND_EXPIRED".to_owned(),
         field: Some("write.not_after".to_owned()),
         message: "the command came to be decided after its not_after: nothing was done".to_owned(),
+        ..Rejection::default()
     };
     rejected(Status::Expired, rejection, 0)
 }
@@ -437,6 +457,7 @@ fn too_large() -> pb::Outcome {
         code: "RESULT_TOO_LARGE".to_owned(),
         field: None,
         message: "what follows from the command does not fit one commit: split it".to_owned(),
+        ..Rejection::default()
     };
     rejected(Status::TooLarge, rejection, 0)
 }

@@ -20,6 +20,7 @@ use exchequer_kernel::fold::{CurrentClaim, Owner, is_settled};
 use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_kernel::{Head, Verdict, fold};
 use exchequer_proto::journal::v1 as pb;
+use exchequer_runtime::trace::TraceContext;
 use exchequer_runtime::{Metric, TaskError};
 use exchequer_tenant::Command;
 use exchequer_types::{Hash, Offset, PartitionId, StreamId, Timestamp};
@@ -29,7 +30,7 @@ use tracing::{info, warn};
 
 use crate::settings::SKEW_MAX;
 use crate::tail::{Tail, TailItem, fold_record, unavailable};
-use crate::{EngineError, Ports};
+use crate::{EngineError, Ports, spans};
 use batch::{Batch, Deciding, Prepared, Sealed, keeps_identity, looked_up};
 use intake::{Intake, Pending};
 use resume::WriteBehind;
@@ -283,6 +284,7 @@ impl<'a> Leader<'a> {
         let prepared = self.prepare(taken).await?;
         let mut rest = prepared.into_iter();
         while let Some(next) = rest.next() {
+            let traced = self.traced(&next.pending);
             if let Some(pending) = batch.add(&mut self.state, next) {
                 let back: Vec<Pending> = rest.map(|it| it.pending).collect();
                 for pending in back.into_iter().rev().chain([pending]) {
@@ -290,9 +292,20 @@ impl<'a> Leader<'a> {
                 }
                 break;
             }
+            if let Some((context, began)) = traced {
+                batch.trace(context, began, self.ports.runtime.now());
+            }
         }
         self.state.streams.shrink(&self.state.own_stream);
         Ok(())
+    }
+
+    /// The trace that an input belongs to, and the time at which its decision begins.
+    fn traced(&self, pending: &Pending) -> Option<(TraceContext, Timestamp)> {
+        let opened = pending.opened.as_ref().ok()?;
+        let runtime = self.ports.runtime.as_ref();
+        let context = spans::context(runtime, opened.trace_parent.as_deref())?;
+        Some((context, runtime.now()))
     }
 
     async fn read_ahead(&mut self) -> Result<(), EngineError> {
@@ -368,13 +381,25 @@ impl<'a> Leader<'a> {
         acknowledged: Ack,
     ) -> Result<Option<&'static str>, EngineError> {
         let offset = acknowledged?;
-        let elapsed = self.ports.runtime.now().since(sent.sent_at);
+        let acknowledged_at = self.ports.runtime.now();
+        let elapsed = acknowledged_at.since(sent.sent_at);
         Metric::AppendSeconds.histogram(&[]).record(elapsed.as_secs_f64());
         if is_settled(&self.head, offset) {
             let at = self.head.offset;
             let verdict = fold(&mut self.head, &sent.sealed.head, &sent.sealed.hash);
             if verdict != Verdict::Accepted {
                 return Ok(Some("the fold did not accept a commit at its own place"));
+            }
+            if !sent.sealed.traced.is_empty() {
+                let appended = spans::Appended {
+                    partition: self.state.partition,
+                    offset: at,
+                    commit: &sent.sealed.commit,
+                    bytes: sent.sealed.bytes.len(),
+                    began: sent.sent_at,
+                    ended: acknowledged_at,
+                };
+                spans::decided(self.ports.runtime.as_ref(), &sent.sealed.traced, &appended);
             }
             self.publish(sent.sealed, at);
             *self.failures = 0;
@@ -420,6 +445,7 @@ impl<'a> Leader<'a> {
             head: self.head.clone(),
             keys: sealed.keys,
             bytes: sealed.bytes.len(),
+            traced: spans::inputs_of(&sealed.traced),
         };
         self.tail.advance(partition, Verdict::Accepted, &self.head, Some(item));
     }

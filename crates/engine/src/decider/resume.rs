@@ -21,7 +21,7 @@ use crate::{EngineError, Ports};
 
 /// Version of the fold that makes state from events; leads each cell's key, so
 /// that a changed fold refolds beside the old.
-pub(crate) const FOLD_VERSION: i64 = 1;
+pub(crate) const FOLD_VERSION: i64 = 2;
 
 /// Of the timestamp of a checkpoint; the epoch is above it.
 const OFFSET_BITS: u32 = 40;

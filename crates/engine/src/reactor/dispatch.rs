@@ -231,7 +231,7 @@ mod tests {
     fn item(offset: u64) -> TailItem {
         let commit = Arc::new(pb::Commit::default());
         let entry = Entry { partition: PartitionId(0), offset, hash: Hash::ZERO, commit };
-        TailItem { entry, head: head(offset + 1), keys: Arc::new([]), bytes: 0 }
+        TailItem { entry, head: head(offset + 1), keys: Arc::new([]), bytes: 0, traced: None }
     }
 
     fn reaction(destination: u32, id: u64) -> Reaction<Effect> {
@@ -239,7 +239,8 @@ mod tests {
         Reaction {
             destination,
             id: id.to_string(),
-            command: Effect::Submit { stream, command: Box::new(Command::Wake) },
+            input: 0,
+            command: Effect::Submit { stream, command: Box::new(Command::Wake), cause: None },
         }
     }
 

@@ -15,6 +15,7 @@ use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_kernel::{Forwarding, Head, Process, Reaction, Status};
 use exchequer_readstore::Batch;
 use exchequer_runtime::TaskError;
+use exchequer_runtime::trace::TraceContext;
 use exchequer_tenant::Command;
 use exchequer_types::{
     ActorId, CommandId, Identity, Issuer, LogId, PartitionId, StreamId, Timestamp,
@@ -25,7 +26,7 @@ use tracing::warn;
 
 use crate::gateway::Submission;
 use crate::tables::{READERS, reader_head, reader_key, reader_write};
-use crate::{EngineError, Gateway, Ports, Tail};
+use crate::{EngineError, Gateway, Ports, Tail, TailItem, spans};
 use dispatch::Dispatch;
 
 /// One submission of a process's command waits this long for its outcome.
@@ -41,14 +42,11 @@ pub enum Effect {
     Submit {
         stream: StreamId,
         command: Box<Command>,
+        /// The step that it follows from, when that is traced.
+        cause: Option<TraceContext>,
     },
     /// Send a sealed command on to where it belongs.
-    Forward {
-        partition: PartitionId,
-        stream: StreamId,
-        identity: Identity,
-        sealed: Bytes,
-    },
+    Forward { partition: PartitionId, stream: StreamId, identity: Identity, sealed: Bytes },
 }
 
 impl Effect {
@@ -83,8 +81,8 @@ where
         reactions
             .map(|it| {
                 let (stream, command) = it.command;
-                let command = Effect::Submit { stream, command: Box::new(command) };
-                Reaction { destination: it.destination, id: it.id, command }
+                let command = Effect::Submit { stream, command: Box::new(command), cause: None };
+                Reaction { destination: it.destination, id: it.id, input: it.input, command }
             })
             .collect()
     }
@@ -120,6 +118,7 @@ impl React for Forwarder {
                 Some(Reaction {
                     destination: outcome.partition,
                     id: format!("{}-{}-{index}", entry.partition, entry.offset),
+                    input: index as u32,
                     command: Effect::Forward {
                         partition: PartitionId(outcome.partition),
                         stream: opened.request.stream,
@@ -277,7 +276,7 @@ impl Reactor {
             while dispatch.shared[source].offset < tail.offset(partition) {
                 let mut head = dispatch.shared[source].clone();
                 for item in tail.next(partition, &mut head).await? {
-                    let reactions = self.react.react(&item.entry);
+                    let reactions = self.reactions(&item);
                     dispatch.dispatch(source, item, reactions);
                 }
                 dispatch.shared[source] = head;
@@ -287,7 +286,7 @@ impl Reactor {
             while let Some((source, mut head)) = dispatch.next_behind(at) {
                 let items = tail.next(PartitionId(source as u32), &mut head).await?;
                 let room = items.into_iter().all(|item| {
-                    let reactions = self.react.react(&item.entry);
+                    let reactions = self.reactions(&item);
                     dispatch.dispatch_behind(at, source, item, reactions)
                 });
                 if !room {
@@ -298,6 +297,19 @@ impl Reactor {
         }
         self.note(dispatch);
         Ok(())
+    }
+
+    /// What follows from a commit, with the traces that it goes on with.
+    fn reactions(&self, item: &TailItem) -> Vec<Reaction<Effect>> {
+        let mut reactions = self.react.react(&item.entry);
+        let Some(traced) = &item.traced else { return reactions };
+        for reaction in &mut reactions {
+            let found = traced.iter().find(|it| it.input == reaction.input);
+            if let Effect::Submit { cause, .. } = &mut reaction.command {
+                *cause = found.map(|it| it.context);
+            }
+        }
+        reactions
     }
 
     /// Writes the cursors that have moved.
@@ -345,22 +357,37 @@ impl Reactor {
         at
     }
 
+    /// Performs a reaction once; a traced one is a step of its trace.
+    async fn perform(&self, reaction: &Reaction<Effect>) -> Result<(), String> {
+        let Effect::Submit { cause: Some(cause), .. } = &reaction.command else {
+            return self.perform_as(reaction, None).await;
+        };
+        let runtime = self.ports.runtime.as_ref();
+        let (step, began) = (cause.child(runtime), runtime.now());
+        let done = self.perform_as(reaction, Some(step)).await;
+        let failure = done.as_ref().err().map(String::as_str);
+        spans::reacted(runtime, self.react.name(), *cause, step, began, failure);
+        done
+    }
+
     /// Done when the outcome is in the journal, whatever it says, unless it says
     /// that the command may be decided later.
-    async fn perform(&self, reaction: &Reaction<Effect>) -> Result<(), String> {
+    async fn perform_as(
+        &self,
+        reaction: &Reaction<Effect>,
+        step: Option<TraceContext>,
+    ) -> Result<(), String> {
         let answer = match &reaction.command {
-            Effect::Submit { stream, command } => {
+            Effect::Submit { stream, command, .. } => {
                 let name = self.react.name();
-                let submission = Submission {
-                    stream: stream.clone(),
-                    issuer: Issuer::parse(name).map_err(|error| error.to_string())?,
-                    id: CommandId::parse(&*reaction.id).map_err(|error| error.to_string())?,
-                    actor: ActorId::parse(name).map_err(|error| error.to_string())?,
-                    command: Command::clone(command),
-                    expected_version: None,
-                    not_after: None,
-                    validate_only: false,
-                };
+                let mut submission = Submission::new(
+                    stream.clone(),
+                    Issuer::parse(name).map_err(|error| error.to_string())?,
+                    CommandId::parse(&*reaction.id).map_err(|error| error.to_string())?,
+                    ActorId::parse(name).map_err(|error| error.to_string())?,
+                    Command::clone(command),
+                );
+                submission.trace_parent = step.map(|step| step.to_string());
                 self.gateway.submit(submission, PATIENCE).await
             }
             Effect::Forward { partition, stream, identity, sealed } => {

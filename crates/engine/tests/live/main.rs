@@ -125,16 +125,13 @@ fn tenant(number: usize) -> TenantId {
 }
 
 async fn submit(platform: &Platform, tenant: &TenantId, id: &str, command: Command) -> Answer {
-    let submission = Submission {
-        stream: StreamId::Tenant(tenant.clone()),
-        issuer: Issuer::parse("api").unwrap(),
-        id: CommandId::parse(id).unwrap(),
-        actor: ActorId::parse("u-1").unwrap(),
+    let submission = Submission::new(
+        StreamId::Tenant(tenant.clone()),
+        Issuer::parse("api").unwrap(),
+        CommandId::parse(id).unwrap(),
+        ActorId::parse("u-1").unwrap(),
         command,
-        expected_version: None,
-        not_after: None,
-        validate_only: false,
-    };
+    );
     platform.gateway.submit(submission, PATIENCE).await.unwrap()
 }
 

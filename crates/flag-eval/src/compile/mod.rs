@@ -241,7 +241,10 @@ impl Gate {
 }
 
 fn check_attribute(name: &str, at: &str, found: &mut Found) {
-    if name.is_empty() || name.len() > ATTRIBUTE_CHARS_MAX || name.chars().any(char::is_control) {
+    if name.is_empty() {
+        let message = "must be given: targeting_key, tenant, or an attribute of the context";
+        found.refuse(at, codes::FLAG_ATTRIBUTE_INVALID, message);
+    } else if name.len() > ATTRIBUTE_CHARS_MAX || name.chars().any(char::is_control) {
         let message =
             format!("must have 1 to {ATTRIBUTE_CHARS_MAX} bytes, none of them control characters");
         found.refuse(at, codes::FLAG_ATTRIBUTE_INVALID, message);

@@ -20,12 +20,17 @@ fn usd() -> Currency {
 
 fn plan(id: &str, storage: u64, amount: i64) -> catalog::Plan {
     let components = vec![Component { kind: ComponentKind::Flat, amount }];
-    let price = catalog::Price {
-        id: slug("monthly"),
-        cycle: Cycle::MONTH,
+    let price = |id: &str, cycle| catalog::Price {
+        id: slug(id),
+        cycle,
         proration: None,
-        currencies: vec![catalog::PriceIn { currency: usd(), components }],
+        currencies: vec![catalog::PriceIn { currency: usd(), components: components.clone() }],
     };
+    let prices = vec![
+        price("monthly", Cycle::MONTH),
+        price("yearly", Cycle::YEAR),
+        price("weekly", Cycle::parse("week").unwrap()),
+    ];
     let storage = catalog::PlanFeature {
         feature: slug("storage"),
         allowance: Some(Allowance::Limit(storage)),
@@ -39,7 +44,7 @@ fn plan(id: &str, storage: u64, amount: i64) -> catalog::Plan {
         extends: None,
         rank: 0,
         features: vec![storage],
-        prices: vec![price],
+        prices,
         trial_days_max: 0,
         seats_min: 1,
         seats_max: None,
@@ -48,6 +53,11 @@ fn plan(id: &str, storage: u64, amount: i64) -> catalog::Plan {
         grace_days: None,
         per_owner_max: None,
     }
+}
+
+fn pack_price(cycle: Cycle, amount: i64) -> catalog::AddOnPrice {
+    let amounts = vec![catalog::Amount { currency: usd(), amount }];
+    catalog::AddOnPrice { cycle, amounts }
 }
 
 /// 50 GB more, for `pro` alone.
@@ -60,10 +70,7 @@ fn pack() -> catalog::AddOn {
         plans: vec![slug("pro")],
         features: vec![catalog::AddOnFeature { feature: slug("storage"), allowance }],
         quantity_max: None,
-        prices: vec![catalog::AddOnPrice {
-            cycle: Cycle::MONTH,
-            amounts: vec![catalog::Amount { currency: usd(), amount: 500 }],
-        }],
+        prices: vec![pack_price(Cycle::MONTH, 500), pack_price(Cycle::YEAR, 5_000)],
     }
 }
 
@@ -170,4 +177,39 @@ fn what_a_planned_change_could_not_hold_is_refused_before_it() {
     let without = decided(&stream, "c-5", Command::Subscriptions(drop), 50).stream;
     let held = decided(&without, "c-6", now, 60).stream;
     assert_eq!(held.subscriptions.current.as_ref().unwrap().holding.add_ons.len(), 1);
+}
+
+// REQ: BIL-03 BIL-04
+#[test]
+fn packs_go_on_at_the_price_of_the_planned_cycle() {
+    let (stream, due) = scheduled();
+    let entry = stream.subscriptions.current.as_ref().unwrap().schedule[0].id.clone();
+    let drop = subscriptions::Command::Drop(subscriptions::DropEntry { id: entry });
+    let stream = decided(&stream, "c-4", Command::Subscriptions(drop), 40).stream;
+    let to_price = |price: &str| {
+        let to = SelectionChange { price: Some(slug(price)), ..SelectionChange::default() };
+        Command::ChangeSubscription(ChangeSubscription { to, when: subscriptions::When::PeriodEnd })
+    };
+    let packs = |quantity| {
+        let add_ons = Some(BTreeMap::from([(slug("pack"), quantity)]));
+        let to = SelectionChange { add_ons, ..SelectionChange::default() };
+        Command::ChangeSubscription(ChangeSubscription { to, when: subscriptions::When::Now })
+    };
+    let planned = decided(&stream, "c-5", to_price("yearly"), 50).stream;
+    let bought = decided(&planned, "c-6", packs(2), 60);
+    let current = bought.stream.subscriptions.current.as_ref().unwrap();
+    let entry = &current.schedule[0].holding;
+    assert_eq!((entry.add_ons[0].quantity, entry.add_ons[0].offer.amount), (2, 5_000));
+    assert!(current.planned()[0].is_looked_up());
+    let renewed = decided(&bought.stream, "w-1", Command::Wake, due);
+    let held = &renewed.stream.subscriptions.current.as_ref().unwrap().holding;
+    assert_eq!((held.offer.price.as_str(), held.add_ons[0].quantity), ("yearly", 2));
+    assert!(renewed.stream.subscriptions.current.as_ref().unwrap().dropped.is_empty());
+
+    // What has no price in that cycle is refused before it is lost.
+    let planned = decided(&stream, "c-5", to_price("weekly"), 50).stream;
+    let told = step(&planned, &request("c-6", packs(2)), &with_catalog(), at(60)).unwrap();
+    let no = told.rejection.unwrap();
+    assert_eq!(no.code, "PLANNED_CHANGE_IMPOSSIBLE");
+    assert!(no.message.contains("ADD_ON_NOT_OFFERED"), "{}", no.message);
 }

@@ -31,6 +31,7 @@ pub(super) fn read(
             name: columns.text("name")?,
             dialect: Dialect::default(),
             salt: columns.optional("salt"),
+            production: columns.flag("production"),
         }),
         "create_flag" => F::CreateFlag(flags::CreateFlag {
             project: id(columns, "project")?,

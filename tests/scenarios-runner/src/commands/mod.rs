@@ -1,18 +1,22 @@
 //! The commands that a script can send, by the names and columns of the API.
 
+mod access;
 mod catalog;
 mod entitlements;
 mod flags;
 mod subscriptions;
 mod tenants;
 
+use exchequer_access::Principal;
 use exchequer_codec::{encode_command, seal};
+use exchequer_domain_access::KEY_ACTOR_PREFIX;
 use exchequer_engine::Submission;
 use exchequer_kernel::SealKey;
 use exchequer_proto::journal::v1 as pb;
 use exchequer_tenant::Command;
 use exchequer_types::{ActorId, CommandId, Issuer, Slug, StreamId, TenantId, Timestamp};
 
+pub(crate) use access::{hash, principal, scope};
 pub(crate) use flags::place;
 
 use crate::script::{Columns, Line, ScriptError};
@@ -26,6 +30,10 @@ pub(crate) trait Named {
     fn entry(&self, tenant: &str, number: u64) -> Option<String>;
     /// Of the tenant's grants, from 1 in the order in which they were given.
     fn grant(&self, tenant: &str, number: u64) -> Option<String>;
+    /// Of the newest credential of this name.
+    fn credential(&self, tenant: &str, name: &str) -> Option<String>;
+    /// Of the grant by which the principal has the role.
+    fn role_grant(&self, tenant: &str, principal: &Principal, role: &Slug) -> Option<String>;
 }
 
 /// Reads the commands of `line`, to be sent one after another; `number` makes the first
@@ -42,22 +50,23 @@ pub(crate) fn read(
     }
     let invalid = |error: exchequer_types::IdError| line.error(error.to_string());
     let first = columns.text_or("command", &format!("c{number}"));
-    let actor = ActorId::parse(columns.text_or("as", ACTOR)).map_err(invalid)?;
+    let acting = columns.text_or("as", ACTOR);
+    let tenant = commands.first().map_or("", |(tenant, _)| tenant.as_str());
+    let actor = ActorId::parse(acts_as(named, tenant, acting)).map_err(invalid)?;
     let expected_version = columns.number("expect_version")?;
     let not_after = columns.instant("not_after")?;
     let validate_only = columns.flag("validate_only");
     let mut submissions = Vec::new();
     for (index, (tenant, command)) in commands.into_iter().enumerate() {
         let id = if index == 0 { first.clone() } else { format!("{first}-{}", index + 1) };
+        let stream = StreamId::Tenant(TenantId::parse(tenant).map_err(invalid)?);
+        let issuer = Issuer::parse("api").map_err(invalid)?;
+        let id = CommandId::parse(id).map_err(invalid)?;
         submissions.push(Submission {
-            stream: StreamId::Tenant(TenantId::parse(tenant).map_err(invalid)?),
-            issuer: Issuer::parse("api").map_err(invalid)?,
-            id: CommandId::parse(id).map_err(invalid)?,
-            actor: actor.clone(),
-            command,
             expected_version,
             not_after,
             validate_only,
+            ..Submission::new(stream, issuer, id, actor.clone(), command)
         });
     }
     Ok(submissions)
@@ -77,10 +86,19 @@ fn commands(
     if let Some(command) = subscriptions::read(line, columns, named)? {
         return Ok(vec![command]);
     }
+    if let Some(command) = access::read(line, columns, named)? {
+        return Ok(vec![command]);
+    }
     if let Some(command) = entitlements::read(line, columns, named)? {
         return Ok(vec![command]);
     }
     Ok(tenants::read(line, columns)?.into_iter().collect())
+}
+
+/// A credential is named as `credential/NAME` and acts under its id.
+fn acts_as(named: &dyn Named, tenant: &str, text: String) -> String {
+    let id = text.strip_prefix("credential/").and_then(|it| named.credential(tenant, it));
+    id.map_or(text, |id| format!("{KEY_ACTOR_PREFIX}{id}"))
 }
 
 /// Whose catalogs or flags the line is about.
@@ -113,14 +131,11 @@ pub(crate) fn sealed(submission: &Submission, key: &SealKey, now: Timestamp) -> 
 
 /// A question for the outcome of another command of the same tenant.
 pub(crate) fn lookup(tenant: &str, issuer: &str, id: &str, number: u32) -> Option<Submission> {
-    Some(Submission {
-        stream: StreamId::Tenant(TenantId::parse(tenant).ok()?),
-        issuer: Issuer::parse("api").ok()?,
-        id: CommandId::parse(format!("lookup{number}")).ok()?,
-        actor: ActorId::parse(ACTOR).ok()?,
-        command: Command::Lookup { issuer: issuer.to_owned(), id: id.to_owned() },
-        expected_version: None,
-        not_after: None,
-        validate_only: false,
-    })
+    Some(Submission::new(
+        StreamId::Tenant(TenantId::parse(tenant).ok()?),
+        Issuer::parse("api").ok()?,
+        CommandId::parse(format!("lookup{number}")).ok()?,
+        ActorId::parse(ACTOR).ok()?,
+        Command::Lookup { issuer: issuer.to_owned(), id: id.to_owned() },
+    ))
 }

@@ -106,5 +106,6 @@ fn draft(columns: &mut Columns<'_>) -> Result<audit::Draft, ScriptError> {
         after: columns.text_or("after", ""),
         context,
         occurred_at: columns.instant("occurred")?,
+        ..audit::Draft::default()
     })
 }

@@ -126,12 +126,13 @@ impl Runner {
         let found = dead_letters::get(world.store.as_ref(), generation, id).now_or_never();
         let found = found.and_then(Result::ok).flatten();
         let letter = found.ok_or_else(|| line.error("there is no such dead letter"))?;
-        let envelope = pb::SealedCommand::decode(letter.record)
+        let mut envelope = pb::SealedCommand::decode(letter.record)
             .and_then(|sealed| pb::Envelope::decode(sealed.envelope))
             .map_err(|error| line.error(error.to_string()))?;
         let stream =
             StreamId::parse(&envelope.stream).map_err(|error| line.error(error.to_string()))?;
         let own = self.own_partition(line, &stream)?;
+        envelope.replay_of = letter.id.to_string();
         // Who replays it vouches for it.
         let sealed = seal(&platform.ports.key, envelope);
         self.submit_sealed(line, own, stream, sealed)

@@ -49,7 +49,7 @@ impl View<'_> {
     pub(super) fn tenants(&self, parent: &TenantId) -> Shown {
         let store = self.world.store.as_ref();
         let generation = self.generation("tenants");
-        let page = now(tenants::list(store, generation, parent, None, ROWS_MAX, &[]))?;
+        let page = now(tenants::list(store, generation, parent, None, ROWS_MAX, &|_| true))?;
         let rows = page.tenants.iter().map(|tenants::Listed { tenant: it, .. }| {
             let provider = if it.provider { "yes" } else { "no" };
             let status = status(it.status).to_owned();
@@ -75,7 +75,9 @@ impl View<'_> {
     pub(super) fn audit(&self, id: &TenantId, filter: &audit::Filter) -> Shown {
         let store = self.world.store.as_ref();
         let generation = self.generation("audit");
-        let list = |filter| now(audit::list(store, generation, id, filter, None, ROWS_MAX));
+        let list = |filter: &audit::Filter| {
+            now(audit::list(store, generation, id, filter.into(), None, ROWS_MAX))
+        };
         let shown = list(filter)?.entries;
         let rows = shown.iter().rev().map(|it| {
             vec![
@@ -111,7 +113,7 @@ impl View<'_> {
     pub(super) fn dead_letters(&self) -> Shown {
         let (store, count) = (self.world.store.as_ref(), self.platform.tail.partitions());
         let generation = self.generation("dead-letters");
-        let page = now(dead_letters::list(store, generation, count, None, ROWS_MAX))?;
+        let page = now(dead_letters::list(store, generation, count, None, ROWS_MAX, &|_| true))?;
         let rows = page.letters.into_iter().map(|it| {
             let kind = it.kind.trim_end_matches(".v1").to_owned();
             vec![
@@ -120,16 +122,20 @@ impl View<'_> {
                 it.stream,
                 kind,
                 it.reason,
+                it.replay.map_or_else(none, |it| format!("{}, {}", it.at, it.status)),
                 it.message,
             ]
         });
-        Ok(table(&["id", "recorded", "claims tenant", "claims command", "reason", "message"], rows))
+        let heads =
+            ["id", "recorded", "claims tenant", "claims command", "reason", "replayed", "message"];
+        Ok(table(&heads, rows))
     }
 
     pub(super) fn parked(&self) -> Shown {
         let (store, count) = (self.world.store.as_ref(), self.platform.tail.partitions());
         let generation = self.generation("dead-letters");
-        let page = now(dead_letters::list_parked(store, generation, count, None, ROWS_MAX))?;
+        let page =
+            now(dead_letters::list_parked(store, generation, count, None, ROWS_MAX, &|_| true))?;
         let rows =
             page.streams.into_iter().map(|it| vec![it.stream, it.parked_at.to_string(), it.reason]);
         Ok(table(&["tenant", "parked", "reason"], rows))

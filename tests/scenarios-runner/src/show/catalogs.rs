@@ -21,7 +21,8 @@ impl View<'_> {
         let Some((row, _)) = now(catalogs::get(store, generation, &provider, &id))? else {
             return Ok("no such catalog\n".to_owned());
         };
-        let page = now(catalogs::versions(store, generation, &provider, &id, None, ROWS_MAX))?;
+        let page =
+            now(catalogs::versions(store, generation, &provider, &id, None, ROWS_MAX, &|_| true))?;
         let rows = page.items.iter().rev().map(|(number, version)| {
             let retired = version.retired_at.map_or_else(none, |at| at.to_string());
             vec![number.to_string(), version.published_at.to_string(), retired]

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use exchequer_domain_entitlements::is_entitled;
+use exchequer_api::Customer;
 use exchequer_flag_eval::{
-    Attribute, Context, DecidedBy, Decision, ErrorCode, Kind, Number, Plan, Reason, Value,
+    Attribute, Context, DecidedBy, Decision, ErrorCode, Kind, Number, Plan as _, Reason, Value,
 };
-use exchequer_projection_entitlements::{LiveEntitlements, Snapshot};
+use exchequer_projection_entitlements::LiveEntitlements;
 use exchequer_projection_flags::{LiveFlags, LiveProject, ProjectKey};
-use exchequer_types::{Slug, TenantId, Timestamp};
+use exchequer_types::{Slug, TenantId};
 
 use super::text::{none, sheet, table};
 use crate::commands::place;
@@ -33,24 +33,7 @@ struct Asked {
     flag: Slug,
 }
 
-/// A customer, as far as flags ask for it.
-struct Customer {
-    entitlements: Arc<Snapshot>,
-    at: Timestamp,
-}
-
-impl Plan for Customer {
-    fn plan(&self) -> Option<&str> {
-        self.entitlements.state.plan.as_ref().map(|given| given.held.plan.plan.as_str())
-    }
-
-    fn entitled(&self, feature: &str) -> bool {
-        let feature = Slug::parse(feature);
-        feature.is_ok_and(|it| is_entitled(&self.entitlements.state, &it, self.at))
-    }
-}
-
-/// Asks for a flag, as an application does.
+/// Asks for a flag, as an application does: by what the gateway evaluates with.
 pub(crate) fn evaluate(
     world: &World,
     line: &Line,
@@ -74,14 +57,11 @@ pub(crate) fn evaluate(
     let context = Context::new(who.as_deref(), tenant.as_deref(), attributes);
     let context = context.map_err(|error| line.error(error.to_string()))?;
     let (snapshot, version) = asked.snapshot(line)?;
-    let plan = customer.as_ref().map(|it| -> &dyn Plan { it });
-    let decision = match kind {
-        Some(kind) => snapshot.evaluate_as(asked.flag.as_str(), kind, &context, plan),
-        None => snapshot.evaluate(asked.flag.as_str(), &context, plan),
-    };
+    let flag = asked.flag.as_str();
+    let decision = exchequer_api::evaluate(&snapshot, flag, kind, &context, customer.as_ref());
     let of_customer = customer.as_ref().map(|it| {
         let plan = it.plan().map_or_else(none, str::to_owned);
-        format!("{plan}, version {}", it.entitlements.state.version)
+        format!("{plan}, version {}", it.version())
     });
     Ok(sheet(&[
         ("value", decision.value.map(value).unwrap_or_default()),
@@ -109,7 +89,8 @@ impl Rollouts {
             let who = format!("visitor-{number}");
             let context = Context::new(Some(&who), None, []);
             let context = context.map_err(|error| line.error(error.to_string()))?;
-            let decision = snapshot.evaluate(asked.flag.as_str(), &context, None);
+            let flag = asked.flag.as_str();
+            let decision = exchequer_api::evaluate(&snapshot, flag, None, &context, None);
             shown.push(decision.variant.unwrap_or_else(|| reason(&decision)).to_owned());
         }
         let before = self.by_flag.insert(line.text.clone(), shown.clone());
@@ -153,7 +134,6 @@ impl Asked {
     }
 }
 
-/// Who is no customer of the provider has nothing of it.
 fn customer(
     world: &World,
     line: &Line,
@@ -162,9 +142,7 @@ fn customer(
 ) -> Result<Customer, ScriptError> {
     let tenant = TenantId::parse(tenant).map_err(|error| line.error(error.to_string()))?;
     let seen = world.live::<LiveEntitlements>(tenant).map_err(|error| line.error(error))?;
-    let is_customer = seen.snapshot.is_customer_of(provider);
-    let entitlements = if is_customer { seen.snapshot } else { Arc::default() };
-    Ok(Customer { at: entitlements.time(world.now()), entitlements })
+    Ok(Customer::of(seen.snapshot, provider, world.now()))
 }
 
 /// `[a,b]` is a list.

@@ -1,5 +1,6 @@
 //! What `show` prints: aligned, in plain words, with virtual times.
 
+mod access;
 mod answer;
 mod bill;
 mod books;
@@ -12,11 +13,13 @@ mod text;
 pub(crate) use answer::answer;
 pub(crate) use flags::{Rollouts, evaluate};
 
+use exchequer_access::Permission;
 use exchequer_engine::Platform;
 use exchequer_projection_audit as audit;
 use exchequer_types::{Slug, TenantId};
 use futures::FutureExt as _;
 
+use crate::commands;
 use crate::script::{Columns, Line, ScriptError};
 use crate::world::World;
 
@@ -43,6 +46,16 @@ pub(crate) fn show(
             let id = tenant(line, columns)?;
             view.audit(&id, &filter(line, columns)?)
         }
+        "access" => {
+            let id = tenant(line, columns)?;
+            Ok(access::all(&world.access(&id), world.now()))
+        }
+        "may" => may(world, line, columns),
+        "accepted" => {
+            let id = tenant(line, columns)?;
+            let hash = commands::hash(&columns.text("secret")?);
+            Ok(access::accepted(&world.access(&id), &hash, world.now()))
+        }
         "timers" => view.timers(),
         "dead_letters" => view.dead_letters(),
         "parked" => view.parked(),
@@ -65,6 +78,19 @@ pub(crate) fn show(
         _ => return Err(line.error(format!("nothing shows {what}"))),
     };
     shown.map_err(failed)
+}
+
+/// `show may TENANT WHO PERMISSION [project=] [environment=] [flag=] [production]`
+fn may(world: &World, line: &Line, columns: &mut Columns<'_>) -> Shown {
+    let told = |error: ScriptError| error.message;
+    let id = tenant(line, columns).map_err(told)?;
+    let who = columns.bare().ok_or("who?")?;
+    let who = commands::principal(line, world, id.as_str(), &who).map_err(told)?;
+    let word = columns.bare().ok_or("which permission?")?;
+    let permission = Permission::parse(&word).map_err(|_| format!("{word} is no permission"))?;
+    let production = columns.flag("production");
+    let scope = commands::scope(line, columns).map_err(told)?;
+    Ok(access::may(&world.access(&id), &who, permission, (&scope, production), world.now()))
 }
 
 fn tenant(line: &Line, columns: &mut Columns<'_>) -> Result<TenantId, ScriptError> {

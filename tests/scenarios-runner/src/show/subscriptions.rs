@@ -42,8 +42,8 @@ impl View<'_> {
     /// From the first to the last.
     fn all_charges(&self, tenant: &TenantId) -> Result<Vec<pb::Charge>, String> {
         let (store, generation) = (self.world.store.as_ref(), self.generation("subscriptions"));
-        let filter = subscriptions::ChargeFilter::default();
-        let page = now(subscriptions::charges(store, generation, tenant, &filter, None, ROWS_MAX))?;
+        let page =
+            now(subscriptions::charges(store, generation, tenant, &|_| true, None, ROWS_MAX))?;
         match page.next {
             None => Ok(page.charges.iter().rev().map(charge_message).collect()),
             Some(_) => Err("more charges than a script can show".to_owned()),
@@ -122,7 +122,16 @@ fn schedule(it: &Subscription) -> String {
         let holding = &entry.holding;
         vec![number.to_string(), at, due, held(holding), holding.seats.to_string(), packs(holding)]
     });
-    table(&[">entry", "at", "which is", "plan and price", ">seats", "add-ons"], rows)
+    let mut out = table(&[">entry", "at", "which is", "plan and price", ">seats", "add-ons"], rows);
+    for dropped in &it.dropped {
+        let (day, holding) = (time(dropped.at, it.zone), &dropped.holding);
+        let why = match &dropped.refusal {
+            Some(refusal) => format!("{}: {}", refusal.code, refusal.message),
+            None => "the subscription ends before".to_owned(),
+        };
+        let _ = writeln!(out, "not done {day}: {}, {} seats: {why}", held(holding), holding.seats);
+    }
+    out
 }
 
 fn held(holding: &Holding) -> String {

@@ -1,4 +1,4 @@
-//! SIM-16 to SIM-22: every tenant's stream followed from its first event on, beside
+//! SIM-16 to SIM-22, and SIM-24: every tenant's stream followed from its first event on, beside
 //! what the domains' state and the gateways say of it.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use super::happened::{self, History};
 use super::oracle::Folded;
 use super::shadow::Shadow;
 use crate::exec::lock;
-use crate::workload::{Glance, features};
+use crate::workload::{Glance, Look, features};
 use crate::world::World;
 
 pub(crate) fn check(
@@ -37,6 +37,10 @@ pub(crate) fn check(
     for glance in lock(&world.glances).iter() {
         let (tenant, offset) = (glance.tenant.to_string(), glance.offset);
         asked.entry(tenant).or_default().push((offset, Question::Glance(glance.clone())));
+    }
+    for look in lock(&world.looks).iter() {
+        let (tenant, offset) = (look.tenant.to_string(), look.offset);
+        asked.entry(tenant).or_default().push((offset, Question::Look(look.clone())));
     }
     for (index, it) in evaluated.iter().enumerate() {
         if let Some((tenant, offset)) = &it.customer {
@@ -79,6 +83,7 @@ type Asked = (u64, Question);
 
 enum Question {
     Glance(Glance),
+    Look(Look),
     /// For an evaluation, by its index.
     Flag {
         index: usize,
@@ -121,6 +126,7 @@ impl Follow<'_> {
             shadow.step(step, self.documents).map_err(place)?;
             let at = step.events.last().map_or(Timestamp::MIN, |last| last.at);
             self.entitled(&shadow, &state.entitlements, shadow.time(at)).map_err(place)?;
+            shadow.staff.check(&state.access, at).map_err(place)?;
         }
         self.answer(&shadow, seen, u64::MAX)?;
         match states.last() {
@@ -152,6 +158,7 @@ impl Follow<'_> {
         for (_, question) in due {
             match question {
                 Question::Glance(glance) => glance.check(shadow, self.documents)?,
+                Question::Look(look) => look.check(shadow)?,
                 Question::Flag { index, provider, now } => {
                     let customer = customer(shadow, self.documents, self.features, provider, *now);
                     self.customers.insert(*index, customer);
@@ -178,6 +185,19 @@ fn customer(
     let has = |feature: &&Slug| entitled::has(shadow, documents, feature, at);
     let features = features.iter().filter(has).map(ToString::to_string).collect();
     Customer { plan: held.map(|held| held.plan.plan.to_string()), features }
+}
+
+impl Look {
+    fn check(&self, shadow: &Shadow) -> Result<(), String> {
+        let place = |what: String| {
+            format!("SIM-21 at {}, having seen all below {}: {what}", self.now, self.offset)
+        };
+        let snapshot = &self.snapshot;
+        if (snapshot.exists, &snapshot.provider) != (shadow.exists, &shadow.provider) {
+            return Err(place(format!("{snapshot:?}, not {shadow:?}")));
+        }
+        shadow.staff.judge(&snapshot.state, self.now).map_err(place)
+    }
 }
 
 impl Glance {

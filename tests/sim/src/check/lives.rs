@@ -192,19 +192,15 @@ fn end_after(
 }
 
 impl Entry {
-    /// Is `after` what was asked for, and else what was held before? Packs whose cycle
-    /// has become another one are as they were looked up.
+    /// Is `after` what was asked for, and else what was held before? Packs are as many as
+    /// they were; with another plan they may have another price.
     fn is_asked(&self, before: &Holding, after: &Holding) -> bool {
         let own = &self.holding;
-        let cycle = before.offer.cycle;
-        if self.asked.add_ons && !self.asked.plan && own.offer.cycle != cycle {
-            return true;
-        }
         let offer = if self.asked.plan { &own.offer } else { &before.offer };
         let seats = if self.asked.seats { own.seats } else { before.seats };
-        let packs = if self.asked.add_ons { &own.add_ons } else { &before.add_ons };
-        let has_packs = after.add_ons == *packs || (!self.asked.add_ons && offer.cycle != cycle);
-        after.offer == *offer && after.seats == seats && has_packs
+        let packs = if self.asked.add_ons { own.packs() } else { before.packs() };
+        let is_priced = self.asked.plan || self.asked.add_ons || after.add_ons == before.add_ons;
+        after.offer == *offer && after.seats == seats && after.packs() == packs && is_priced
     }
 }
 
@@ -233,6 +229,10 @@ impl Life {
                 self.was(Status::Active)?;
                 self.status = Status::Paused;
                 self.turn(period, *cut, at, PeriodKind::Paused)?;
+            }
+            Event::PauseMoved { resume_at } => {
+                self.was(Status::Paused)?;
+                self.part.planned = *resume_at;
             }
             Event::Renewed { period } => {
                 self.was(Status::Active)?;

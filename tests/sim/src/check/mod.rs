@@ -37,6 +37,9 @@
 //!   where its clock is moved.
 //! - SIM-23 each slot of a rollout belongs to one variant, and nobody is moved whose
 //!   variant has not less than before.
+//! - SIM-24 a tenant that somebody owns is owned by somebody from then on; a secret that
+//!   was revoked, has expired or was rotated away is never accepted again, and one that was
+//!   not is; who or what is gone leaves nothing behind.
 
 mod answers;
 mod audit;
@@ -51,6 +54,7 @@ mod lives;
 mod oracle;
 mod rest;
 mod shadow;
+mod staff;
 mod timers;
 mod views;
 

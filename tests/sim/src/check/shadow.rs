@@ -12,6 +12,7 @@ use exchequer_types::{HeldPlan, Slug, TenantId, Timestamp};
 use super::entitled::{Documents, Grant};
 use super::happened::{Happened, Step};
 use super::lives::Lives;
+use super::staff::Staff;
 
 /// A stream as far as time and plans go.
 #[derive(Debug, Default)]
@@ -29,6 +30,7 @@ pub(crate) struct Shadow {
     /// Those that have not ended, by id.
     pub(crate) grants: BTreeMap<String, Grant>,
     pub(crate) used: BTreeMap<Slug, u64>,
+    pub(crate) staff: Staff,
     /// Every id that was given out.
     ids: BTreeSet<String>,
 }
@@ -72,6 +74,7 @@ impl Shadow {
                 return self.lives.take(event, happened.at);
             }
             Event::Entitlements(event) => return self.take_entitlements(event, documents),
+            Event::Access(event) => return self.staff.take(event),
             Event::TimerSet { id, due, own_time } => {
                 self.new_id(id)?;
                 if *own_time != self.clock.is_some() {
@@ -197,8 +200,16 @@ impl Shadow {
         if found != expiries {
             return Err(format!("SIM-20 timers {found:?} for grants that expire at {expiries:?}"));
         }
-        let others =
-            self.timers.keys().filter(|id| !id.starts_with("tms_") && !id.starts_with("tme_"));
+        // Access lives in real time: nothing falls due of it in a sandbox.
+        let due = if self.clock.is_none() { self.staff.due() } else { BTreeMap::new() };
+        let own = self.timers.iter().filter(|(id, _)| id.starts_with("tma_"));
+        let found: BTreeMap<_, _> = own.map(|(id, due)| (id.clone(), *due)).collect();
+        if found != due {
+            return Err(format!("SIM-20 timers {found:?} for what ends at {due:?}"));
+        }
+        let is_other =
+            |id: &&String| !["tms_", "tme_", "tma_"].iter().any(|own| id.starts_with(own));
+        let others = self.timers.keys().filter(is_other);
         let others: Vec<_> = others.collect();
         if others != self.closing.iter().collect::<Vec<_>>() {
             return Err(format!("SIM-20 timers {others:?}, to close: {:?}", self.closing));

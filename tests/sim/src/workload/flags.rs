@@ -117,6 +117,7 @@ pub(super) fn beginnings(rng: &mut Rng) -> Vec<Command> {
             name: name(rng),
             dialect: flags::Dialect::default(),
             salt: None,
+            production: true,
         })),
     ];
     for flag in FLAGS.iter().take(rng.within(1, 4) as usize) {
@@ -146,12 +147,16 @@ pub(super) fn flag_command(rng: &mut Rng) -> Command {
             name: name(rng),
             dialect: flags::Dialect::default(),
             salt: rng.chance(400).then(|| format!("salt-{}", rng.below(3))),
+            production: false,
         }),
         10..22 => {
             F::CreateFlag(flags::CreateFlag { project, definition: definition(&flag, rng), flag })
         }
         22..32 => {
-            F::UpdateFlag(flags::UpdateFlag { project, definition: definition(&flag, rng), flag })
+            let definition = definition(&flag, rng);
+            let kind = rng.chance(500).then_some(definition.kind);
+            let only = std::collections::BTreeSet::new();
+            F::UpdateFlag(flags::UpdateFlag { project, flag, kind, definition, only })
         }
         32..64 => {
             let targeting = targeting(rng);

@@ -23,7 +23,7 @@ use crate::procs::Role;
 use crate::rng::Rng;
 
 /// A gateway that is behind is waited for so long.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a gateway said that a tenant may use.
 #[derive(Clone, Debug)]
@@ -76,13 +76,13 @@ pub(crate) fn features() -> Vec<Slug> {
 }
 
 /// What an answer must have seen: everything up to a reply.
-struct Wanted {
-    token: Token,
+pub(super) struct Wanted {
+    pub(super) token: Token,
     place: Option<(PartitionId, Offset)>,
 }
 
 impl Wanted {
-    fn is_missed(&self, partition: PartitionId, seen: Offset) -> bool {
+    pub(super) fn is_missed(&self, partition: PartitionId, seen: Offset) -> bool {
         self.place.is_some_and(|(of, offset)| of == partition && seen <= offset)
     }
 }
@@ -90,7 +90,7 @@ impl Wanted {
 impl People {
     /// `answer` is what was told before, if anything was. A process's memory is never
     /// behind what that process answered; others are told by a token.
-    fn wanted(&self, answer: Option<&Answer>, proc: Proc, rng: &mut Rng) -> Wanted {
+    pub(super) fn wanted(&self, answer: Option<&Answer>, proc: Proc, rng: &mut Rng) -> Wanted {
         let told = answer.filter(|_| rng.chance(700));
         let is_own = answer.is_some_and(|it| self.is_answered_by(it, proc));
         let known = answer.filter(|_| is_own || told.is_some());

@@ -106,10 +106,8 @@ fn draft(rng: &mut Rng) -> audit::Draft {
         actor: "u-1".to_owned(),
         resource_type: "invoice".to_owned(),
         resource_id: name(rng),
-        before: String::new(),
         after: "{\"a\":1}".to_owned(),
-        context: String::new(),
-        occurred_at: None,
+        ..audit::Draft::default()
     }
 }
 

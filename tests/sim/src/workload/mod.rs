@@ -6,6 +6,7 @@ mod flags;
 mod gateway;
 mod kernel;
 mod shop;
+mod staff;
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ pub(crate) use flags::{Facts, Given};
 pub(crate) use gateway::{Evaluated, Glance, features};
 pub(crate) use kernel::rename;
 pub(crate) use shop::{customer, provider, sandbox};
+pub(crate) use staff::Look;
 
 use crate::exec::{Proc, lock};
 use crate::procs::{Procs, Role};
@@ -60,6 +62,8 @@ struct Known {
     clocks: BTreeMap<TenantId, Timestamp>,
     /// What was granted and scheduled, with its id.
     grants: Vec<(TenantId, String)>,
+    role_grants: Vec<(TenantId, String)>,
+    credentials: Vec<(TenantId, String)>,
     entries: Vec<(TenantId, String)>,
     /// Who answered, by partition and offset.
     answered: BTreeSet<(PartitionId, Offset, Proc)>,
@@ -112,16 +116,13 @@ impl People {
 
     pub(crate) fn submission(&self, tenant: &TenantId, command: Command) -> Submission {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        Submission {
-            stream: StreamId::Tenant(tenant.clone()),
-            issuer: word(Issuer::parse("api")),
-            id: word(CommandId::parse(format!("c-{serial}"))),
-            actor: word(ActorId::parse("someone")),
+        Submission::new(
+            StreamId::Tenant(tenant.clone()),
+            word(Issuer::parse("api")),
+            word(CommandId::parse(format!("c-{serial}"))),
+            word(ActorId::parse("someone")),
             command,
-            expected_version: None,
-            not_after: None,
-            validate_only: false,
-        }
+        )
     }
 
     /// The command, maybe with conditions.
@@ -255,6 +256,7 @@ fn resource(command: &Command) -> Option<&'static str> {
         | Command::AmendChange(_)
         | Command::Subscriptions(_) => Some("subscription"),
         Command::Entitlements(_) => Some("entitlements"),
+        Command::Access(_) => Some("access"),
         // Each flag has a version of its own.
         Command::Flags(_) | Command::Wake | Command::Lookup { .. } | Command::Audit(_) => None,
     }

@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use exchequer_domain_access as access;
 use exchequer_domain_catalog as catalog;
 use exchequer_domain_entitlements as entitlements;
 use exchequer_domain_subscriptions as subscriptions;
@@ -119,7 +120,7 @@ impl People {
         }
     }
 
-    fn any_customer(&self, rng: &mut Rng) -> TenantId {
+    pub(super) fn any_customer(&self, rng: &mut Rng) -> TenantId {
         let plan = &self.world.plan;
         // A few have more to do than others.
         let bound = rng.within(1, plan.customers + plan.sandboxes + 1);
@@ -293,6 +294,10 @@ impl Known {
             Command::Tenants(tenants::Command::AdvanceClock(it)) => {
                 self.clocks.insert(tenant.clone(), it.to);
             }
+            Command::Access(access::Command::GrantRole(_)) => self.role_grants.extend(own("rgr_")),
+            Command::Access(access::Command::CreateCredential(_)) => {
+                self.credentials.extend(own("crd_"));
+            }
             Command::Entitlements(entitlements::Command::Grant(_)) => {
                 self.grants.extend(own("grt_"));
             }
@@ -313,7 +318,7 @@ fn ids_in(reply: &[u8], prefix: &str) -> Vec<String> {
 }
 
 /// One that the tenant has, in most cases.
-fn pick_own(all: &[(TenantId, String)], tenant: &TenantId, rng: &mut Rng) -> String {
+pub(super) fn pick_own(all: &[(TenantId, String)], tenant: &TenantId, rng: &mut Rng) -> String {
     let own: Vec<_> = all.iter().filter(|it| it.0 == *tenant || rng.chance(20)).collect();
     match own.last() {
         Some(last) if rng.chance(500) => last.1.clone(),

@@ -14,7 +14,8 @@ use crate::DecodeError;
 use crate::convert::{slug, tenant_id, timestamp};
 
 /// The state as the decider's cell keeps it.
-pub(crate) fn state_to_proto(state: &State) -> pb::State {
+/// A tenant's entitlements as cells and views keep them.
+pub fn entitlements_to_proto(state: &State) -> pb::State {
     let plan = state.plan.as_ref().map(|given| pb::GivenPlan {
         held: Some(held_to_proto(&given.held)),
         content: Some(content_to_proto(&given.content)),
@@ -29,7 +30,8 @@ pub(crate) fn state_to_proto(state: &State) -> pb::State {
     }
 }
 
-pub(crate) fn state_from_proto(it: pb::State) -> Result<State, DecodeError> {
+/// An error when it cannot be what was written.
+pub fn entitlements_from_proto(it: pb::State) -> Result<State, DecodeError> {
     let plan = it.plan.map(|given| {
         let held = held_from_proto(given.held)?;
         Ok::<_, DecodeError>(Arc::new(GivenPlan {

@@ -59,7 +59,7 @@ pub fn value_to_proto(value: &Value) -> pb::Value {
     pb::Value { kind: Some(kind) }
 }
 
-fn kind_to_proto(kind: Kind) -> pb::Kind {
+pub(super) fn kind_to_proto(kind: Kind) -> pb::Kind {
     match kind {
         Kind::Boolean => pb::Kind::Boolean,
         Kind::Text => pb::Kind::String,

@@ -25,6 +25,7 @@ pub fn environment_message(project: &Slug, it: &Environment, version: u64) -> pb
         name: it.name.clone(),
         dialect: dialect_to_proto(it.dialect).into(),
         salt: it.salt.clone(),
+        production: it.production,
         version,
         created_at: Some(instant(it.created_at)),
     }

@@ -29,6 +29,7 @@ fn project_to_proto(it: &Project) -> pb::ProjectState {
         name: it.name.clone(),
         dialect: dialect_to_proto(it.dialect).into(),
         salt: it.salt.clone(),
+        production: it.production,
         changes: it.changes,
         created_at: it.created_at.micros(),
     };
@@ -51,6 +52,7 @@ fn project_from_proto(it: pb::ProjectState) -> Result<Project, DecodeError> {
             name: it.name,
             dialect: dialect(it.dialect)?,
             salt: it.salt,
+            production: it.production,
             changes: it.changes,
             created_at: timestamp(it.created_at, "created_at")?,
         });

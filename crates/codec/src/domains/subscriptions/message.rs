@@ -1,7 +1,7 @@
 //! Subscriptions and charges as the API shows them.
 
 use exchequer_domain_subscriptions::{
-    Charge, EndReason, Entry, Line, PeriodKind, Reply, ScheduleAt, Subscription,
+    Charge, Dropped, EndReason, Entry, Line, PeriodKind, Reply, ScheduleAt, Subscription,
 };
 use exchequer_proto::subscriptions::v1 as pb;
 use exchequer_types::Exceeded;
@@ -10,7 +10,8 @@ use super::charge::{
     cause_to_proto, component_to_proto, line_kind_to_proto, price_to_proto, rounding_to_proto,
 };
 use super::values::{
-    end_reason_to_proto, holding_to_proto, period_kind_to_proto, plan_to_proto, proration_to_proto,
+    drop_reason_to_proto, end_reason_to_proto, holding_to_proto, period_kind_to_proto,
+    plan_to_proto, proration_to_proto, refusal_to_proto,
 };
 use crate::convert::instant;
 
@@ -62,6 +63,7 @@ pub fn subscription_message(it: &Subscription) -> pb::Subscription {
         ended_at: it.end.as_ref().map(|end| instant(end.at)),
         end_cause,
         fallback: it.end.as_ref().and_then(|end| end.fallback.as_ref()).map(plan_to_proto),
+        dropped_changes: dropped_changes(it),
     }
 }
 
@@ -74,6 +76,18 @@ pub fn scheduled_changes(it: &Subscription) -> Vec<pb::ScheduledChange> {
         holding: Some(holding_to_proto(&entry.holding)),
     };
     it.schedule.iter().map(one).collect()
+}
+
+/// Changes that did not take place, oldest first.
+pub fn dropped_changes(it: &Subscription) -> Vec<pb::DroppedChange> {
+    let one = |it: &Dropped| pb::DroppedChange {
+        id: it.id.clone(),
+        at: Some(instant(it.at)),
+        reason: drop_reason_to_proto(it.why).into(),
+        refusal: it.refusal.as_ref().map(refusal_to_proto),
+        holding: Some(holding_to_proto(&it.holding)),
+    };
+    it.dropped.iter().map(one).collect()
 }
 
 /// A charge as the API shows it.

@@ -2,7 +2,7 @@
 
 use exchequer_domain_subscriptions::{
     Activate, Amend, Cancel, Change, Command, DropReason, EndReason, Event, Pause, PeriodKind,
-    Reschedule, Resume, ScheduleAt, SetZone, State, Subscribe, Subscriptions, When, reply,
+    Refusal, Reschedule, Resume, ScheduleAt, SetZone, State, Subscribe, Subscriptions, When, reply,
     timer_command,
 };
 use exchequer_kernel::{Ctx, Decider as _};
@@ -110,6 +110,7 @@ fn every_step_of_a_life_is_read_as_it_was_written() {
         ("03-04", change(40, Proration::BySecond, When::Now)),
         ("03-05", Command::SetZone(SetZone { zone: Zone::UTC })),
         ("03-06", Command::Pause(Pause { resume_at: None })),
+        ("03-06", Command::Pause(Pause { resume_at: Some(at("2026-03-09T00:00:00Z")) })),
         ("03-07", Command::Resume(Resume)),
         ("03-08", cancel(When::PeriodEnd)),
         ("03-09", cancel(When::Now)),
@@ -145,10 +146,16 @@ fn renewals_by_timer_and_every_reason_are_read_again() {
     let reasons =
         [DropReason::Asked, DropReason::Cancelled, DropReason::Impossible, DropReason::Exceeded];
     for why in reasons {
-        check_event(&Event::ScheduleDropped { id: "sch_1".to_owned(), why });
+        let refusal = Refusal { code: "SEATS_TOO_FEW".to_owned(), message: "too few".to_owned() };
+        for refusal in [None, Some(refusal)] {
+            check_event(&Event::ScheduleDropped { id: "sch_1".to_owned(), why, refusal });
+        }
     }
     for reason in [EndReason::TenantClosed, EndReason::OutOfTime] {
         check_event(&Event::Ended { reason, cut: None, fallback: None });
+    }
+    for resume_at in [None, Some(at("2026-05-01T00:00:00Z"))] {
+        check_event(&Event::PauseMoved { resume_at });
     }
     check_event(&Event::HeldChanged { held: None });
     check_event(&Event::DueMoved { cleared: None, timer: None });
@@ -188,7 +195,7 @@ fn what_cannot_have_been_written_is_an_error() {
     assert!(decode_event("acme", "subscriptions.unheard-of.v1", &[]).is_err());
     assert!(decode_command("subscriptions.unheard-of.v1", &[]).is_err());
     for kind in EVENTS.iter().filter(|kind| **kind != REACTIVATED && **kind != HELD_CHANGED) {
-        let is_empty_allowed = *kind == DUE_MOVED;
+        let is_empty_allowed = [DUE_MOVED, PAUSE_MOVED].contains(kind);
         assert_eq!(decode_event("acme", kind, &[]).is_ok(), is_empty_allowed, "{kind}");
     }
     let twice = vec![pb::AddOnQuantity { add_on: "storage".to_owned(), quantity: 1 }; 2];

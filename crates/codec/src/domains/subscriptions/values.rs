@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use exchequer_domain_subscriptions::{
-    Cancellation, Counted, DropReason, End, EndReason, Entry, LifePeriod, PeriodKind, ScheduleAt,
-    State, Status, Subscription, Timer,
+    Cancellation, Counted, DropReason, Dropped, End, EndReason, Entry, LifePeriod, PeriodKind,
+    Refusal, ScheduleAt, State, Status, Subscription, Timer,
 };
 use exchequer_proto::catalog::v1 as pbc;
 use exchequer_proto::subscriptions::v1 as pb;
@@ -50,6 +50,7 @@ pub fn subscription_to_proto(it: &Subscription) -> pb::SubscriptionRecord {
             reason: it.reason.clone(),
         }),
         schedule: it.schedule.iter().map(entry).collect(),
+        dropped: it.dropped.iter().map(dropped_to_proto).collect(),
         timer: it.timer.as_ref().map(|it| pb::Timer { id: it.id.clone(), due: it.due.micros() }),
         version: it.version,
         started_at: it.started_at.micros(),
@@ -60,6 +61,34 @@ pub fn subscription_to_proto(it: &Subscription) -> pb::SubscriptionRecord {
             fallback: it.fallback.as_ref().map(plan_to_proto),
         }),
     }
+}
+
+fn dropped_to_proto(it: &Dropped) -> pb::DroppedState {
+    pb::DroppedState {
+        id: it.id.clone(),
+        at: it.at.micros(),
+        reason: drop_reason_to_proto(it.why).into(),
+        refusal: it.refusal.as_ref().map(refusal_to_proto),
+        holding: Some(holding_to_proto(&it.holding)),
+    }
+}
+
+fn dropped_from_proto(it: pb::DroppedState) -> Result<Dropped, DecodeError> {
+    Ok(Dropped {
+        id: it.id,
+        at: timestamp(it.at, "dropped.at")?,
+        why: drop_reason_from_proto(it.reason)?,
+        refusal: it.refusal.map(refusal_from_proto),
+        holding: Arc::new(holding_from_proto(it.holding)?),
+    })
+}
+
+pub(super) fn refusal_to_proto(it: &Refusal) -> pb::Refusal {
+    pb::Refusal { code: it.code.clone(), message: it.message.clone() }
+}
+
+pub(super) fn refusal_from_proto(it: pb::Refusal) -> Refusal {
+    Refusal { code: it.code, message: it.message }
 }
 
 /// An error when it cannot be what was written.
@@ -92,6 +121,7 @@ pub fn subscription_from_proto(it: pb::SubscriptionRecord) -> Result<Subscriptio
         trial_ends_at: optional_timestamp(it.trial_ends_at, "trial_ends_at")?,
         cancellation: cancellation.transpose()?,
         schedule: it.schedule.into_iter().map(entry).collect::<Result<_, DecodeError>>()?,
+        dropped: it.dropped.into_iter().map(dropped_from_proto).collect::<Result<_, _>>()?,
         timer: timer.transpose()?,
         version: it.version,
         started_at: timestamp(it.started_at, "started_at")?,

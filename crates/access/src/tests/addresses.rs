@@ -1,0 +1,50 @@
+//! Blocks of addresses.
+
+use core::net::IpAddr;
+
+use crate::{AddressRange, AddressRangeError as E, admits};
+
+fn range(text: &str) -> AddressRange {
+    AddressRange::parse(text).unwrap()
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+// REQ: IAM-14
+#[test]
+fn blocks_contain_their_addresses() {
+    for (block, inside, outside) in [
+        ("203.0.113.0/24", "203.0.113.255", "203.0.114.0"),
+        ("203.0.113.7", "203.0.113.7", "203.0.113.8"),
+        ("0.0.0.0/0", "255.255.255.255", "::1"),
+        ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::"),
+        ("::/0", "ffff::1", "10.0.0.1"),
+        ("10.0.0.0/8", "::ffff:10.1.2.3", "::ffff:11.1.2.3"),
+    ] {
+        assert!(range(block).contains(ip(inside)), "{block} {inside}");
+        assert!(!range(block).contains(ip(outside)), "{block} {outside}");
+        assert_eq!(range(&range(block).to_string()), range(block));
+    }
+    assert!(admits(&[], ip("10.0.0.1")));
+    assert!(!admits(&[range("10.0.0.2")], ip("10.0.0.1")));
+}
+
+// REQ: IAM-14
+#[test]
+fn what_is_no_block_is_refused() {
+    for (bad, error) in [
+        ("", E::Malformed),
+        ("10.0.0", E::Malformed),
+        ("10.0.0.0/", E::Malformed),
+        ("10.0.0.0/+8", E::Malformed),
+        ("10.0.0.0/999", E::Malformed),
+        ("10.0.0.0/33", E::PrefixTooLong),
+        ("::/129", E::PrefixTooLong),
+        ("10.0.0.1/8", E::HostBits),
+        ("example.com/8", E::Malformed),
+    ] {
+        assert_eq!(AddressRange::parse(bad), Err(error), "{bad}");
+    }
+}

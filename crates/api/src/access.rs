@@ -1,0 +1,448 @@
+//! `exchequer.access.v1.AccessService`: its commands. Queries are in `access_queries.rs`.
+
+use std::collections::BTreeSet;
+
+use exchequer_access::Permission;
+use exchequer_domain_access as domain;
+use exchequer_proto::access::v1 as pb;
+use exchequer_proto::access::v1::access_service_server::AccessService;
+use exchequer_proto::common::v1::WriteOptions;
+use exchequer_tenant::Command;
+use exchequer_types::{StreamId, TenantId};
+use prost::Message;
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::access_fields::{
+    actor, actors, admits_itself, networks, permissions, person_text, principal, rename, scope,
+    slugs,
+};
+use crate::call::Call;
+use crate::check::Check;
+use crate::edge::{Asked, Edge};
+use crate::guard::Judge;
+use crate::status;
+
+#[derive(Debug)]
+pub(crate) struct Access {
+    pub(crate) edge: Edge,
+    /// Answers as the guard does.
+    pub(crate) judge: Judge,
+}
+
+type Reply<T> = Result<Response<T>, Status>;
+
+/// Where the names and addresses of members are encrypted for.
+pub(crate) const MEMBER_NAME: &str = "access.member.name";
+pub(crate) const MEMBER_EMAIL: &str = "access.member.email";
+
+#[async_trait]
+impl AccessService for Access {
+    async fn add_member(&self, request: Request<pb::AddMemberRequest>) -> Reply<pb::Member> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.add(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn get_member(&self, request: Request<pb::GetMemberRequest>) -> Reply<pb::Member> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.member(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn list_members(
+        &self,
+        request: Request<pb::ListMembersRequest>,
+    ) -> Reply<pb::ListMembersResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.members(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn update_member(&self, request: Request<pb::UpdateMemberRequest>) -> Reply<pb::Member> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.update(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn remove_member(&self, request: Request<pb::RemoveMemberRequest>) -> Reply<pb::Member> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.remove(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn create_team(&self, request: Request<pb::CreateTeamRequest>) -> Reply<pb::Team> {
+        let (call, it) = self.edge.receive(request)?;
+        let mut check = Check::default();
+        let team = check.slug("key", it.key);
+        let members = actors(&mut check, "members", it.members);
+        let teams = slugs(&mut check, "teams", it.teams);
+        let name = it.name;
+        let command = team.map(|team| {
+            domain::Command::CreateTeam(domain::CreateTeam { team, name, members, teams })
+        });
+        self.write(call, check, it.tenant, it.write, command).await
+    }
+
+    async fn get_team(&self, request: Request<pb::GetTeamRequest>) -> Reply<pb::Team> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.team(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn list_teams(
+        &self,
+        request: Request<pb::ListTeamsRequest>,
+    ) -> Reply<pb::ListTeamsResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.teams(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn update_team(&self, request: Request<pb::UpdateTeamRequest>) -> Reply<pb::Team> {
+        let (call, it) = self.edge.receive(request)?;
+        let mut check = Check::default();
+        let team = check.slug("key", it.key);
+        let add_members = actors(&mut check, "add_members", it.add_members);
+        let remove_members = actors(&mut check, "remove_members", it.remove_members);
+        let add_teams = slugs(&mut check, "add_teams", it.add_teams);
+        let remove_teams = slugs(&mut check, "remove_teams", it.remove_teams);
+        let command = team.map(|team| {
+            domain::Command::UpdateTeam(domain::UpdateTeam {
+                team,
+                name: it.name,
+                add_members,
+                remove_members,
+                add_teams,
+                remove_teams,
+            })
+        });
+        self.write(call, check, it.tenant, it.write, command).await
+    }
+
+    async fn delete_team(&self, request: Request<pb::DeleteTeamRequest>) -> Reply<pb::Team> {
+        let (call, it) = self.edge.receive(request)?;
+        let mut check = Check::default();
+        let team = check.slug("key", it.key);
+        let command = team.map(|team| domain::Command::DeleteTeam(domain::DeleteTeam { team }));
+        self.write(call, check, it.tenant, it.write, command).await
+    }
+
+    async fn create_role(&self, request: Request<pb::CreateRoleRequest>) -> Reply<pb::Role> {
+        let (call, it) = self.edge.receive(request)?;
+        let mut check = Check::default();
+        let role = check.slug("key", it.key);
+        let permissions = permissions(&mut check, "permissions", &it.permissions);
+        let permissions: BTreeSet<Permission> = permissions.into_iter().collect();
+        let name = it.name;
+        let command = role.map(|role| {
+            domain::Command::CreateRole(domain::CreateRole { role, name, permissions })
+        });
+        self.write(call, check, it.tenant, it.write, command).await
+    }
+
+    async fn get_role(&self, request: Request<pb::GetRoleRequest>) -> Reply<pb::Role> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.role(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn list_roles(
+        &self,
+        request: Request<pb::ListRolesRequest>,
+    ) -> Reply<pb::ListRolesResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.roles(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn update_role(&self, request: Request<pb::UpdateRoleRequest>) -> Reply<pb::Role> {
+        let (call, it) = self.edge.receive(request)?;
+        let mut check = Check::default();
+        let role = check.slug("key", it.key);
+        let add = permissions(&mut check, "add_permissions", &it.add_permissions);
+        let remove = permissions(&mut check, "remove_permissions", &it.remove_permissions);
+        let command = role.map(|role| {
+            domain::Command::UpdateRole(domain::UpdateRole {
+                role,
+                name: it.name,
+                add_permissions: add.into_iter().collect(),
+                remove_permissions: remove.into_iter().collect(),
+            })
+        });
+        self.write(call, check, it.tenant, it.write, command).await
+    }
+
+    async fn delete_role(&self, request: Request<pb::DeleteRoleRequest>) -> Reply<pb::Role> {
+        let (call, it) = self.edge.receive(request)?;
+        let mut check = Check::default();
+        let role = check.slug("key", it.key);
+        let command = role.map(|role| domain::Command::DeleteRole(domain::DeleteRole { role }));
+        self.write(call, check, it.tenant, it.write, command).await
+    }
+
+    async fn list_permissions(
+        &self,
+        request: Request<pb::ListPermissionsRequest>,
+    ) -> Reply<pb::ListPermissionsResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.permissions(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn grant_role(&self, request: Request<pb::GrantRoleRequest>) -> Reply<pb::Grant> {
+        let (call, it) = self.edge.receive(request)?;
+        let mut check = Check::default();
+        let principal = principal(&mut check, "principal", it.principal);
+        let role = check.slug("role", it.role);
+        let scope = scope(&mut check, "scope", it.scope);
+        let expires_at = check.timestamp("expires_at", it.expires_at);
+        let command = principal.zip(role).map(|(principal, role)| {
+            domain::Command::GrantRole(domain::GrantRole { principal, role, scope, expires_at })
+        });
+        self.write(call, check, it.tenant, it.write, command).await
+    }
+
+    async fn get_grant(&self, request: Request<pb::GetGrantRequest>) -> Reply<pb::Grant> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.grant(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn list_grants(
+        &self,
+        request: Request<pb::ListGrantsRequest>,
+    ) -> Reply<pb::ListGrantsResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.grants(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn revoke_role(&self, request: Request<pb::RevokeRoleRequest>) -> Reply<pb::Grant> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.revoke(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn erase_person(
+        &self,
+        request: Request<pb::ErasePersonRequest>,
+    ) -> Reply<pb::ErasePersonResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.erase(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn get_addresses(
+        &self,
+        request: Request<pb::GetAddressesRequest>,
+    ) -> Reply<pb::Addresses> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.addresses(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn set_addresses(
+        &self,
+        request: Request<pb::SetAddressesRequest>,
+    ) -> Reply<pb::Addresses> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.set(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn explain(&self, request: Request<pb::ExplainRequest>) -> Reply<pb::Explanation> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.explanation(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn list_allowed(
+        &self,
+        request: Request<pb::ListAllowedRequest>,
+    ) -> Reply<pb::ListAllowedResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.allowed(&mut call, it).await;
+        call.reply(result)
+    }
+
+    async fn test_permissions(
+        &self,
+        request: Request<pb::TestPermissionsRequest>,
+    ) -> Reply<pb::TestPermissionsResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = self.test(&mut call, it).await;
+        call.reply(result)
+    }
+}
+
+impl Access {
+    async fn add(
+        &self,
+        call: &mut Call,
+        mut it: pb::AddMemberRequest,
+    ) -> Result<pb::Member, Status> {
+        // The same request is the same command, although it is encrypted anew.
+        let write = it.write.take();
+        let digest = it.encode_to_vec();
+        let mut check = Check::default();
+        let tenant = check.tenant("tenant", it.tenant);
+        let member = actor(&mut check, "id", it.id);
+        let name = person_text(&mut check, "name", it.name);
+        let email = person_text(&mut check, "email", it.email);
+        let write = check.write(write);
+        check.done()?;
+        let member = member.ok_or_else(unchecked)?;
+        let subject = member.as_str();
+        let name = self.edge.protect(&tenant, subject, MEMBER_NAME, name).await?;
+        let email = self.edge.protect(&tenant, subject, MEMBER_EMAIL, email).await?;
+        let command = domain::Command::AddMember(domain::AddMember { member, name, email });
+        let asked = Asked {
+            stream: StreamId::Tenant(tenant.clone()),
+            command: Command::Access(command),
+            write,
+            rename,
+        };
+        let reply = self.edge.submit_digested(call, asked, Some(digest.into())).await?;
+        self.shown(call, &tenant, reply).await
+    }
+
+    async fn update(
+        &self,
+        call: &mut Call,
+        mut it: pb::UpdateMemberRequest,
+    ) -> Result<pb::Member, Status> {
+        // The same request is the same command, although it is encrypted anew.
+        let write = it.write.take();
+        let digest = it.encode_to_vec();
+        let mut check = Check::default();
+        let tenant = check.tenant("tenant", it.tenant);
+        let member = actor(&mut check, "id", it.id);
+        let name = it.name.map(|name| person_text(&mut check, "name", name));
+        let email = it.email.map(|email| person_text(&mut check, "email", email));
+        let write = check.write(write);
+        check.done()?;
+        let member = member.ok_or_else(unchecked)?;
+        let subject = member.as_str();
+        let name = match name {
+            Some(name) => Some(self.edge.protect(&tenant, subject, MEMBER_NAME, name).await?),
+            None => None,
+        };
+        let email = match email {
+            Some(email) => Some(self.edge.protect(&tenant, subject, MEMBER_EMAIL, email).await?),
+            None => None,
+        };
+        let command = domain::Command::UpdateMember(domain::UpdateMember { member, name, email });
+        let asked = Asked {
+            stream: StreamId::Tenant(tenant.clone()),
+            command: Command::Access(command),
+            write,
+            rename,
+        };
+        let reply = self.edge.submit_digested(call, asked, Some(digest.into())).await?;
+        self.shown(call, &tenant, reply).await
+    }
+
+    async fn remove(
+        &self,
+        call: &mut Call,
+        it: pb::RemoveMemberRequest,
+    ) -> Result<pb::Member, Status> {
+        let mut check = Check::default();
+        let member = actor(&mut check, "id", it.id);
+        let command =
+            member.map(|member| domain::Command::RemoveMember(domain::RemoveMember { member }));
+        let tenant = check.tenant("tenant", it.tenant);
+        let reply = self.ask(call, check, &tenant, it.write, command).await?;
+        self.shown(call, &tenant, reply).await
+    }
+
+    /// Asks for the erasure of every key that the person has in the tenant.
+    async fn erase(
+        &self,
+        call: &mut Call,
+        it: pb::ErasePersonRequest,
+    ) -> Result<pb::ErasePersonResponse, Status> {
+        let mut check = Check::default();
+        let tenant = check.tenant("tenant", it.tenant);
+        let subject = actor(&mut check, "subject", it.subject);
+        let write = check.write(it.write);
+        check.done()?;
+        let subject = subject.ok_or_else(unchecked)?;
+        let keys = self.edge.vault()?.keys_of(&tenant, subject.as_str()).await;
+        let keys = keys.map_err(|error| status::of_vault(&error, "subject"))?;
+        let keys = keys.into_iter().collect();
+        // A retry finds fewer keys, and is the same command all the same.
+        let digest = subject.as_str().as_bytes().to_vec();
+        let command = domain::Command::ErasePerson(domain::ErasePerson { subject, keys });
+        let stream = StreamId::Tenant(tenant);
+        let asked = Asked { stream, command: Command::Access(command), write, rename };
+        self.edge.submit_digested(call, asked, Some(digest.into())).await
+    }
+
+    async fn set(
+        &self,
+        call: &mut Call,
+        it: pb::SetAddressesRequest,
+    ) -> Result<pb::Addresses, Status> {
+        let mut check = Check::default();
+        let tenant = check.tenant("tenant", it.tenant);
+        let addresses = networks(&mut check, "networks", &it.networks);
+        if let Some(caller) = call.caller.clone() {
+            // Whoever acts from above is not bound by the list.
+            let snapshot = self.edge.access(call, &tenant).await?;
+            if snapshot.policy().knows(&caller.principal) {
+                admits_itself(&mut check, &addresses, &caller);
+            }
+        }
+        let command = domain::Command::SetAddresses(domain::SetAddresses { addresses });
+        self.ask(call, check, &tenant, it.write, Some(command)).await
+    }
+
+    async fn revoke(
+        &self,
+        call: &mut Call,
+        it: pb::RevokeRoleRequest,
+    ) -> Result<pb::Grant, Status> {
+        let mut check = Check::default();
+        let tenant = check.tenant("tenant", it.tenant);
+        let named = scope(&mut check, "scope", it.scope);
+        if !named.is_tenant() {
+            self.check_scope(call, &tenant, &it.id, &named).await?;
+        }
+        let command = domain::Command::RevokeRole(domain::RevokeRole { id: it.id });
+        self.ask(call, check, &tenant, it.write, Some(command)).await
+    }
+
+    async fn write<R: Message + Default>(
+        &self,
+        mut call: Call,
+        mut check: Check,
+        tenant: String,
+        write: Option<WriteOptions>,
+        command: Option<domain::Command>,
+    ) -> Reply<R> {
+        let tenant = check.tenant("tenant", tenant);
+        let result = self.ask(&mut call, check, &tenant, write, command).await;
+        call.reply(result)
+    }
+
+    async fn ask<R: Message + Default>(
+        &self,
+        call: &mut Call,
+        mut check: Check,
+        tenant: &TenantId,
+        write: Option<WriteOptions>,
+        command: Option<domain::Command>,
+    ) -> Result<R, Status> {
+        let write = check.write(write);
+        check.done()?;
+        let command = Command::Access(command.ok_or_else(unchecked)?);
+        let stream = StreamId::Tenant(tenant.clone());
+        self.edge.submit(call, Asked { stream, command, write, rename }).await
+    }
+}
+
+/// What [`Check::done`] lets through is there.
+pub(crate) fn unchecked() -> Status {
+    status::internal("check", "a field is missing that was not refused")
+}

@@ -1,0 +1,117 @@
+//! How often and when each credential was used last: counted in memory, and written
+//! down from time to time. What was not written before a crash is lost.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use exchequer_engine::Ports;
+use exchequer_projection_access::{Uses, add_uses};
+use exchequer_runtime::{OnEnd, TaskKind};
+use exchequer_types::{TenantId, Timestamp};
+
+/// Credentials counted between two writes; uses of further ones are not counted.
+const CREDENTIALS_MAX: usize = 65_536;
+/// Calls of different credentials seldom wait for each other.
+const SHARDS: usize = 16;
+const WRITE_INTERVAL: Duration = Duration::from_secs(10);
+const WRITE: TaskKind = TaskKind { name: "credential-uses", on_end: OnEnd::Fine };
+
+/// Counts uses, by tenant and credential.
+#[derive(Debug, Default)]
+pub struct UseCounter {
+    hashes: RandomState,
+    shards: [Mutex<HashMap<u64, Used>>; SHARDS],
+}
+
+/// The use of one credential since it was last written down.
+#[derive(Debug)]
+struct Used {
+    tenant: TenantId,
+    credential: String,
+    uses: Uses,
+}
+
+impl UseCounter {
+    pub(super) fn count(&self, tenant: &TenantId, credential: &str, now: Timestamp) {
+        self.add(tenant, credential, Uses { last_used_at: now, requests: 1 });
+    }
+
+    fn add(&self, tenant: &TenantId, credential: &str, more: Uses) {
+        let key = self.hashes.hash_one((tenant, credential));
+        let shard = &self.shards[key as usize % SHARDS];
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Used { uses, .. }) = shard.get_mut(&key) {
+            uses.requests = uses.requests.saturating_add(more.requests);
+            uses.last_used_at = uses.last_used_at.max(more.last_used_at);
+        } else if shard.len() < CREDENTIALS_MAX / SHARDS {
+            let (tenant, credential) = (tenant.clone(), credential.to_owned());
+            shard.insert(key, Used { tenant, credential, uses: more });
+        }
+    }
+
+    /// Everything counted since the last time, by tenant.
+    fn take(&self) -> BTreeMap<TenantId, Vec<(String, Uses)>> {
+        let mut taken: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            for used in core::mem::take(&mut *shard).into_values() {
+                taken.entry(used.tenant).or_default().push((used.credential, used.uses));
+            }
+        }
+        taken
+    }
+
+    /// Writes down what was counted. What cannot be written is counted on.
+    pub async fn write(&self, ports: &Ports) {
+        for (tenant, more) in self.take() {
+            let now = ports.runtime.now();
+            if let Err(fault) = add_uses(ports.store.as_ref(), &tenant, &more, now).await {
+                tracing::warn!(%fault, "uses of credentials were not written down");
+                for (credential, uses) in more {
+                    self.add(&tenant, &credential, uses);
+                }
+            }
+        }
+    }
+
+    /// Writes every few seconds for as long as the process runs.
+    pub fn write_behind(self: &Arc<Self>, ports: &Ports) {
+        let (counter, to) = (Arc::clone(self), ports.clone());
+        ports.runtime.spawn(
+            WRITE,
+            Box::pin(async move {
+                loop {
+                    to.runtime.sleep(WRITE_INTERVAL).await;
+                    counter.write(&to).await;
+                }
+            }),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // REQ: IAM-13
+    #[test]
+    fn uses_are_counted_by_tenant_and_credential() {
+        let counter = UseCounter::default();
+        let [one, two] = ["one", "two"].map(|id| TenantId::parse(id).unwrap());
+        let at = Timestamp::saturating_from_micros;
+        for (tenant, credential, now) in
+            [(&one, "a", 5), (&one, "a", 9), (&one, "a", 7), (&two, "a", 3), (&one, "b", 4)]
+        {
+            counter.count(tenant, credential, at(now));
+        }
+        let mut taken = counter.take();
+        let of_one = taken.get_mut(&one).unwrap();
+        of_one.sort_by(|left, right| left.0.cmp(&right.0));
+        let uses = |last, requests| Uses { last_used_at: at(last), requests };
+        assert_eq!(of_one, &[("a".to_owned(), uses(9, 3)), ("b".to_owned(), uses(4, 1))]);
+        assert_eq!(taken[&two], [("a".to_owned(), uses(3, 1))]);
+        assert!(counter.take().is_empty());
+    }
+}

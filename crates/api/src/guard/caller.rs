@@ -1,0 +1,77 @@
+//! Who calls: what authentication found out, and all that the layers behind it know
+//! of the caller.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use exchequer_access::{AddressRange, Principal};
+use exchequer_types::{ActorId, TenantId, Timestamp};
+
+use crate::authn::TokenKind;
+
+/// Whoever makes a call, once it is known. In the extensions of every request that the
+/// guard has let through.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who acts, as audit entries say it.
+    pub actor: ActorId,
+    /// Who holds grants: the credential itself, or the member whom it stands for.
+    pub principal: Principal,
+    /// The tenant that the credential belongs to; the platform for what belongs to none.
+    pub home: TenantId,
+    pub proof: Proof,
+    pub address: IpAddr,
+    /// `user-agent`, cut to a bound; empty when there was none.
+    pub agent: String,
+}
+
+/// By what the caller proved itself.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// A token or key. It reaches its home and the tenants below it alone: who its
+    /// principal is, only its home has said.
+    Credential(Arc<CredentialInfo>),
+    /// A signed token of an outside issuer, until it expires. The issuer speaks for the
+    /// whole deployment, so its actors may be members of any tenant.
+    Issued { expires_at: Timestamp },
+    /// A client certificate, until it expires; likewise.
+    Certificate { expires_at: Timestamp },
+    /// The deployment's own key: owner and operator of the platform.
+    Deployment,
+}
+
+/// A token or key as it is found in its tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialInfo {
+    pub id: String,
+    pub kind: TokenKind,
+    /// The secret that was presented is refused from here on: the credential's own
+    /// end, or the end of a rotation's overlap.
+    pub expires_at: Option<Timestamp>,
+    /// Empty: from everywhere.
+    pub addresses: Vec<AddressRange>,
+    /// Its own limit.
+    pub requests_per_minute: Option<u32>,
+}
+
+impl Caller {
+    pub fn credential(&self) -> Option<&Arc<CredentialInfo>> {
+        match &self.proof {
+            Proof::Credential(credential) => Some(credential),
+            _ => None,
+        }
+    }
+
+    pub fn is_deployment(&self) -> bool {
+        matches!(self.proof, Proof::Deployment)
+    }
+
+    /// From this instant on the proof does not hold any more.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        match &self.proof {
+            Proof::Credential(credential) => credential.expires_at,
+            Proof::Issued { expires_at } | Proof::Certificate { expires_at } => Some(*expires_at),
+            Proof::Deployment => None,
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The one layer that decides on every call: who calls, whether their rate allows it, and
+//! whether they may. What it lets through carries its [`Caller`]; what it refuses has
+//! cost nobody anything else. Streams end when their caller may not read on.
+
+mod body;
+mod caller;
+mod denials;
+mod ending;
+mod fields;
+mod judge;
+mod production;
+mod rules;
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::Bytes;
+use exchequer_engine::Platform;
+use exchequer_proto::AuditClass;
+use exchequer_runtime::Runtime;
+use exchequer_types::TenantId;
+use tokio::sync::watch;
+use tonic::Status;
+
+pub use caller::{Caller, CredentialInfo, Proof};
+pub(crate) use judge::{About, Judge};
+pub(crate) use production::{PlatformFlags, Production};
+pub(crate) use rules::Need;
+pub use rules::RuleError;
+
+use crate::authn::{Authenticator, NotAuthenticated, Peer, codes};
+use crate::limits::{Asking, Exceeded, Limits, Taken};
+use crate::malformed;
+use crate::observe::Note;
+use crate::status::{self, ID_INVALID, METHOD_UNKNOWN, PERMISSION_DENIED, Refusal};
+use denials::{Denials, Noted};
+use judge::Denied;
+use rules::{Found, Rule, Rules};
+
+/// A stream is looked at again after this long: its end may take no longer than a second.
+const LOOK_AGAIN: Duration = Duration::from_millis(400);
+
+const LIMIT: &str = "x-ratelimit-limit";
+const REMAINING: &str = "x-ratelimit-remaining";
+const RESET: &str = "x-ratelimit-reset";
+
+/// What the guard is made of, beside the platform.
+#[derive(Debug)]
+pub struct Access {
+    pub authenticator: Arc<Authenticator>,
+    pub limits: Limits,
+}
+
+/// Decides on calls.
+#[derive(Debug)]
+pub struct Guard {
+    rules: Rules,
+    access: Access,
+    judge: Judge,
+    denials: Arc<Denials>,
+    runtime: Arc<dyn Runtime>,
+    stopping: watch::Receiver<bool>,
+}
+
+/// A call that may go on.
+struct Admitted {
+    request: Request,
+    taken: Option<Taken>,
+    /// Of a stream: what is asked again and again.
+    watched: Option<Watched>,
+}
+
+/// What a stream's caller may, as it asked.
+struct Watched {
+    caller: Caller,
+    rule: Rule,
+    message: Bytes,
+}
+
+/// A call that may not, with what its caller is told of its rate.
+struct Refused {
+    refusal: Status,
+    taken: Option<Taken>,
+}
+
+impl Guard {
+    /// A guard of `platform`. It writes refusals into audit logs until the process ends;
+    /// streams are left to themselves once `stopping` says true.
+    pub fn new(
+        platform: &Platform,
+        access: Access,
+        stopping: watch::Receiver<bool>,
+    ) -> Result<Self, RuleError> {
+        let runtime = Arc::clone(&platform.ports.runtime);
+        let judge = Judge::of(platform);
+        let denials = Arc::new(Denials::default());
+        Arc::clone(&denials).start(platform);
+        Ok(Self { rules: Rules::compile()?, access, judge, denials, runtime, stopping })
+    }
+
+    /// Decides on one call without its body: the whole work of the guard, for whoever has
+    /// read the request already.
+    pub async fn check(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        peer: &Peer,
+        message: &[u8],
+    ) -> Result<Caller, Status> {
+        let Found::Rule(rule) = self.rules.of(path) else {
+            return Err(Refusal::new(METHOD_UNKNOWN, "no such method").status());
+        };
+        let known = self.access.authenticator.authenticate(headers, peer).await;
+        let caller = known.map_err(|error| Refusal::from(error).status())?;
+        self.take(&caller).await.map_err(|refused| refused.refusal)?;
+        self.authorise(&caller, rule, message, None).await?;
+        Ok(caller)
+    }
+
+    /// Who calls, whether their rate allows it, and whether they may.
+    async fn admit(&self, rule: &Rule, parts: Parts, body: Body) -> Result<Admitted, Refused> {
+        let caller = self.authenticate(&parts).await.map_err(Refused::from)?;
+        if let Some(note) = parts.extensions.get::<Arc<Note>>() {
+            note.set_actor(caller.actor.as_str());
+            if let Some(credential) = caller.credential() {
+                note.set_credential(&credential.id);
+            }
+        }
+        let taken = self.take(&caller).await?;
+        let refused = |refusal| Refused { refusal, taken };
+        let (message, body) = body::first_message(body).await.map_err(refused)?;
+        let allowed = self.authorise(&caller, rule, &message, parts.extensions.get()).await;
+        allowed.map_err(refused)?;
+        let watched = rule.method.streams;
+        let watched = watched.then(|| Watched { caller: caller.clone(), rule: *rule, message });
+        let mut request = Request::from_parts(parts, body);
+        request.extensions_mut().insert(caller);
+        Ok(Admitted { request, taken, watched })
+    }
+
+    async fn authenticate(&self, parts: &Parts) -> Result<Caller, Status> {
+        let peer = parts.extensions.get::<Peer>();
+        let peer = peer.ok_or_else(|| status::internal("guard", "a request without its peer"))?;
+        let known = self.access.authenticator.authenticate(&parts.headers, peer).await;
+        known.map_err(|error| Refusal::from(error).status())
+    }
+
+    async fn take(&self, caller: &Caller) -> Result<Option<Taken>, Refused> {
+        let unlimited = self.judge.is_unlimited(caller).await;
+        if unlimited.map_err(|_| Refused::from(unavailable().status()))? {
+            return Ok(None);
+        }
+        let credential = caller.credential();
+        let asking = Asking {
+            tenant: &caller.home,
+            credential: credential.map_or(caller.actor.as_str(), |it| it.id.as_str()),
+            requests_per_minute: credential.and_then(|it| it.requests_per_minute),
+        };
+        self.access.limits.take(asking).await.map(Some).map_err(|exceeded| {
+            let Exceeded { limit, reset, .. } = exceeded;
+            let taken = Some(Taken { limit, remaining: 0, reset });
+            Refused { refusal: Refusal::from(exceeded).status(), taken }
+        })
+    }
+
+    /// The rule against what the request names.
+    async fn authorise(
+        &self,
+        caller: &Caller,
+        rule: &Rule,
+        message: &[u8],
+        note: Option<&Arc<Note>>,
+    ) -> Result<(), Status> {
+        let method = rule.method;
+        let paths = [method.tenant, method.project, method.environment, method.flag];
+        let found = fields::find(message, paths);
+        let [tenant, project, environment, flag] = found.map_err(|_| body::malformed())?;
+        let tenant = match tenant {
+            // The permission is needed at the platform, or the platform is meant.
+            None if method.tenant.is_empty() || method.platform_by_default => TenantId::platform(),
+            text => TenantId::parse(text.unwrap_or_default()).map_err(|error| {
+                Refusal::new(ID_INVALID, error.to_string()).field(method.tenant_field).status()
+            })?,
+        };
+        if let Some(note) = note {
+            note.set_tenant(tenant.as_str());
+        }
+        let about = About { tenant: &tenant, project, environment, flag };
+        match self.judge.judge(caller, rule.need, &about).await {
+            Ok(()) => {
+                if method.audit == AuditClass::SensitiveRead {
+                    self.denials.count(&tenant, Noted::Read, &caller.actor, rule, "GRANTED");
+                }
+                Ok(())
+            }
+            Err(denied) => Err(self.refuse(caller, rule, &tenant, denied)),
+        }
+    }
+
+    /// Told to the caller, and to the audit log: of the tenant when the caller belongs to
+    /// it, else of the caller's own.
+    fn refuse(&self, caller: &Caller, rule: &Rule, tenant: &TenantId, denied: Denied) -> Status {
+        let (log, why, refusal) = match denied {
+            // That there is a platform is no secret.
+            Denied::Hidden if rule.method.tenant.is_empty() => {
+                let why = "NOT_MEMBER";
+                (&caller.home, why, permission_denied(rule, why, None))
+            }
+            Denied::Unavailable => return unavailable().status(),
+            Denied::Hidden => {
+                let refusal = status::tenant_not_found(rule.method.tenant_field);
+                (&caller.home, "NOT_MEMBER", refusal)
+            }
+            Denied::Address => {
+                let refusal = Refusal::from(NotAuthenticated::AddressNotAllowed).status();
+                (tenant, codes::ADDRESS_NOT_ALLOWED, refusal)
+            }
+            Denied::Lacks { rule: why, grant } => {
+                (tenant, why, permission_denied(rule, why, grant))
+            }
+        };
+        self.denials.count(log, Noted::Denied, &caller.actor, rule, why);
+        refusal
+    }
+
+    /// Resolves when the stream's caller may not read on.
+    async fn until_over(self: Arc<Self>, watched: Watched) -> Status {
+        let Watched { caller, rule, message } = watched;
+        let mut stopping = self.stopping.clone();
+        loop {
+            tokio::select! {
+                // The stream itself says that the server stops.
+                () = stopped(&mut stopping) => return core::future::pending().await,
+                () = self.runtime.sleep(LOOK_AGAIN) => {}
+            }
+            match self.access.authenticator.still_holds(&caller).await {
+                // What cannot be told now ends nothing.
+                Ok(()) | Err(NotAuthenticated::Unavailable) => {}
+                Err(error) => return Refusal::from(error).status(),
+            }
+            if let Err(refused) = self.still_allowed(&caller, &rule, &message).await {
+                return refused;
+            }
+        }
+    }
+
+    async fn still_allowed(
+        &self,
+        caller: &Caller,
+        rule: &Rule,
+        message: &[u8],
+    ) -> Result<(), Status> {
+        let method = rule.method;
+        let paths = [method.tenant, method.project, method.environment, method.flag];
+        let Ok([tenant, project, environment, flag]) = fields::find(message, paths) else {
+            return Ok(());
+        };
+        let tenant = tenant.map_or_else(|| Ok(TenantId::platform()), TenantId::parse);
+        let Ok(tenant) = tenant else { return Ok(()) };
+        let about = About { tenant: &tenant, project, environment, flag };
+        match self.judge.judge(caller, rule.need, &about).await {
+            Ok(()) | Err(Denied::Unavailable) => Ok(()),
+            Err(denied) => Err(self.refuse(caller, rule, &tenant, denied)),
+        }
+    }
+}
+
+/// The layer, around all services.
+pub(crate) async fn guard(
+    State(guard): State<Arc<Guard>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let rule = match guard.rules.of(request.uri().path()) {
+        Found::Open => return next.run(request).await,
+        Found::Nothing => return malformed::unknown(request).await,
+        Found::Rule(rule) => *rule,
+    };
+    let (parts, body) = request.into_parts();
+    match guard.admit(&rule, parts, body).await {
+        Ok(Admitted { request, taken, watched }) => {
+            let mut response = next.run(request).await;
+            tell(response.headers_mut(), taken);
+            match watched {
+                Some(watched) => {
+                    let end = Box::pin(Arc::clone(&guard).until_over(watched));
+                    response.map(|body| Body::new(ending::Ending::new(body, end)))
+                }
+                None => response,
+            }
+        }
+        Err(Refused { refusal, taken }) => {
+            let mut response = refusal.into_http();
+            tell(response.headers_mut(), taken);
+            response
+        }
+    }
+}
+
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    drop(stopping.wait_for(|stopping| *stopping).await);
+}
+
+/// What the caller's rate allows.
+fn tell(headers: &mut HeaderMap, taken: Option<Taken>) {
+    let Some(Taken { limit, remaining, reset }) = taken else { return };
+    headers.insert(LIMIT, limit.into());
+    headers.insert(REMAINING, remaining.into());
+    headers.insert(RESET, (reset + Duration::from_millis(999)).as_secs().into());
+}
+
+fn permission_denied(rule: &Rule, why: &'static str, grant: Option<String>) -> Status {
+    let permission = rule.need.as_str();
+    let message = format!("the permission {permission} is missing: {}", said(why));
+    let refusal =
+        Refusal::new(PERMISSION_DENIED, message).with("permission", permission).with("rule", why);
+    match grant {
+        Some(grant) => refusal.with("grant", grant).status(),
+        None => refusal.status(),
+    }
+}
+
+/// What would help, in words.
+fn said(rule: &str) -> &'static str {
+    match rule {
+        "NOT_MEMBER" => "it is needed at the platform, to which the caller does not belong",
+        "PROVIDER_ONLY" => "it belongs to the tenant's provider",
+        "EXPIRED" => "the grant that gave it has expired",
+        "OUT_OF_SCOPE" => "a grant gives it elsewhere, not for everything that this call is about",
+        "OUTSIDE_PRODUCTION" => "a grant gives it outside production alone",
+        "ABOVE_INCOMPLETE" => "acting in a tenant below takes it beside tenants.act_as",
+        _ => "no grant gives it; an admin of the tenant can grant a role that does",
+    }
+}
+
+fn unavailable() -> Refusal {
+    Refusal::from(NotAuthenticated::Unavailable)
+}
+
+impl From<Status> for Refused {
+    fn from(refusal: Status) -> Self {
+        Self { refusal, taken: None }
+    }
+}

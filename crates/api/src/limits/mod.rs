@@ -1,0 +1,178 @@
+//! Rate limits: one bucket for each credential, and one for each tenant whose plan says
+//! how much all its credentials together may ask. In memory of this process, bounded,
+//! and lost at a restart.
+
+mod bucket;
+mod buckets;
+mod sources;
+
+pub use bucket::{Exceeded, Limit, REQUESTS_PER_MINUTE_MAX, Taken};
+pub use buckets::BUCKETS_MAX;
+pub use sources::{FEATURE, PlatformLimits, SETTING};
+
+use core::fmt;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use exchequer_runtime::{Metric, Runtime};
+use exchequer_types::TenantId;
+use futures::future::BoxFuture;
+
+use crate::status::{RATE_LIMITED, Refusal};
+use buckets::Buckets;
+
+/// Where nothing else says so.
+pub const REQUESTS_PER_MINUTE_DEFAULT: u32 = 100;
+/// Tenants whose limits are remembered.
+const TENANTS_MAX: usize = 65_536;
+/// A changed plan or setting counts after this long at the latest.
+const REMEMBERED_NANOS: i64 = 10 * 1_000_000_000;
+
+/// What holds where no credential, plan or tenant says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Of a credential.
+    pub requests_per_minute: u32,
+    /// Requests that may come at once, at most a minute's worth; that when None.
+    pub burst: Option<u32>,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self { requests_per_minute: REQUESTS_PER_MINUTE_DEFAULT, burst: None }
+    }
+}
+
+/// What a tenant's plan and settings say, in requests per minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Said {
+    /// Of all its credentials together, and of each.
+    pub of_plan: Option<u32>,
+    /// Of each, where the plan is silent.
+    pub of_settings: Option<u32>,
+}
+
+/// Where a tenant's limits are known.
+pub trait TenantLimits: fmt::Debug + Send + Sync {
+    /// `Err` when it cannot be told now.
+    fn of<'a>(&'a self, tenant: &'a TenantId) -> BoxFuture<'a, Result<Said, Untold>>;
+}
+
+/// The tenant's limit cannot be told now: what is remembered of it holds on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Untold;
+
+impl From<Exceeded> for Refusal {
+    fn from(exceeded: Exceeded) -> Self {
+        Metric::CallsRateLimited.counter(&[]).increment(1);
+        let message = format!(
+            "more than {} requests a minute: wait as long as RetryInfo says",
+            exceeded.limit
+        );
+        Self::new(RATE_LIMITED, message).retry(exceeded.retry)
+    }
+}
+
+/// Whose request it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// The tenant that the credential belongs to.
+    pub tenant: &'a TenantId,
+    /// One credential of it; whoever shares the text shares the bucket.
+    pub credential: &'a str,
+    /// The credential's own limit.
+    pub requests_per_minute: Option<u32>,
+}
+
+/// The rate limits of a process.
+#[derive(Debug)]
+pub struct Limits {
+    defaults: Defaults,
+    tenants: Arc<dyn TenantLimits>,
+    runtime: Arc<dyn Runtime>,
+    of_credentials: Buckets,
+    of_tenants: Buckets,
+    remembered: RwLock<HashMap<TenantId, Remembered>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Remembered {
+    said: Said,
+    until: i64,
+}
+
+impl Limits {
+    pub fn new(
+        defaults: Defaults,
+        tenants: Arc<dyn TenantLimits>,
+        runtime: Arc<dyn Runtime>,
+    ) -> Self {
+        Self {
+            defaults,
+            tenants,
+            runtime,
+            of_credentials: Buckets::default(),
+            of_tenants: Buckets::default(),
+            remembered: RwLock::default(),
+        }
+    }
+
+    /// Lets one request through, or says when it will. What is told is the tighter one
+    /// of the credential's bucket and its tenant's.
+    pub async fn take(&self, asking: Asking<'_>) -> Result<Taken, Exceeded> {
+        let now = self.now();
+        let Said { of_plan, of_settings } = self.of_tenant(asking.tenant, now).await;
+        let own = asking.requests_per_minute.or(of_plan).or(of_settings);
+        let own = self.limit(own.unwrap_or(self.defaults.requests_per_minute));
+        let whose = (asking.tenant.as_str(), asking.credential);
+        let Some(shared) = of_plan.map(|requests| self.limit(requests)) else {
+            return self.of_credentials.take(whose, own, now);
+        };
+        let all = self.of_tenants.take(asking.tenant.as_str(), shared, now)?;
+        match self.of_credentials.take(whose, own, now) {
+            Ok(taken) if taken.remaining <= all.remaining => Ok(taken),
+            Ok(_) => Ok(all),
+            Err(exceeded) => {
+                self.of_tenants.give_back(asking.tenant.as_str(), shared, now);
+                Err(exceeded)
+            }
+        }
+    }
+
+    fn limit(&self, requests_per_minute: u32) -> Limit {
+        let burst = self.defaults.burst.unwrap_or(requests_per_minute);
+        Limit::with_burst(requests_per_minute, burst.min(requests_per_minute))
+    }
+
+    fn now(&self) -> i64 {
+        self.runtime.now().micros().saturating_mul(1_000)
+    }
+
+    /// What the tenant's plan and settings say, as remembered or asked anew.
+    async fn of_tenant(&self, tenant: &TenantId, now: i64) -> Said {
+        let known = {
+            let remembered = self.remembered.read().unwrap_or_else(PoisonError::into_inner);
+            remembered.get(tenant).copied()
+        };
+        if let Some(known) = known
+            && now < known.until
+        {
+            return known.said;
+        }
+        let before = known.map(|known| known.said).unwrap_or_default();
+        let said = self.tenants.of(tenant).await.unwrap_or(before);
+        let until = now + REMEMBERED_NANOS;
+        let mut remembered = self.remembered.write().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= TENANTS_MAX && !remembered.contains_key(tenant) {
+            remembered.retain(|_, known| now < known.until);
+            if remembered.len() >= TENANTS_MAX {
+                remembered.clear();
+            }
+        }
+        remembered.insert(tenant.clone(), Remembered { said, until });
+        said
+    }
+}
+
+#[cfg(test)]
+mod tests;

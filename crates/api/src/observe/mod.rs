@@ -1,0 +1,105 @@
+//! What stands around every call, outside of all refusals: its id, its line in the
+//! access log, its span. A line says who did what and how it ended, never what was
+//! sent: no headers, bodies or tokens, and addresses only where an operator asks.
+
+mod body;
+mod note;
+mod record;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use exchequer_runtime::Runtime;
+use exchequer_runtime::trace::TraceContext;
+
+use crate::answers::RequestId;
+use crate::authn::Peer;
+use body::{Counted, Watched};
+pub(crate) use note::Note;
+use record::Record;
+
+/// The target of the access log's lines, among those of the log.
+pub const ACCESS_LOG: &str = "exchequer::access";
+/// A longer path is cut off.
+const PATH_CHARS_MAX: usize = 256;
+/// The W3C header of the trace that a call belongs to.
+const TRACE_PARENT: &str = "traceparent";
+
+/// Which calls have a line in the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    All,
+    /// Those that did not end with OK.
+    Failures,
+    Off,
+}
+
+/// What is to be seen of calls.
+#[derive(Clone, Debug)]
+pub struct Observe {
+    pub runtime: Arc<dyn Runtime>,
+    pub log: AccessLog,
+    /// Does a line tell the client's address?
+    pub log_addresses: bool,
+}
+
+impl Observe {
+    /// Everything that `router` answers is observed.
+    pub fn around(self, router: Router) -> Router {
+        router.layer(from_fn_with_state(Arc::new(self), observe))
+    }
+}
+
+async fn observe(State(observe): State<Arc<Observe>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let runtime = observe.runtime.as_ref();
+    let (note, id) = (Arc::new(Note::default()), RequestId::new(runtime));
+    parts.extensions.insert(id.clone());
+    let came_with = trace_parent(&parts.headers);
+    let step = step(runtime, came_with);
+    if let Some(step) = step {
+        parts.extensions.insert(step);
+    }
+    parts.extensions.insert(Arc::clone(&note));
+    let mut record = Record {
+        began: runtime.now(),
+        path: parts.uri.path().chars().take(PATH_CHARS_MAX).collect(),
+        trace: step.or(came_with).map(|it| it.trace_id()),
+        parent: came_with.map(|it| it.span),
+        step,
+        address: observe.log_addresses.then(|| address(&parts.extensions)).flatten(),
+        id,
+        note,
+        observe: Arc::clone(&observe),
+        ended: None,
+        received: Arc::default(),
+        sent: 0,
+    };
+    let body = Counted::new(body, Arc::clone(&record.received));
+    let response = next.run(Request::from_parts(parts, axum::body::Body::new(body))).await;
+    record.answered(response.status(), response.headers());
+    response.map(|body| axum::body::Body::new(Watched::new(body, record)))
+}
+
+fn trace_parent(headers: &HeaderMap) -> Option<TraceContext> {
+    TraceContext::parse(headers.get(TRACE_PARENT)?.to_str().ok()?)
+}
+
+/// The call's own step, when it is traced: its caller decides, and for a call that
+/// comes without a trace, the sampler.
+fn step(runtime: &dyn Runtime, came_with: Option<TraceContext>) -> Option<TraceContext> {
+    let tracer = runtime.tracer()?;
+    if let Some(context) = came_with {
+        return context.sampled.then(|| context.child(runtime));
+    }
+    let root = TraceContext::root(runtime);
+    tracer.samples(&root.trace).then_some(TraceContext { sampled: true, ..root })
+}
+
+fn address(extensions: &axum::http::Extensions) -> Option<String> {
+    extensions.get::<Peer>().map(|peer| peer.address.to_string())
+}

@@ -1,0 +1,234 @@
+//! Takes the values at several paths out of JSON text in one pass, as the text they
+//! are written in, so that numbers stay exact and what nobody asks for costs nothing
+//! but reading over it.
+
+use core::fmt;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use serde_json::value::RawValue;
+
+use crate::path::{Path, Step};
+
+/// A value of the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// As it is written.
+    Number(&'a str),
+    Text(Cow<'a, str>),
+    Bool(bool),
+    Null,
+    /// A list or an object.
+    Compound,
+}
+
+/// The data cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    pub reason: String,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "must be JSON: {}", self.reason)
+    }
+}
+
+impl core::error::Error for Unreadable {}
+
+/// Paths that are looked up together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extractor {
+    paths: Vec<Path>,
+    root: Node,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Node {
+    /// Index of the path that ends here.
+    ends: Option<usize>,
+    members: BTreeMap<String, Node>,
+    items: BTreeMap<usize, Node>,
+}
+
+impl Extractor {
+    /// The place of `path` among the found values; a path asked for again has the same.
+    pub fn ask(&mut self, path: &Path) -> usize {
+        let mut node = &mut self.root;
+        for step in path.steps() {
+            node = match step {
+                Step::Member(name) => node.members.entry(name.clone()).or_default(),
+                Step::Item(index) => node.items.entry(*index).or_default(),
+            };
+        }
+        *node.ends.get_or_insert_with(|| {
+            self.paths.push(path.clone());
+            self.paths.len() - 1
+        })
+    }
+
+    /// The values at all paths, by place; `None` where nothing stands. All of the text
+    /// must be JSON. A member that is asked for must not stand twice.
+    pub fn extract<'a>(&self, data: &'a str) -> Result<Vec<Option<Found<'a>>>, Unreadable> {
+        let mut found = vec![None; self.paths.len()];
+        let mut reader = serde_json::Deserializer::from_str(data);
+        let walk = Walk { node: &self.root, found: &mut found };
+        let read = walk.deserialize(&mut reader).and_then(|()| reader.end());
+        read.map_err(|error| Unreadable { reason: error.to_string() })?;
+        Ok(found)
+    }
+}
+
+/// What stands at a node of the paths.
+struct Walk<'n, 'f, 'a> {
+    node: &'n Node,
+    found: &'f mut Vec<Option<Found<'a>>>,
+}
+
+impl<'a> DeserializeSeed<'a> for Walk<'_, '_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, reader: D) -> Result<(), D::Error> {
+        let Some(place) = self.node.ends else { return reader.deserialize_any(self) };
+        let raw: &'a RawValue = serde::Deserialize::deserialize(reader)?;
+        self.found[place] = Some(read(raw.get()).map_err(D::Error::custom)?);
+        if self.node.members.is_empty() && self.node.items.is_empty() {
+            return Ok(());
+        }
+        let mut inner = serde_json::Deserializer::from_str(raw.get());
+        inner.deserialize_any(self).map_err(D::Error::custom)
+    }
+}
+
+impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut members: A) -> Result<(), A::Error> {
+        let mut seen = Vec::new();
+        while let Some(name) = members.next_key::<Cow<'a, str>>()? {
+            let Some((name, node)) = self.node.members.get_key_value(name.as_ref()) else {
+                members.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if seen.contains(&name) {
+                return Err(A::Error::custom(format!("the member {name:?} stands twice")));
+            }
+            seen.push(name);
+            members.next_value_seed(Walk { node, found: &mut *self.found })?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut items: A) -> Result<(), A::Error> {
+        for index in 0.. {
+            let is_there = match self.node.items.get(&index) {
+                Some(node) => items.next_element_seed(Walk { node, found: &mut *self.found })?,
+                None => items.next_element::<IgnoredAny>()?.map(|_| ()),
+            };
+            if is_there.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// One value from its text.
+fn read(text: &str) -> Result<Found<'_>, serde_json::Error> {
+    Ok(match text.as_bytes().first() {
+        Some(b'"') => match text.get(1..text.len() - 1) {
+            Some(plain) if !plain.contains('\\') => Found::Text(Cow::Borrowed(plain)),
+            _ => Found::Text(Cow::Owned(serde_json::from_str(text)?)),
+        },
+        Some(b'{' | b'[') => Found::Compound,
+        Some(b't') => Found::Bool(true),
+        Some(b'f') => Found::Bool(false),
+        Some(b'n') => Found::Null,
+        _ => Found::Number(text),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extractor(paths: &[&str]) -> Extractor {
+        let mut extractor = Extractor::default();
+        for (place, path) in paths.iter().enumerate() {
+            assert_eq!(extractor.ask(&Path::parse(path).unwrap()), place);
+        }
+        extractor
+    }
+
+    // REQ: USE-01
+    #[test]
+    fn values_are_found_as_they_are_written() {
+        let extractor = extractor(&["$.n", "$.a.b", "$.a", "$.list[1].x", "$.t", "$.no", "$.z"]);
+        let data = r#"{"n": 1.000000000000000000001e2, "a": {"c": [], "b": true},
+            "list": [0, {"x": "a\"b"}, 3], "t": "plain", "other": {"n": 7}, "z": null}"#;
+        let found = extractor.extract(data).unwrap();
+        assert_eq!(
+            found,
+            [
+                Some(Found::Number("1.000000000000000000001e2")),
+                Some(Found::Bool(true)),
+                Some(Found::Compound),
+                Some(Found::Text(Cow::Borrowed("a\"b"))),
+                Some(Found::Text(Cow::Borrowed("plain"))),
+                None,
+                Some(Found::Null),
+            ]
+        );
+    }
+
+    // REQ: USE-01
+    #[test]
+    fn data_of_another_shape_has_nothing_there() {
+        let extractor = extractor(&["$.a.b", "$.list[3]"]);
+        for data in ["null", "7", "\"text\"", "[]", "[{}]", "{\"a\":1,\"list\":{}}", "{}"] {
+            assert_eq!(extractor.extract(data), Ok(vec![None, None]), "{data}");
+        }
+    }
+
+    // REQ: USE-02
+    #[test]
+    fn what_is_no_json_is_refused() {
+        let extractor = extractor(&["$.a"]);
+        for data in ["", "{", "{\"a\":1", "{\"a\":NaN}", "{\"b\":01}", "{\"a\":1}}", "{'a':1}"] {
+            assert!(extractor.extract(data).is_err(), "{data}");
+        }
+        let twice = extractor.extract("{\"a\":1,\"a\":2}").unwrap_err();
+        assert!(twice.to_string().contains("\"a\" stands twice"), "{twice}");
+    }
+}

@@ -1,0 +1,146 @@
+//! Settings: defaults, then one TOML file, then `EXCHEQUER__SECTION__KEY`, then
+//! the command line. Each section stands in a file of its own. Everything that is
+//! wrong is named at once, with its place and what to do.
+
+mod access;
+mod dump;
+mod engine;
+mod journal;
+mod keys;
+mod limits;
+mod reader;
+mod readiness;
+mod section;
+mod shutdown;
+mod telemetry;
+mod tls;
+mod top;
+mod value;
+mod views;
+
+use core::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use dump::Described;
+pub use reader::Problem;
+use reader::Reader;
+use section::Section;
+pub(crate) use shutdown::Shutdown;
+pub(crate) use telemetry::Telemetry;
+pub use value::Secret;
+
+/// What `run` takes on the command line.
+#[derive(Debug, Default, Args)]
+pub struct RunArgs {
+    /// Folder of all data; created when absent.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Loopback address and port.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// TOML file with settings.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Checks the settings and the files that they name, and ends: 0 when all is well, 1
+    /// when not, with every problem named.
+    #[arg(long)]
+    pub check_config: bool,
+    /// Prints the settings in force as TOML, without secrets, and ends.
+    #[arg(long)]
+    pub dump_config: bool,
+}
+
+/// One line for each section: a field, its type, in the order in which they are shown.
+macro_rules! config {
+    ($($field:ident: $section:ty,)*) => {
+        /// All settings of a process.
+        #[derive(Clone, Debug, Default)]
+        pub struct Config {
+            $( pub $field: $section, )*
+        }
+
+        impl Config {
+            fn read(reader: &mut Reader) -> Self {
+                Self { $( $field: <$section>::read(reader), )* }
+            }
+
+            fn described(&self) -> Vec<Described> {
+                vec![ $( Described {
+                    table: <$section>::TABLE,
+                    about: <$section>::ABOUT,
+                    fields: self.$field.fields(),
+                }, )* ]
+            }
+        }
+    };
+}
+
+config! {
+    place: top::Place,
+    engine: engine::Engine,
+    journal: journal::Journal,
+    views: views::Views,
+    keys: keys::Keys,
+    access: access::Access,
+    tls: tls::Tls,
+    limits: limits::Limits,
+    readiness: readiness::Readiness,
+    shutdown: shutdown::Shutdown,
+    telemetry: telemetry::Telemetry,
+}
+
+/// Settings that a process cannot run with.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", Lines(problems))]
+pub struct ConfigError {
+    /// At least one.
+    pub problems: Vec<Problem>,
+}
+
+struct Lines<'a>(&'a [Problem]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the settings cannot be used")?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl Config {
+    /// Settings from all their sources.
+    pub fn load(args: RunArgs) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(args.config.as_deref());
+        let mut config = Self::read(&mut reader);
+        if let Some(data) = args.data {
+            config.place.data = data;
+        }
+        if let Some(listen) = args.listen {
+            config.place.listen = listen;
+        }
+        config.check(&mut reader);
+        let problems = reader.finish();
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
+    }
+
+    /// What is wrong between settings that are right by themselves, and with the files
+    /// that they name.
+    fn check(&self, reader: &mut Reader) {
+        Telemetry::check_variable(reader);
+        self.keys.check(reader);
+        self.access.check(reader);
+        self.tls.check(reader, self.place.listen, self.access.enabled);
+    }
+
+    /// The settings in force, as a commented TOML file without secrets.
+    pub fn dump(&self) -> String {
+        dump::toml(&self.described())
+    }
+}
+
+#[cfg(test)]
+mod edge_tests;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! The vault for what is said of persons, from files of the data folder: the keys
+//! of persons, and the master keys that wrap them.
+
+use std::sync::Arc;
+
+use exchequer_runtime::{Runtime as _, TokioRuntime};
+use exchequer_vault::{KeyStore, Vault, VaultError};
+use exchequer_vault_local::{LocalKeys, LocalKms, MASTER_FILE, OpenError, Options, OsEntropy};
+
+use crate::config::Config;
+
+/// Without its keys a deployment does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum PersonsError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("persons' keys cannot be used")]
+    Vault(#[from] VaultError),
+}
+
+/// Opens both, and wraps anew what an older master key wraps.
+pub(crate) async fn open(
+    config: &Config,
+    runtime: &TokioRuntime,
+) -> Result<(Vault, Arc<LocalKeys>), PersonsError> {
+    let folder = config.place.data.join("keys");
+    let options = Options { keys_max: config.keys.persons_max };
+    let (keys, found) = LocalKeys::open(&folder, options)?;
+    if let Some(aside) = &found.torn_file {
+        let (bytes, kept_as) = (found.torn_bytes, aside.display());
+        tracing::warn!(bytes, %kept_as, "a torn tail of the persons' keys was cut off");
+    }
+    let keys = Arc::new(keys);
+    let kms = match config.keys.master.expose() {
+        Some(text) => LocalKms::from_text(text)?,
+        None => {
+            let path = config.keys.master_path.clone();
+            let path = path.unwrap_or_else(|| folder.join(MASTER_FILE));
+            LocalKms::from_file(&path, !keys.tenants().is_empty())?
+        }
+    };
+    let (store, clock): (Arc<dyn KeyStore>, _) = (Arc::<LocalKeys>::clone(&keys), runtime.clone());
+    let clock = Arc::new(move || clock.now());
+    let vault = Vault::new(store, Arc::new(kms), Arc::new(OsEntropy), clock);
+    let tenants = vault.rewrap().await?;
+    if tenants > 0 {
+        tracing::info!(tenants, "tenants' keys are wrapped by the newest master key");
+    }
+    Ok((vault, keys))
+}

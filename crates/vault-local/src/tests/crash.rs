@@ -1,0 +1,104 @@
+//! A crash at any byte, and a flipped bit anywhere.
+
+use super::*;
+use crate::format::HEADER_BYTES;
+
+/// Frames of one row each, an erasure among them; lengths of the file after each.
+fn written(dir: &Path) -> Vec<u64> {
+    let (keys, _) = open(dir);
+    let length = || std::fs::metadata(rows(dir)).unwrap().len();
+    let mut lengths = vec![length()];
+    for key in 1..=4 {
+        block_on(keys.insert(subject_row(key))).unwrap();
+        lengths.push(length());
+    }
+    keys.close();
+    lengths
+}
+
+// REQ: EDG-06
+#[test]
+fn a_file_cut_at_any_byte_keeps_what_was_answered_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let lengths = written(dir.path());
+    let whole = std::fs::read(rows(dir.path())).unwrap();
+    assert_eq!(whole.len() as u64, lengths[4]);
+    for cut in HEADER_BYTES..=whole.len() {
+        std::fs::write(rows(dir.path()), &whole[..cut]).unwrap();
+        let (keys, opened) = open(dir.path());
+        let kept = lengths.iter().filter(|it| **it <= cut as u64).count() - 1;
+        for key in 1..=4 {
+            assert_eq!(is_live(&keys, key), usize::from(key) <= kept, "cut at {cut}, key {key}");
+        }
+        assert_eq!(opened.torn_bytes, cut - lengths[kept] as usize);
+        // What is written next is found again.
+        block_on(keys.insert(subject_row(9))).unwrap();
+        drop(keys);
+        let (keys, opened) = open(dir.path());
+        assert!(is_live(&keys, 9) && opened.torn_bytes == 0);
+    }
+    for cut in 0..HEADER_BYTES {
+        std::fs::write(rows(dir.path()), &whole[..cut]).unwrap();
+        let opened = LocalKeys::open(dir.path(), Options::default());
+        assert!(matches!(opened, Err(OpenError::Damaged { at: 0, .. })), "cut at {cut}");
+    }
+}
+
+// REQ: EDG-06
+#[test]
+fn a_flipped_bit_is_named_and_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let lengths = written(dir.path());
+    let whole = std::fs::read(rows(dir.path())).unwrap();
+    // The last frame cannot be told from a torn one: it is cut, and reported.
+    let last = lengths[3] as usize;
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        std::fs::write(rows(dir.path()), &bytes).unwrap();
+        let opened = LocalKeys::open(dir.path(), Options::default());
+        if at < last {
+            let error = opened.unwrap_err();
+            assert!(matches!(error, OpenError::Damaged { .. }), "byte {at}: {error}");
+            assert_eq!(std::fs::read(rows(dir.path())).unwrap(), bytes, "nothing is mended");
+        } else {
+            let (keys, opened) = opened.unwrap();
+            assert_eq!(opened.torn_bytes, whole.len() - last);
+            assert!(is_live(&keys, 3) && !is_live(&keys, 4));
+            let aside = std::fs::read(opened.torn_file.unwrap()).unwrap();
+            assert_eq!(aside, &bytes[last..], "kept aside");
+        }
+    }
+}
+
+// REQ: IAM-18
+#[test]
+fn an_erasure_cut_short_of_its_rewriting_is_finished_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path());
+    // As a crash right after the erasure's sync leaves it: row and erasure are there.
+    let mut bytes = std::fs::read(rows(dir.path())).unwrap();
+    let mut frame = crate::format::Frame::default();
+    frame.push(&crate::format::Item::Erased(KeyId([2; 16])));
+    bytes.extend_from_slice(&frame.finish());
+    std::fs::write(rows(dir.path()), &bytes).unwrap();
+    std::fs::write(dir.path().join("persons.keys.tmp"), b"half a file").unwrap();
+    let (keys, _) = open(dir.path());
+    assert_eq!(keys.find(KeyId([2; 16])), Found::Erased);
+    let now = std::fs::read(rows(dir.path())).unwrap();
+    assert!(!now.windows(105).any(|it| it == [2 ^ 0xff; 105]), "before anything is served");
+    assert!(!dir.path().join("persons.keys.tmp").exists());
+}
+
+#[test]
+fn another_versions_file_is_not_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path());
+    let mut bytes = std::fs::read(rows(dir.path())).unwrap();
+    bytes[8] = 2;
+    let crc = crc32c::crc32c(&bytes[..28]).to_le_bytes();
+    bytes[28..32].copy_from_slice(&crc);
+    std::fs::write(rows(dir.path()), &bytes).unwrap();
+    let error = LocalKeys::open(dir.path(), Options::default()).unwrap_err().to_string();
+    assert!(error.contains("another version"), "{error}");
+}
