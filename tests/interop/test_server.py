@@ -18,7 +18,7 @@ from server import Server, audit
 TENANTS = ["acme", "brand", "cobalt", "delta", "ember"]
 SINGLE_ENTRIES = 8
 BATCH_ENTRIES = 25
-SMALL_SEGMENTS = {"EXCHEQUER__JOURNAL__SEGMENT_BYTES_MAX": "16384"}
+SMALL_SEGMENTS = {"EXCHEQUER__JOURNAL__SEGMENT_BYTES_MAX": "65536"}
 REASONS = {
     "older_epoch": "of an older epoch",
     "losing_claim": "a claim that lost",

@@ -11,7 +11,6 @@ use tonic::Status;
 
 use crate::access::{Access, unchecked};
 use crate::access_fields::{permission, permissions, principal, scope};
-use crate::access_queries::read_text;
 use crate::call::Call;
 use crate::check::Check;
 use crate::guard::{About, Need, PlatformFlags, Production as _};
@@ -77,7 +76,9 @@ impl Access {
         let scope = scope(&mut check, "scope", it.scope);
         let options = list_options!(it);
         let list: List<pb::Allowed, String> =
-            check.list("ListAllowed", &[tenant.as_str(), &of], options, read_text);
+            check.list("ListAllowed", &[tenant.as_str(), &of], options, |text| {
+                Some(text.to_owned())
+            });
         check.done()?;
         let permission = permission.ok_or_else(unchecked)?;
         let snapshot = self.edge.access(call, &tenant).await?;
@@ -188,14 +189,14 @@ fn acting(snapshot: &Snapshot, who: Principal) -> Principal {
     }
 }
 
-fn rule_message(snapshot: &Snapshot, rule: &Rule<'_>) -> pb::Rule {
-    let grant = rule.grant().unwrap_or_default();
-    let role = snapshot.state.grants.get(grant).map(|it| it.role.to_string());
+fn rule_message(snapshot: &Snapshot, it: &Rule<'_>) -> pb::Rule {
+    let grant = it.grant().unwrap_or_default();
+    let given = snapshot.state.grants.get(grant).map(|grant| grant.role.to_string());
     pb::Rule {
-        kind: rule.code().to_owned(),
+        kind: it.code().to_owned(),
         grant: grant.to_owned(),
-        role: role.unwrap_or_default(),
-        team: rule.team().map(ToString::to_string).unwrap_or_default(),
+        role: given.unwrap_or_default(),
+        team: it.team().map(ToString::to_string).unwrap_or_default(),
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn actors(check: &mut Check, field: &str, texts: Vec<String>) -> BTre
 }
 
 pub(crate) fn slugs(check: &mut Check, field: &str, texts: Vec<String>) -> BTreeSet<Slug> {
-    named(check, field, texts, |check, field, text| check.slug(field, text))
+    named(check, field, texts, Check::slug)
 }
 
 /// A name or address of a person; the bytes are checked, for they cannot be later.

@@ -97,7 +97,7 @@ impl Access {
         let tenant = check.tenant("tenant", it.tenant);
         let options = list_options!(it);
         let list: List<pb::Team, String> =
-            check.list("ListTeams", &[tenant.as_str()], options, read_text);
+            check.list("ListTeams", &[tenant.as_str()], options, |text| Some(text.to_owned()));
         check.done()?;
         let snapshot = self.edge.access(call, &tenant).await?;
         let version = snapshot.state.version;
@@ -136,7 +136,7 @@ impl Access {
         let tenant = check.tenant("tenant", it.tenant);
         let options = list_options!(it);
         let list: List<pb::Role, String> =
-            check.list("ListRoles", &[tenant.as_str()], options, read_text);
+            check.list("ListRoles", &[tenant.as_str()], options, |text| Some(text.to_owned()));
         check.done()?;
         let snapshot = self.edge.access(call, &tenant).await?;
         let version = snapshot.state.version;
@@ -203,7 +203,9 @@ impl Access {
         let role = it.role;
         let options = list_options!(it);
         let list: List<pb::Grant, String> =
-            check.list("ListGrants", &[tenant.as_str(), &of, &role], options, read_text);
+            check.list("ListGrants", &[tenant.as_str(), &of, &role], options, |text| {
+                Some(text.to_owned())
+            });
         check.done()?;
         let snapshot = self.edge.access(call, &tenant).await?;
         let version = snapshot.state.version;
@@ -308,9 +310,4 @@ fn built_in_message(it: BuiltIn) -> pb::Role {
         version: 0,
         description: it.describe().to_owned(),
     }
-}
-
-/// Where a page begins, as text.
-pub(crate) fn read_text(text: &str) -> Option<String> {
-    Some(text.to_owned())
 }

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::access::unchecked;
 use crate::access_fields::{actor, networks, rename};
-use crate::access_queries::{read_text, refused};
+use crate::access_queries::refused;
 use crate::authn::token::{entropy, mint};
 use crate::authn::{Minted, TokenKind};
 use crate::call::Call;
@@ -189,7 +189,9 @@ impl Credentials {
         let environment = place(&mut check, it.project, it.environment);
         let options = list_options!(it);
         let list: List<pb::Credential, String> =
-            check.list("ListCredentials", &[tenant.as_str(), &of], options, read_text);
+            check.list("ListCredentials", &[tenant.as_str(), &of], options, |text| {
+                Some(text.to_owned())
+            });
         check.done()?;
         let snapshot = self.edge.access(call, &tenant).await?;
         let version = snapshot.state.version;
@@ -369,7 +371,7 @@ fn kind(
         check.refuse(VALUE_INVALID, "owner", "must be empty: only a personal token has one");
     }
     let is_key = matches!(kind, K::Server | K::Client);
-    if !is_key && !(project.is_empty() && environment.is_empty()) {
+    if !is_key && (!project.is_empty() || !environment.is_empty()) {
         check.refuse(VALUE_INVALID, "project", "must be empty: only an SDK key has one");
         return None;
     }

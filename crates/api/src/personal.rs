@@ -28,7 +28,8 @@ impl Edge {
     /// The vault, without which nothing personal is taken.
     pub(crate) fn vault(&self) -> Result<&Vault, Status> {
         let vault = self.platform.vault.as_ref();
-        vault.ok_or_else(|| status::internal("vault", "is not part of this process"))
+        let none = || VaultError::Unavailable("this process has no key store".to_owned());
+        vault.ok_or_else(|| status::of_vault(&none(), "vault"))
     }
 
     /// Encrypts what `field` says of `subject`. None when it says nothing.

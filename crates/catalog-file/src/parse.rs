@@ -1,13 +1,13 @@
 //! A tree as a document.
 
 use exchequer_domain_catalog::{
-    AMOUNT_MAX, AddOn, AddOnFeature, AddOnPrice, Amount, Beyond, Document, Feature, FeatureKind, LIMIT_MAX, Meter, Method,
-    Plan, PlanFeature, Price, PriceIn, Product, Route, beyond_word, component_word,
-    feature_kind_word, proration_word,
+    AMOUNT_MAX, AddOn, AddOnFeature, AddOnPrice, Amount, Beyond, Document, Feature, FeatureKind,
+    LIMIT_MAX, Meter, Method, Plan, PlanFeature, Price, PriceIn, Product, Route, beyond_word,
+    component_word, feature_kind_word, proration_word,
 };
 use exchequer_types::{
-    Allowance, Component, ComponentKind, Currency, Cycle, CycleUnit, Downgrade, MONEY_CHARS_MAX, Money,
-    MoneyError, Proration, Slug,
+    Allowance, Component, ComponentKind, Currency, Cycle, CycleUnit, Downgrade, MONEY_CHARS_MAX,
+    Money, MoneyError, Proration, Slug,
 };
 
 use crate::reader::{At, Fields, Reader};

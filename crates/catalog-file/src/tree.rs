@@ -98,10 +98,7 @@ pub(crate) fn too_large() -> Problem {
 pub(crate) fn not_text(bytes: &[u8], at: usize) -> Problem {
     let before = String::from_utf8_lossy(bytes.get(..at).unwrap_or_default());
     let line = before.rsplit('\n').next().unwrap_or_default();
-    let place = Place {
-        line: before.matches('\n').count() + 1,
-        column: line.chars().count() + 1,
-    };
+    let place = Place { line: before.matches('\n').count() + 1, column: line.chars().count() + 1 };
     let found = bytes.get(at).copied().unwrap_or_default();
     syntax(place, format!("the byte 0x{found:02x} is no UTF-8: save the file as UTF-8"))
 }

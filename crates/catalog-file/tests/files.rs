@@ -79,7 +79,10 @@ fn what_is_no_text_is_told_with_its_place() {
     let told = |bytes: &[u8]| parse_bytes(bytes).unwrap_err()[0].to_string();
     assert!(parse_bytes(SMALL.as_bytes()).is_ok());
     let found = told(b"name: Small\ndescription: caf\xe9\n");
-    assert_eq!(found, "2:17: CATALOG_FILE_SYNTAX: the byte 0xe9 is no UTF-8: save the file as UTF-8");
+    assert_eq!(
+        found,
+        "2:17: CATALOG_FILE_SYNTAX: the byte 0xe9 is no UTF-8: save the file as UTF-8"
+    );
     assert!(told("é\n".as_bytes()).starts_with("1:1: CATALOG_FILE_VALUE_INVALID"));
     assert!(told(b"\xff").starts_with("1:1: CATALOG_FILE_SYNTAX"));
     let large = told(&vec![b' '; FILE_BYTES_MAX + 1]);

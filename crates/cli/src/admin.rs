@@ -25,7 +25,7 @@ const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[derive(Debug, Args)]
 pub struct Admin {
     /// Where the server listens.
-    #[arg(long, global = true, default_value = "127.0.0.1:7447")]
+    #[arg(long = "server", alias = "address", global = true, default_value = "127.0.0.1:7447")]
     address: String,
     /// Print JSON.
     #[arg(long, global = true)]
@@ -143,7 +143,8 @@ async fn token(
 }
 
 async fn status(client: &mut Client, json: bool) -> Done {
-    let it = client.get_status(pb::GetStatusRequest::default()).await.map_err(refused)?.into_inner();
+    let it =
+        client.get_status(pb::GetStatusRequest::default()).await.map_err(refused)?.into_inner();
     let partitions: Vec<Value> = it
         .partitions
         .iter()
@@ -242,7 +243,8 @@ async fn dead_letters(client: &mut Client, json: bool) -> Done {
     let mut found = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = pb::ListDeadLettersRequest { page_size: PAGE_SIZE, page_token, ..<_>::default() };
+        let request =
+            pb::ListDeadLettersRequest { page_size: PAGE_SIZE, page_token, ..<_>::default() };
         let page = client.list_dead_letters(request).await.map_err(refused)?.into_inner();
         found.extend(page.dead_letters.into_iter().map(|mut it| {
             // Only its size is shown.
@@ -290,7 +292,8 @@ async fn parked(client: &mut Client, json: bool) -> Done {
     let mut found = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = pb::ListParkedTenantsRequest { page_size: PAGE_SIZE, page_token, ..<_>::default() };
+        let request =
+            pb::ListParkedTenantsRequest { page_size: PAGE_SIZE, page_token, ..<_>::default() };
         let page = client.list_parked_tenants(request).await.map_err(refused)?.into_inner();
         found.extend(page.tenants);
         page_token = page.next_page_token;

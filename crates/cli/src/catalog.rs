@@ -347,8 +347,12 @@ impl Planned {
 async fn show(it: Show) -> Done {
     let mut client = connect(&it.at).await?;
     let Some(catalog) = it.catalog else { return list(&mut client, it.at).await };
-    let request =
-        pb::GetCatalogRequest { tenant: it.at.tenant.clone(), catalog, version: it.version, ..<_>::default() };
+    let request = pb::GetCatalogRequest {
+        tenant: it.at.tenant.clone(),
+        catalog,
+        version: it.version,
+        ..<_>::default()
+    };
     let found = client.get_catalog(request).await.map_err(refused)?.into_inner();
     let document = document_from_proto(found.document.clone().unwrap_or_default());
     let document = document.map_err(|misfits| {
@@ -380,7 +384,8 @@ async fn list(client: &mut Client, at: At) -> Done {
     let mut page_token = String::new();
     loop {
         let tenant = at.tenant.clone();
-        let request = pb::ListCatalogsRequest { tenant, page_size: PAGE_SIZE, page_token, ..<_>::default() };
+        let request =
+            pb::ListCatalogsRequest { tenant, page_size: PAGE_SIZE, page_token, ..<_>::default() };
         let page = client.list_catalogs(request).await.map_err(refused)?.into_inner();
         found.extend(page.catalogs);
         page_token = page.next_page_token;

@@ -66,8 +66,7 @@ impl Keys {
             Self::Rotate => client.rotate_keys(pb::RotateKeysRequest {}).await,
             _ => client.get_keys(pb::GetKeysRequest::default()).await,
         };
-        let pb::Keys { master, tenants, tenants_behind } =
-            reply.map_err(refused)?.into_inner();
+        let pb::Keys { master, tenants, tenants_behind } = reply.map_err(refused)?.into_inner();
         if json {
             return say_json(&json!({
                 "master": master, "tenants": tenants, "tenants_behind": tenants_behind,

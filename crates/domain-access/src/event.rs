@@ -102,6 +102,8 @@ pub enum Event {
         expiry: Option<Expiry>,
         addresses: Vec<AddressRange>,
         requests_per_minute: Option<u32>,
+        /// The expiry is another one than before.
+        moved: bool,
         /// The expiry timer that this ends.
         timer: Option<String>,
     },

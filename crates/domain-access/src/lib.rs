@@ -121,8 +121,9 @@ pub fn facts(event: &Event) -> Vec<Fact> {
             expiry.iter().map(set).collect()
         }
         Event::RoleRevoked { timer, .. } => timer.iter().map(|it| cleared(it, false)).collect(),
-        Event::CredentialUpdated { expiry, timer: Some(timer), .. } => {
-            [cleared(timer, false)].into_iter().chain(expiry.iter().map(set)).collect()
+        Event::CredentialUpdated { expiry, moved: true, timer, .. } => {
+            let cleared = timer.iter().map(|it| cleared(it, false));
+            cleared.chain(expiry.iter().map(set)).collect()
         }
         Event::CredentialRotated { overlap, timer, .. } => {
             let cleared = timer.iter().map(|it| cleared(it, false));

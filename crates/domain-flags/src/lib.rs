@@ -18,7 +18,8 @@ mod table;
 mod tests;
 
 pub use commands::{
-    ArchiveFlag, Command, CreateEnvironment, CreateFlag, CreateProject, DefinitionField, GrowRollout, RestoreFlag, SetTargeting, ToggleFlag, UpdateFlag,
+    ArchiveFlag, Command, CreateEnvironment, CreateFlag, CreateProject, DefinitionField,
+    GrowRollout, RestoreFlag, SetTargeting, ToggleFlag, UpdateFlag,
 };
 pub use event::Event;
 pub use rejection::{

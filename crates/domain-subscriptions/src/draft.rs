@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use exchequer_kernel::{Ctx, Reason as _};
 use exchequer_kernel::mutation::{self, Mutation};
+use exchequer_kernel::{Ctx, Reason as _};
 use exchequer_rating::{Line, LineKind, RatingError};
 use exchequer_types::{Exceeded, Holding, Period, Timestamp};
 

@@ -198,15 +198,7 @@ impl Reason for Rejection {
             Self::TrialTooLong { days_max } => format!(
                 "the plan has a trial of at most {days_max} days: ask for 1 to {days_max}, or for none"
             ),
-            Self::TrialRuns { days, days_max } => {
-                let has = match days_max {
-                    0 => "none".to_owned(),
-                    most => format!("one of at most {most}"),
-                };
-                format!(
-                    "a trial of {days} days runs, and the plan has {has}: change at the end of the trial, or activate the subscription first"
-                )
-            }
+            Self::TrialRuns { days, days_max } => trial_runs(*days, *days_max),
             Self::TrialUsed => {
                 "the tenant had its trial with an earlier subscription: begin without one"
                     .to_owned()
@@ -235,4 +227,14 @@ impl Reason for Rejection {
             Self::TimerNotPending => "the timer is not pending".to_owned(),
         }
     }
+}
+
+fn trial_runs(days: u32, days_max: u32) -> String {
+    let has = match days_max {
+        0 => "none".to_owned(),
+        most => format!("one of at most {most}"),
+    };
+    format!(
+        "a trial of {days} days runs, and the plan has {has}: change at the end of the trial, or activate the subscription first"
+    )
 }

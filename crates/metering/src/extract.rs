@@ -6,9 +6,7 @@ use core::fmt;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::path::{Path, Step};
@@ -73,41 +71,49 @@ impl Extractor {
     /// The values at all paths, by place; `None` where nothing stands. All of the text
     /// must be JSON. A member that is asked for must not stand twice.
     pub fn extract<'a>(&self, data: &'a str) -> Result<Vec<Option<Found<'a>>>, Unreadable> {
+        let text = serde_json::from_str::<&RawValue>(data)
+            .map_err(|error| Unreadable { reason: error.to_string() })?;
         let mut found = vec![None; self.paths.len()];
-        let mut reader = serde_json::Deserializer::from_str(data);
-        let walk = Walk { node: &self.root, found: &mut found };
-        let read = walk.deserialize(&mut reader).and_then(|()| reader.end());
-        read.map_err(|error| Unreadable { reason: error.to_string() })?;
+        walk(&self.root, text.get(), &mut found)
+            .map_err(|error| Unreadable { reason: error.to_string() })?;
         Ok(found)
     }
 }
 
-/// What stands at a node of the paths.
-struct Walk<'n, 'f, 'a> {
+/// Looks at the value `text`, which is JSON.
+fn walk<'a>(
+    node: &Node,
+    text: &'a str,
+    found: &mut Vec<Option<Found<'a>>>,
+) -> Result<(), serde_json::Error> {
+    if let Some(place) = node.ends {
+        found[place] = Some(read(text)?);
+    }
+    let mut reader = serde_json::Deserializer::from_str(text);
+    match text.as_bytes().first() {
+        Some(b'{') if !node.members.is_empty() => reader.deserialize_map(Members { node, found }),
+        Some(b'[') if !node.items.is_empty() => reader.deserialize_seq(Items { node, found }),
+        _ => Ok(()),
+    }
+}
+
+/// Members of an object at a node of the paths.
+struct Members<'n, 'f, 'a> {
     node: &'n Node,
     found: &'f mut Vec<Option<Found<'a>>>,
 }
 
-impl<'a> DeserializeSeed<'a> for Walk<'_, '_, 'a> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'a>>(self, reader: D) -> Result<(), D::Error> {
-        let Some(place) = self.node.ends else { return reader.deserialize_any(self) };
-        let raw: &'a RawValue = serde::Deserialize::deserialize(reader)?;
-        self.found[place] = Some(read(raw.get()).map_err(D::Error::custom)?);
-        if self.node.members.is_empty() && self.node.items.is_empty() {
-            return Ok(());
-        }
-        let mut inner = serde_json::Deserializer::from_str(raw.get());
-        inner.deserialize_any(self).map_err(D::Error::custom)
-    }
+/// Items of a list at a node of the paths.
+struct Items<'n, 'f, 'a> {
+    node: &'n Node,
+    found: &'f mut Vec<Option<Found<'a>>>,
 }
 
-impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
+impl<'a> Visitor<'a> for Members<'_, '_, 'a> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
+        f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut members: A) -> Result<(), A::Error> {
@@ -121,45 +127,31 @@ impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
                 return Err(A::Error::custom(format!("the member {name:?} stands twice")));
             }
             seen.push(name);
-            members.next_value_seed(Walk { node, found: &mut *self.found })?;
+            let value = members.next_value::<&'a RawValue>()?;
+            walk(node, value.get(), self.found).map_err(A::Error::custom)?;
         }
         Ok(())
+    }
+}
+
+impl<'a> Visitor<'a> for Items<'_, '_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut items: A) -> Result<(), A::Error> {
         for index in 0.. {
-            let is_there = match self.node.items.get(&index) {
-                Some(node) => items.next_element_seed(Walk { node, found: &mut *self.found })?,
-                None => items.next_element::<IgnoredAny>()?.map(|_| ()),
+            let Some(node) = self.node.items.get(&index) else {
+                if items.next_element::<IgnoredAny>()?.is_none() {
+                    break;
+                }
+                continue;
             };
-            if is_there.is_none() {
-                break;
-            }
+            let Some(value) = items.next_element::<&'a RawValue>()? else { break };
+            walk(node, value.get(), self.found).map_err(A::Error::custom)?;
         }
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
         Ok(())
     }
 }

@@ -103,8 +103,9 @@ fn data_of(field: &FieldDescriptor) -> Option<i32> {
 /// Names of all messages that requests are made of.
 fn requested(pool: &DescriptorPool) -> BTreeSet<String> {
     let services = pool.services().filter(|it| it.full_name().starts_with(OURS));
-    let mut open: Vec<MessageDescriptor> =
-        services.flat_map(|it| it.methods().map(|method| method.input()).collect::<Vec<_>>()).collect();
+    let mut open: Vec<MessageDescriptor> = services
+        .flat_map(|it| it.methods().map(|method| method.input()).collect::<Vec<_>>())
+        .collect();
     let mut found = BTreeSet::new();
     while let Some(message) = open.pop() {
         if !found.insert(message.full_name().to_owned()) {

@@ -152,13 +152,10 @@ async fn serve_as(config: Config) -> Result<(), RunError> {
         .http2_max_header_list_size(HEADERS_BYTES_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .add_routes(Routes::from(router))
-        .serve_with_incoming_shutdown(
-            tls::incoming(listener, tls),
-            async move {
-                // The sender lives as long as the process.
-                let _ = stop.wait_for(|stop| *stop).await;
-            },
-        );
+        .serve_with_incoming_shutdown(tls::incoming(listener, tls), async move {
+            // The sender lives as long as the process.
+            let _ = stop.wait_for(|stop| *stop).await;
+        });
     let announce = async {
         if wait_until_ready(&opened.platform).await {
             let presented = match config.access.enabled {

@@ -80,8 +80,7 @@ fn to_base64(bytes: &[u8]) -> String {
     for chunk in bytes.chunks(3) {
         let byte = |at: usize| chunk.get(at).copied().unwrap_or(0);
         let (one, two, three) = (byte(0), byte(1), byte(2));
-        let sixes =
-            [one >> 2, (one & 3) << 4 | two >> 4, (two & 15) << 2 | three >> 6, three & 63];
+        let sixes = [one >> 2, (one & 3) << 4 | two >> 4, (two & 15) << 2 | three >> 6, three & 63];
         for (at, six) in sixes.into_iter().enumerate() {
             let digit = ALPHABET[usize::from(six)];
             out.push(if at <= chunk.len() { char::from(digit) } else { '=' });
@@ -121,7 +120,9 @@ mod tests {
     fn an_id_is_read_as_it_is_written() {
         let id = KeyId([0xa7; 16]);
         assert_eq!(KeyId::parse(&id.to_string()), Some(id));
-        for bad in ["", "a7", "A7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7", "g7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7"] {
+        for bad in
+            ["", "a7", "A7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7", "g7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7"]
+        {
             assert_eq!(KeyId::parse(bad), None, "{bad}");
         }
         assert_eq!(KeyId::from_slice(&[1; 15]), None);

@@ -47,19 +47,16 @@ fn copy(from: &Path, to: &Path) -> Result<BackedUp, OpenError> {
     let (rows, erased) = keys.contents();
     let unfinished = unfinished(to);
     let mut options = OpenOptions::new();
-    let written = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)
-        .and_then(|mut file| {
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            std::fs::hard_link(&unfinished, to)?;
-            std::fs::remove_file(&unfinished)?;
-            sync_folder(to)
-        });
+    let written =
+        options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished).and_then(
+            |mut file| {
+                file.write_all(&bytes)?;
+                file.sync_all()?;
+                std::fs::hard_link(&unfinished, to)?;
+                std::fs::remove_file(&unfinished)?;
+                sync_folder(to)
+            },
+        );
     written.map_err(OpenError::io("write", to))?;
     let tenants = rows.iter().filter(|row| matches!(row, Row::Tenant(_))).count();
     Ok(BackedUp {

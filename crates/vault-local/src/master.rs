@@ -61,11 +61,7 @@ impl LocalKms {
         Self::new(parse(lines, name)?, name, None)
     }
 
-    fn new(
-        keys: BTreeMap<u32, Key>,
-        name: &str,
-        file: Option<PathBuf>,
-    ) -> Result<Self, OpenError> {
+    fn new(keys: BTreeMap<u32, Key>, name: &str, file: Option<PathBuf>) -> Result<Self, OpenError> {
         let keys = MasterKeys::new(keys, Arc::new(OsEntropy));
         let keys = keys.ok_or_else(|| malformed(name, "there is no key"))?;
         Ok(Self { keys, file })
@@ -139,9 +135,12 @@ fn parse<'a>(
 ) -> Result<BTreeMap<u32, Key>, OpenError> {
     let mut keys = BTreeMap::new();
     for (version, digits) in lines {
-        let version: u32 = version.trim().parse().ok().filter(|it| *it > 0).ok_or_else(|| {
-            malformed(name, "a version is not a whole number from 1 on")
-        })?;
+        let version: u32 = version
+            .trim()
+            .parse()
+            .ok()
+            .filter(|it| *it > 0)
+            .ok_or_else(|| malformed(name, "a version is not a whole number from 1 on"))?;
         let key = unhex(digits.trim()).ok_or_else(|| malformed(name, "a key is malformed"))?;
         if keys.insert(version, key).is_some() {
             return Err(malformed(name, "a version is there twice"));

@@ -141,9 +141,7 @@ pub(crate) fn take_lock(folder: &Path) -> Result<File, OpenError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path }),
-        Err(TryLockError::Error(source)) => {
-            Err(OpenError::Io { doing: "lock", path, source })
-        }
+        Err(TryLockError::Error(source)) => Err(OpenError::Io { doing: "lock", path, source }),
     }
 }
 
@@ -154,9 +152,7 @@ fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-async fn answered(
-    durable: oneshot::Receiver<Result<(), VaultError>>,
-) -> Result<(), VaultError> {
+async fn answered(durable: oneshot::Receiver<Result<(), VaultError>>) -> Result<(), VaultError> {
     let closed = || VaultError::Unavailable("the key store is closed".to_owned());
     durable.await.unwrap_or_else(|_| Err(closed()))
 }

@@ -13,7 +13,7 @@ use exchequer_vault::{Found, KeyStore, Row, SubjectKeyRow, TenantKeyRow};
 use futures::executor::block_on;
 use tempfile::TempDir;
 
-use crate::{LocalKeys, Opened, OpenError, Options, ROWS_FILE};
+use crate::{LocalKeys, OpenError, Opened, Options, ROWS_FILE};
 
 pub(crate) fn open(folder: &Path) -> (LocalKeys, Opened) {
     LocalKeys::open(folder, Options::default()).unwrap()

@@ -15,11 +15,7 @@ pub(crate) struct Cache<K, V> {
 impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     /// Of at most `entries_max` entries.
     pub(crate) fn new(entries_max: usize) -> Self {
-        Self {
-            half_max: (entries_max / 2).max(1),
-            young: HashMap::new(),
-            old: HashMap::new(),
-        }
+        Self { half_max: (entries_max / 2).max(1), young: HashMap::new(), old: HashMap::new() }
     }
 
     pub(crate) fn get<Q>(&mut self, key: &Q) -> Option<V>

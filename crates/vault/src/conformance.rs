@@ -101,10 +101,7 @@ async fn what_is_erased_stays_erased(world: &mut dyn Reopen) {
     let check = |store: &dyn KeyStore| {
         assert_eq!(store.find(KeyId([1; 16])), Found::Erased);
         assert!(store.is_erased(KeyId([3; 16])) && !store.is_erased(KeyId([2; 16])));
-        assert_eq!(
-            store.of_subject(&tenant("acme"), [9; 16]),
-            [subject_row("acme", 2, 9, 2)]
-        );
+        assert_eq!(store.of_subject(&tenant("acme"), [9; 16]), [subject_row("acme", 2, 9, 2)]);
     };
     check(store.as_ref());
     // Again changes nothing.
@@ -141,7 +138,8 @@ async fn the_bound_holds(world: &mut dyn Reopen) {
 
 async fn marks_are_remembered(world: &mut dyn Reopen) {
     let store = world.create(100);
-    let mark = |partition, head: &[u8]| Mark { partition: PartitionId(partition), head: head.to_vec() };
+    let mark =
+        |partition, head: &[u8]| Mark { partition: PartitionId(partition), head: head.to_vec() };
     assert_eq!(store.marks(), []);
     store.save_marks(vec![mark(1, b"x"), mark(0, b"y")]).await.unwrap();
     store.save_marks(vec![mark(1, b"z")]).await.unwrap();

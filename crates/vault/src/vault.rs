@@ -304,8 +304,7 @@ impl Vault {
 
     async fn unwrap(&self, row: &SubjectKeyRow) -> Result<Arc<SubjectKey>, VaultError> {
         // A person's key without its tenant's: half of a restored store.
-        let tenant_key =
-            self.known_tenant_key(&row.tenant).await?.ok_or(VaultError::Misfit)?;
+        let tenant_key = self.known_tenant_key(&row.tenant).await?.ok_or(VaultError::Misfit)?;
         let clear = open(&tenant_key.key, &key_place(&row.tenant, row.key), &row.wrapped)?;
         let key = Key::from_slice(&clear).ok_or(VaultError::Misfit)?;
         Ok(self.keep(SubjectKey { id: row.key, tenant: row.tenant.clone(), key }))
@@ -327,11 +326,8 @@ impl Vault {
         }
         let key = Key::random(self.shared.entropy.as_ref());
         let wrapped = self.shared.kms.wrap(tenant, &key).await?;
-        let row = TenantKeyRow {
-            tenant: tenant.clone(),
-            master: wrapped.master,
-            wrapped: wrapped.text,
-        };
+        let row =
+            TenantKeyRow { tenant: tenant.clone(), master: wrapped.master, wrapped: wrapped.text };
         self.shared.store.insert(Row::Tenant(row)).await?;
         Ok(self.keep_tenant(tenant, key))
     }

@@ -1,16 +1,12 @@
 //! `schemas/vectors/personal-data.json`, by which a program in another language
 //! checks itself: each level of keys, and a field. `UPDATE_EXPECT=1` writes it anew.
 
-#![expect(clippy::unwrap_used, reason = "a test's own checks")]
-
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use exchequer_types::{TenantId, Timestamp};
-use exchequer_vault::{
-    Found, Key, KeyStore, MasterKeys, MemoryKeys, SeededEntropy, Vault, seal,
-};
+use exchequer_vault::{Found, Key, KeyStore, MasterKeys, MemoryKeys, SeededEntropy, Vault, seal};
 use futures::executor::block_on;
 
 fn hex(bytes: &[u8]) -> String {
@@ -63,7 +59,8 @@ fn what_others_read_by() {
         hex(&long),
         hex(&text)
     );
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/vectors/personal-data.json");
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/vectors/personal-data.json");
     if std::env::var_os("UPDATE_EXPECT").is_some() {
         std::fs::write(&file, &document).unwrap();
     }

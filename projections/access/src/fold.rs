@@ -114,7 +114,9 @@ fn credential_index(tenant: &str, event: &Event, at: Timestamp, writer: &mut Wri
         }
         Event::CredentialRotated { id, secret, dropped, .. } => {
             writer.put(&ACCESS_HASHES, hash_key(&secret.hash), whose(id));
-            dropped.iter().for_each(|hash| writer.drop_hash(hash));
+            for hash in dropped {
+                writer.drop_hash(hash);
+            }
         }
         Event::CredentialOverlapEnded { dropped, .. } => writer.drop_hash(dropped),
         // Its hashes stay, so that whoever presents it is told that it has ended.

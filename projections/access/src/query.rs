@@ -12,8 +12,8 @@ use futures::future::try_join_all;
 
 use crate::rows::{
     ACCESS_CREDENTIAL_STATES, ACCESS_CREDENTIALS, ACCESS_GRANTS, ACCESS_HASHES, ACCESS_MEMBERS,
-    ACCESS_ROLES, ACCESS_TEAMS, ACCESS_TENANTS, credential_from, grant_from, hash_key,
-    member_from, part_key, role_from, state_prefix, team_from, tenant_from, tenant_key,
+    ACCESS_ROLES, ACCESS_TEAMS, ACCESS_TENANTS, credential_from, grant_from, hash_key, member_from,
+    part_key, role_from, state_prefix, team_from, tenant_from, tenant_key,
 };
 use crate::snapshot::Snapshot;
 

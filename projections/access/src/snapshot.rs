@@ -31,9 +31,7 @@ pub struct Snapshot {
 /// Equal when they say the same, whether compiled or not.
 impl PartialEq for Snapshot {
     fn eq(&self, other: &Self) -> bool {
-        self.exists == other.exists
-            && self.provider == other.provider
-            && self.state == other.state
+        self.exists == other.exists && self.provider == other.provider && self.state == other.state
     }
 }
 

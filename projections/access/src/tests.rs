@@ -16,9 +16,7 @@ use exchequer_readstore::{
     Batch, LoadLive as _, Loaded, ReadStore as _, RowSet, Table, Value, Write,
 };
 use exchequer_tenant::Event as Any;
-use exchequer_types::{
-    ActorId, Hash, KeyId, PartitionId, Protected, Slug, TenantId, Timestamp,
-};
+use exchequer_types::{ActorId, Hash, KeyId, PartitionId, Protected, Slug, TenantId, Timestamp};
 
 use crate::rows::{part_key, tenant_key};
 use crate::snapshot::{CREATED, forget};
@@ -153,6 +151,7 @@ fn history() -> Vec<Entry> {
         expiry: None,
         addresses: vec![],
         requests_per_minute: Some(9),
+        moved: false,
         timer: None,
     });
     let team = of(Event::TeamUpdated {
@@ -164,48 +163,73 @@ fn history() -> Vec<Entry> {
         removed_teams: BTreeSet::new(),
     });
     let addresses = vec![AddressRange::parse("2001:db8::/32").unwrap()];
-    let revoked = |id: &str, cause| {
-        of(Event::CredentialRevoked { id: id.to_owned(), cause, timers: vec![] })
-    };
+    let revoked =
+        |id: &str, cause| of(Event::CredentialRevoked { id: id.to_owned(), cause, timers: vec![] });
     let personal = CredentialKind::Personal { owner: actor("kim") };
     history.extend([
-        entry(0, 4, vec![
-            ("a", credential("svc", CredentialKind::Service, 1)),
-            ("a", granted("g1", service, "release", place)),
-            ("b", credential("key", key, 2)),
-            ("a", credential("pat", personal, 3)),
-        ]),
-        entry(0, 5, vec![
-            ("a", granted("g2", Principal::Team(slug("all")), "viewer", Scope::tenant())),
-            ("a", rotated(4, vec![])),
-            ("b", updated),
-            ("a", member("max")),
-        ]),
-        entry(0, 6, vec![
-            ("a", team),
-            ("a", of(Event::AddressesSet { addresses })),
-            ("a", rotated(5, vec![Hash([1; 32])])),
-            ("b", of(Event::Bootstrapped { credential: "key".to_owned() })),
-        ]),
-        entry(0, 7, vec![
-            ("a", revoked("pat", Cause::OwnerRemoved)),
-            ("a", of(Event::MemberRemoved { member: actor("kim"), teams: vec![slug("web")] })),
-            ("a", of(Event::GrantExpired { id: "g2".to_owned(), timer: "tma_800".to_owned() })),
-            ("a", of(Event::CredentialOverlapEnded {
-                id: "svc".to_owned(),
-                timer: "tma_700".to_owned(),
-                dropped: Hash([4; 32]),
-            })),
-        ]),
-        entry(0, 8, vec![
-            ("a", of(Event::TeamDeleted { team: slug("web"), parents: vec![slug("all")] })),
-            ("a", of(Event::RoleDeleted { role: slug("release") })),
-            ("a", of(Event::PersonErased {
-                subject: actor("kim"),
-                keys: BTreeSet::from([KeyId([9; 16])]),
-            })),
-            ("b", of(Event::Closed { timers: vec![] })),
-        ]),
+        entry(
+            0,
+            4,
+            vec![
+                ("a", credential("svc", CredentialKind::Service, 1)),
+                ("a", granted("g1", service, "release", place)),
+                ("b", credential("key", key, 2)),
+                ("a", credential("pat", personal, 3)),
+            ],
+        ),
+        entry(
+            0,
+            5,
+            vec![
+                ("a", granted("g2", Principal::Team(slug("all")), "viewer", Scope::tenant())),
+                ("a", rotated(4, vec![])),
+                ("b", updated),
+                ("a", member("max")),
+            ],
+        ),
+        entry(
+            0,
+            6,
+            vec![
+                ("a", team),
+                ("a", of(Event::AddressesSet { addresses })),
+                ("a", rotated(5, vec![Hash([1; 32])])),
+                ("b", of(Event::Bootstrapped { credential: "key".to_owned() })),
+            ],
+        ),
+        entry(
+            0,
+            7,
+            vec![
+                ("a", revoked("pat", Cause::OwnerRemoved)),
+                ("a", of(Event::MemberRemoved { member: actor("kim"), teams: vec![slug("web")] })),
+                ("a", of(Event::GrantExpired { id: "g2".to_owned(), timer: "tma_800".to_owned() })),
+                (
+                    "a",
+                    of(Event::CredentialOverlapEnded {
+                        id: "svc".to_owned(),
+                        timer: "tma_700".to_owned(),
+                        dropped: Hash([4; 32]),
+                    }),
+                ),
+            ],
+        ),
+        entry(
+            0,
+            8,
+            vec![
+                ("a", of(Event::TeamDeleted { team: slug("web"), parents: vec![slug("all")] })),
+                ("a", of(Event::RoleDeleted { role: slug("release") })),
+                (
+                    "a",
+                    of(Event::PersonErased {
+                        subject: actor("kim"),
+                        keys: BTreeSet::from([KeyId([9; 16])]),
+                    }),
+                ),
+                ("b", of(Event::Closed { timers: vec![] })),
+            ],
+        ),
         entry(1, 2, vec![("c", member("kim"))]),
     ]);
     history
@@ -392,10 +416,8 @@ fn what_is_not_understood_stops_the_view() {
     assert!(failure(&with_type("tenants.created.v1", b"\xff")).is_some());
     let never = failure(&entry(0, 1, vec![("a", member("kim"))])).unwrap();
     assert!(never.contains("never created"), "{never}");
-    let live = LiveAccess.fold(&id("a"), &Snapshot::default(), &entry(0, 1, vec![(
-        "a",
-        member("kim"),
-    )]));
+    let live =
+        LiveAccess.fold(&id("a"), &Snapshot::default(), &entry(0, 1, vec![("a", member("kim"))]));
     assert!(live.is_err());
     for other in ["audit.appended.v1", "tenants.renamed.v1", "billing.paid.v7"] {
         assert_eq!(failure(&with_type(other, b"\xff")), None, "{other}");

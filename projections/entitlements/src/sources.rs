@@ -204,8 +204,7 @@ fn sources(state: &State) -> BTreeMap<SourceKey, Source<'_>> {
         }
     }
     for (feature, used) in state.used.iter() {
-        let it =
-            Source { gives: "units", units: Some(*used), packs: 1, since: None, grant: None };
+        let it = Source { gives: "units", units: Some(*used), packs: 1, since: None, grant: None };
         found.insert((feature.to_string(), "use".to_owned()), it);
     }
     found

@@ -8,9 +8,7 @@ use std::time::Instant;
 
 use exchequer_access::{Principal, Scope};
 use exchequer_api::authn::token::mint;
-use exchequer_api::authn::{
-    Authenticator, Issuers, Peer, PlatformDirectory, TokenKind, Trust,
-};
+use exchequer_api::authn::{Authenticator, Issuers, Peer, PlatformDirectory, TokenKind, Trust};
 use exchequer_api::guard::{Access, Guard};
 use exchequer_api::limits::{Defaults, Limits, PlatformLimits};
 use exchequer_domain_access as domain;
@@ -70,7 +68,12 @@ pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
     world.stop().await;
     let cached = rounds[rounds.len() / 2];
     Ok(vec![
-        Figure::new(NAME, "credential, rate and permission, cached, ns", cached, Some(("<", 500.0))),
+        Figure::new(
+            NAME,
+            "credential, rate and permission, cached, ns",
+            cached,
+            Some(("<", 500.0)),
+        ),
         Figure::new(NAME, "the same with a credential never seen, us", cold, Some(("<", 20.0))),
     ])
 }

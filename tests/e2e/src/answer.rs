@@ -42,6 +42,8 @@ const OPEN: &[&str] = &[
     "VIEW_UNAVAILABLE",
 ];
 
+const NOWHERE: &str = "TENANT_NOT_FOUND";
+
 impl Answer {
     /// The answer in what a call gave; None when it is none.
     pub fn of<T: Into<Bytes>>(called: Result<T, &Status>) -> Option<Self> {
@@ -70,6 +72,11 @@ impl Answer {
         Self::of(called)
     }
 
+    /// Does it name a tenant that is not there?
+    pub(crate) fn is_nowhere(&self) -> bool {
+        matches!(self, Self::Rejection(no) if no.reason == NOWHERE)
+    }
+
     pub fn is_accepted(&self) -> bool {
         matches!(self, Self::Reply(_))
     }
@@ -77,7 +84,7 @@ impl Answer {
 
 /// Does the call name a tenant that is not there?
 pub(crate) fn is_nowhere(status: &Status) -> bool {
-    status.code() == Code::NotFound && reason(status) == "TENANT_NOT_FOUND"
+    status.code() == Code::NotFound && reason(status) == NOWHERE
 }
 
 /// The stable code that an error carries; empty when it carries none.

@@ -10,8 +10,8 @@ use prost::Message as _;
 use tokio::task::JoinSet;
 use tonic::Status;
 
-use crate::client::CREATE;
 use crate::answer::is_nowhere;
+use crate::client::CREATE;
 use crate::{Answer, Answered, Client, Ledger, Random, Res, Sent, Server, reason};
 
 /// Tenants that all connections change.

@@ -56,6 +56,15 @@ fn is_unsent(status: &Status) -> bool {
     status.code() == Code::Unavailable && status.message().contains("tcp connect error")
 }
 
+/// The tenant, and every view that shows it.
+async fn create(server: &Server) -> Res<()> {
+    let client = Client::connect(server).await?;
+    client.answer(&Sent::create("acme", "create")).await?;
+    let token = client.token("acme").await?;
+    client.book("acme", &token).await?.ok_or("the tenant cannot be seen")?;
+    Ok(())
+}
+
 /// One call: some write, others read.
 async fn call(client: &Client, name: String, count: u64) -> Result<(), Status> {
     if count.is_multiple_of(3) {
@@ -146,7 +155,7 @@ async fn check_entries(server: &Server, answered: u64) -> Res<()> {
 async fn a_restart_under_load_fails_no_call_of_who_heeds_readiness() -> Res<()> {
     let folder = tempfile::tempdir()?;
     let mut server = start(folder.path(), DRAIN_DELAY_MS)?;
-    Client::connect(&server).await?.answer(&Sent::create("acme", "create")).await?;
+    create(&server).await?;
     let balancer = watch::Sender::new(Some((0, server.address.clone())));
     let met = Arc::new(Met::default());
     let mut connections = connect(&balancer.subscribe(), &met);
@@ -176,7 +185,7 @@ async fn a_restart_under_load_fails_no_call_of_who_heeds_readiness() -> Res<()> 
 async fn who_only_heeds_goaway_sends_again_what_was_not_sent_and_nothing_else() -> Res<()> {
     let folder = tempfile::tempdir()?;
     let mut server = start(folder.path(), "0")?;
-    Client::connect(&server).await?.answer(&Sent::create("acme", "create")).await?;
+    create(&server).await?;
     let balancer = watch::Sender::new(Some((0, server.address.clone())));
     let met = Arc::new(Met::default());
     let mut connections = connect(&balancer.subscribe(), &met);

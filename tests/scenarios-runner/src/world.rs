@@ -16,6 +16,7 @@ use exchequer_engine::{
 };
 use exchequer_journal::{InputLog, MemoryInput, MemoryInputLimits, MemoryJournal};
 use exchequer_kernel::SealKey;
+use exchequer_projection_access as access;
 use exchequer_projection_audit as audit;
 use exchequer_projection_catalogs as catalogs;
 use exchequer_projection_dead_letters as dead_letters;
@@ -120,6 +121,7 @@ impl World {
                 tables: entitlements::TABLES,
             }),
             Arc::new(ViewOf { projection: flags::FlagsView, tables: flags::TABLES }),
+            Arc::new(ViewOf { projection: access::AccessView, tables: access::TABLES }),
             Arc::new(ViewOf { projection: audit::AuditView, tables: audit::TABLES }),
             Arc::new(ViewOf { projection: timers::TimersView, tables: timers::TABLES }),
             Arc::new(ViewOf {
@@ -131,7 +133,11 @@ impl World {
             Arc::new(Commanding(Adoption { partitions: self.setup.partitions })),
             Arc::new(Forwarder { ports: ports.clone() }),
         ];
-        let lives = vec![live_of(entitlements::LiveEntitlements), live_of(flags::LiveFlags)];
+        let lives = vec![
+            live_of(entitlements::LiveEntitlements),
+            live_of(flags::LiveFlags),
+            live_of(access::LiveAccess),
+        ];
         let given = Parts { views, lives, consumers };
         let started = self.ask(Platform::start(ports, given));
         self.executor.settle();

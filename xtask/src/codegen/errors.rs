@@ -7,6 +7,8 @@ use crate::tree::{File, Tree};
 
 const FOLDER: &str = "docs/errors/";
 const INDEX: &str = "docs/errors/README.md";
+/// Where the edge declares codes of its own.
+const EDGE: [&str; 2] = ["crates/api/src/status.rs", "crates/api/src/authn/error.rs"];
 
 /// The codes in the source and the place of each: string constants of the
 /// domains' rejections and of the edge's status.
@@ -53,7 +55,10 @@ fn declares(file: &File) -> bool {
     let in_domain = file.path.starts_with("crates/")
         && file.path.contains("/src/")
         && file.name() == "rejection.rs";
-    in_domain || file.path == "crates/api/src/status.rs"
+    // Of the edge: its own codes, and those of who calls.
+    let at_edge = file.path.starts_with("crates/api/src/")
+        && ["status.rs", "error.rs"].contains(&file.name());
+    in_domain || at_edge
 }
 
 /// `pub const NAME: &str = "CODE";`

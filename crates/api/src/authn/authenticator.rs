@@ -95,7 +95,7 @@ impl Authenticator {
             return Err(NotAuthenticated::Expired);
         }
         let Some(credential) = caller.credential() else { return Ok(()) };
-        let snapshot = self.directory.access(&caller.home).await?;
+        let snapshot = self.directory.access_of(&caller.home).await?;
         let found = snapshot.state.credentials.get(&credential.id);
         match found.ok_or(NotAuthenticated::Revoked)?.ended {
             Some(ended) if ended.by == exchequer_domain_access::EndedBy::Expiry => {
@@ -118,7 +118,7 @@ impl Authenticator {
             Some(known) => known,
             None => self.look_up(text, hash, now).await?,
         };
-        let snapshot = self.directory.access(&known.tenant).await?;
+        let snapshot = self.directory.access_of(&known.tenant).await?;
         let credential = snapshot.state.credentials.get(&known.id);
         let credential = credential.ok_or(NotAuthenticated::Revoked)?;
         let judged = match &known.judged {

@@ -30,11 +30,26 @@ pub trait Directory: fmt::Debug + Send + Sync {
         hash: &'a TokenHash,
     ) -> BoxFuture<'a, Result<Option<Holder>, Unavailable>>;
 
+    /// The same as `access`, when that is in memory: nothing is waited for.
+    fn access_now(&self, _: &TenantId) -> Option<Arc<Snapshot>> {
+        None
+    }
+
     /// A tenant's access control, as of now.
     fn access<'a>(
         &'a self,
         tenant: &'a TenantId,
     ) -> BoxFuture<'a, Result<Arc<Snapshot>, Unavailable>>;
+}
+
+impl dyn Directory {
+    /// A tenant's access control, as of now, with the least work when it is in memory.
+    pub(crate) async fn access_of(&self, tenant: &TenantId) -> Result<Arc<Snapshot>, Unavailable> {
+        match self.access_now(tenant) {
+            Some(snapshot) => Ok(snapshot),
+            None => self.access(tenant).await,
+        }
+    }
 }
 
 /// The directory of a running platform.
@@ -53,6 +68,10 @@ impl PlatformDirectory {
 }
 
 impl Directory for PlatformDirectory {
+    fn access_now(&self, tenant: &TenantId) -> Option<Arc<Snapshot>> {
+        self.platform.live::<LiveAccess>()?.ready(tenant)
+    }
+
     fn holder<'a>(
         &'a self,
         hash: &'a TokenHash,

@@ -108,14 +108,13 @@ impl Judged {
             addresses: credential.addresses.clone(),
             requests_per_minute: credential.requests_per_minute,
         };
-        let (actor, principal) = match &credential.kind {
-            CredentialKind::Personal { owner } => (owner.clone(), Principal::Member(owner.clone())),
-            _ => {
-                let actor = ActorId::parse(format!("key:{}", credential.id));
-                // Ids of credentials are checked where they are made.
-                let actor = actor.map_err(|_| NotAuthenticated::Unavailable)?;
-                (actor, Principal::Credential(credential.id.clone()))
-            }
+        let (actor, principal) = if let Some(owner) = credential.kind.owner() {
+            (owner.clone(), Principal::Member(owner.clone()))
+        } else {
+            let actor = ActorId::parse(format!("key:{}", credential.id));
+            // Ids of credentials are checked where they are made.
+            let actor = actor.map_err(|_| NotAuthenticated::Unavailable)?;
+            (actor, Principal::Credential(credential.id.clone()))
         };
         Ok(Self { credential: Arc::clone(credential), info: Arc::new(info), actor, principal })
     }

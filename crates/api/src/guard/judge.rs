@@ -112,7 +112,7 @@ impl Judge {
         if caller.home.as_str() != PLATFORM {
             return Ok(false);
         }
-        let snapshot = self.directory.access(&caller.home).await?;
+        let snapshot = self.directory.access_of(&caller.home).await?;
         let (who, whole) = (&caller.principal, Target::default());
         let operates = Permission::SystemOperate;
         Ok(snapshot.policy().decide(who, operates, &whole, self.runtime.now()).allowed)
@@ -120,7 +120,7 @@ impl Judge {
 
     async fn ask(&self, question: &Question<'_>) -> Result<(), Denied> {
         let tenant = question.about.tenant;
-        let snapshot = self.directory.access(tenant).await?;
+        let snapshot = self.directory.access_of(tenant).await?;
         if !snapshot.exists {
             return Err(Denied::Hidden);
         }
@@ -159,7 +159,7 @@ impl Judge {
         let (mut next, mut above) = (of.provider.clone(), Above::Provider);
         for _ in 0..ANCESTORS_MAX {
             let Some(tenant) = next.take() else { break };
-            let snapshot = self.directory.access(&tenant).await?;
+            let snapshot = self.directory.access_of(&tenant).await?;
             if let Some(policy) = self.policy(caller, &tenant, &snapshot) {
                 let (who, production) = (&caller.principal, question.production);
                 let verdict = policy.decide_below(who, permission, production, above, question.now);

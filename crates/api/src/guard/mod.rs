@@ -12,6 +12,7 @@ mod production;
 mod rules;
 
 use core::time::Duration;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -182,24 +183,28 @@ impl Guard {
         let found = fields::find(message, paths);
         let [tenant, project, environment, flag] = found.map_err(|_| body::malformed())?;
         let tenant = match tenant {
+            Some(text) if text == caller.home.as_str() => Cow::Borrowed(&caller.home),
             // The permission is needed at the platform, or the platform is meant.
-            None if method.tenant.is_empty() || method.platform_by_default => TenantId::platform(),
-            text => TenantId::parse(text.unwrap_or_default()).map_err(|error| {
+            None if method.tenant.is_empty() || method.platform_by_default => {
+                Cow::Owned(TenantId::platform())
+            }
+            text => Cow::Owned(TenantId::parse(text.unwrap_or_default()).map_err(|error| {
                 Refusal::new(ID_INVALID, error.to_string()).field(method.tenant_field).status()
-            })?,
+            })?),
         };
+        let tenant = tenant.as_ref();
         if let Some(note) = note {
             note.set_tenant(tenant.as_str());
         }
-        let about = About { tenant: &tenant, project, environment, flag };
+        let about = About { tenant, project, environment, flag };
         match self.judge.judge(caller, rule.need, &about).await {
             Ok(()) => {
                 if method.audit == AuditClass::SensitiveRead {
-                    self.denials.count(&tenant, Noted::Read, &caller.actor, rule, "GRANTED");
+                    self.denials.count(tenant, Noted::Read, &caller.actor, rule, "GRANTED");
                 }
                 Ok(())
             }
-            Err(denied) => Err(self.refuse(caller, rule, &tenant, denied)),
+            Err(denied) => Err(self.refuse(caller, rule, tenant, denied)),
         }
     }
 

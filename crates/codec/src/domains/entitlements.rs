@@ -5,11 +5,11 @@ mod message;
 mod values;
 
 pub use message::{entitlement_message, grant_message};
-pub(crate) use values::{
-    entitlements_from_proto as state_from_proto, entitlements_to_proto as state_to_proto,
-};
 pub use values::{
     amount_from_proto, entitlements_from_proto, entitlements_to_proto, grant_kind_from_proto,
+};
+pub(crate) use values::{
+    entitlements_from_proto as state_from_proto, entitlements_to_proto as state_to_proto,
 };
 
 use exchequer_domain_entitlements::{

@@ -127,6 +127,7 @@ fn of_credentials() -> Vec<E> {
             expiry: expiry(),
             addresses: addresses(),
             requests_per_minute: Some(600),
+            moved: true,
             timer: timer(),
         },
         E::CredentialRotated {

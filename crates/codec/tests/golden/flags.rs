@@ -1,8 +1,9 @@
 //! Examples of the flags domain's types.
 
-use exchequer_domain_flags::{DefinitionField, 
-    ArchiveFlag, Command as C, CreateEnvironment, CreateFlag, CreateProject, Definition, Dialect,
-    Event as E, GrowRollout, RestoreFlag, SetTargeting, Targeting, ToggleFlag, UpdateFlag,
+use exchequer_domain_flags::{
+    ArchiveFlag, Command as C, CreateEnvironment, CreateFlag, CreateProject, Definition,
+    DefinitionField, Dialect, Event as E, GrowRollout, RestoreFlag, SetTargeting, Targeting,
+    ToggleFlag, UpdateFlag,
 };
 use exchequer_flag_eval::{
     Condition, Gate, Kind, Outcome, Rule, Scalar, Split, Target, Test, Value, Variant,

@@ -49,6 +49,7 @@ impl UpdateCredential {
             expiry,
             addresses: addresses.clone(),
             requests_per_minute: rate,
+            moved: moved.is_some(),
             timer: before.filter(|_| moved.is_some()).map(|it| it.timer.clone()),
         }])
     }

@@ -134,6 +134,25 @@ fn a_revoked_credential_is_never_accepted_again() {
     assert_eq!(story.refuses(&create(service("next", &[]))), "CREDENTIAL_SECRET_USED");
 }
 
+// REQ: IAM-13
+#[test]
+fn a_credential_that_gets_an_end_later_ends_then() {
+    let story = Story::begun().by("ann").given(&create(service("ci", &["viewer"])));
+    let id = story.credential("ci").id.clone();
+    let update = |name: Option<&str>, ends: Option<i64>| {
+        Command::UpdateCredential(UpdateCredential {
+            id: id.clone(),
+            name: name.map(str::to_owned),
+            expires_at: ends.map(at),
+            addresses: None,
+            requests_per_minute: None,
+        })
+    };
+    let story = story.given(&update(None, Some(50))).given(&update(Some("ci 2"), None));
+    assert_eq!(story.timers.len(), 1, "set once, and not again by a change of something else");
+    assert!(story.until(50).credential("ci 2").ended.is_some());
+}
+
 #[test]
 fn a_credential_is_refused_in_order() {
     let mut story = Story::begun().by("ann");

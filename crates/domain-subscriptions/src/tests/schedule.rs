@@ -281,8 +281,7 @@ fn to_plan(holding: &Holding, when: When) -> Command {
 #[test]
 fn a_change_that_cannot_take_place_says_why_not() {
     let small = Holding { seats: 2, ..holding("small", 500) };
-    let small =
-        Holding { offer: Offer { seats_max: Some(3), ..small.offer.clone() }, ..small };
+    let small = Holding { offer: Offer { seats_max: Some(3), ..small.offer.clone() }, ..small };
     let story = Story::subscribed("2026-04-01", "UTC", &seats("pro", 1000, 2));
     let story = story
         .when(to_plan(&small, When::At(at("2026-04-20"))))
@@ -294,7 +293,10 @@ fn a_change_that_cannot_take_place_says_why_not() {
     let told = &story.sub().dropped[0];
     assert_eq!((&told.id, told.at, told.why), (&id, at("2026-04-20"), DropReason::Impossible));
     let refusal = told.refusal.as_ref().unwrap();
-    assert_eq!((refusal.code.as_str(), refusal.message.as_str()), ("SEATS_TOO_MANY", "must be at most 3"));
+    assert_eq!(
+        (refusal.code.as_str(), refusal.message.as_str()),
+        ("SEATS_TOO_MANY", "must be at most 3")
+    );
     assert_eq!(told.holding.offer.plan.plan.as_str(), "small");
     // Nothing else happened, and the audit log says what did not.
     assert!(story.lines().is_empty() && story.held().is_empty());

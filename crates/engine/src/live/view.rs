@@ -98,6 +98,14 @@ impl<L: LoadLive<Entry = Entry> + Send + Sync + 'static> LiveView<L> {
         self.read().size()
     }
 
+    /// The snapshot of `key`, if it is in memory: not older than the last reply of this
+    /// process. For whoever asks on every call.
+    pub fn ready(&self, key: &L::Key) -> Option<Arc<L::Snapshot>> {
+        let snapshot = Arc::clone(self.read().ready(key)?);
+        self.hits.increment(1);
+        Some(snapshot)
+    }
+
     /// The snapshot of `key`, not older than what `token` names of its partition.
     /// Waits at most `patience`, and only for such a token or for a load.
     pub async fn get(

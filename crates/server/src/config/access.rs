@@ -71,6 +71,7 @@ fn tenant() -> String {
     TenantId::platform().into_string()
 }
 
+#[expect(clippy::ptr_arg, reason = "a check is given the setting as it is")]
 fn networks(all: &Vec<String>) -> Option<String> {
     if all.len() > PROXIES_MAX {
         return Some(format!("at most {PROXIES_MAX} networks"));

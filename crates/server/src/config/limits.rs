@@ -15,6 +15,11 @@ section! {
     }
 }
 
+#[expect(
+    clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "a check is given the setting as it is"
+)]
 fn burst(burst: &Option<u32>) -> Option<String> {
     let max = REQUESTS_PER_MINUTE_MAX;
     burst.is_some_and(|it| it == 0 || it > max).then(|| format!("1 to {max}"))

@@ -64,8 +64,8 @@ pub(crate) fn member_from(id: ActorId, values: &[Value]) -> Result<Member, Fault
     };
     Ok(Member {
         id,
-        name: protected_from(name_key, name).ok_or_else(|| damaged("member", "name"))?,
-        email: protected_from(email_key, email).ok_or_else(|| damaged("member", "email"))?,
+        name: protected_from(name_key, name, "name")?,
+        email: protected_from(email_key, email, "email")?,
         added_at: instant(added_at),
     })
 }
@@ -130,8 +130,7 @@ pub(crate) fn grant_values(it: &Grant) -> Vec<Value> {
 }
 
 pub(crate) fn grant_from(id: String, values: &[Value]) -> Result<Grant, Fault> {
-    let [kind, principal, role, project, environment, flag, expires_at, timer, granted_at] =
-        values
+    let [kind, principal, role, project, environment, flag, expires_at, timer, granted_at] = values
     else {
         return Err(damaged("grant", "number of columns"));
     };
@@ -142,10 +141,9 @@ pub(crate) fn grant_from(id: String, values: &[Value]) -> Result<Grant, Fault> {
         "credential" => Some(Principal::Credential(text.to_owned())),
         _ => None,
     };
-    let parts = [project, environment, flag].map(|it| optional_slug(it));
-    let [Some(project), Some(environment), Some(flag)] = parts else {
-        return Err(damaged("grant", "scope"));
-    };
+    let project = optional_slug(project)?;
+    let environment = optional_slug(environment)?;
+    let flag = optional_slug(flag)?;
     Ok(Grant {
         id,
         principal: principal.ok_or_else(|| damaged("grant", "principal"))?,
@@ -191,11 +189,11 @@ pub(crate) fn damaged(what: &str, column: &str) -> Fault {
     Fault::lasting(format!("access: a {what}'s {column} is damaged: rebuild the view"))
 }
 
-/// Some(None) when it is empty, None when it is no slug.
-fn optional_slug(value: &Value) -> Option<Option<Slug>> {
+/// A part of a scope.
+fn optional_slug(value: &Value) -> Result<Option<Slug>, Fault> {
     match value.as_text() {
-        "" => Some(None),
-        text => Slug::parse(text).ok().map(Some),
+        "" => Ok(None),
+        text => Slug::parse(text).map(Some).map_err(|_| damaged("grant", "scope")),
     }
 }
 
@@ -206,14 +204,13 @@ fn protected(it: Option<&Protected>) -> [Value; 2] {
     [Value::Bytes(key), Value::Bytes(text)]
 }
 
-/// Some(None) when there is none, None when it is damaged.
-fn protected_from(key: &Value, text: &Value) -> Option<Option<Protected>> {
+fn protected_from(key: &Value, text: &Value, column: &str) -> Result<Option<Protected>, Fault> {
     let key = key.as_bytes();
     if key.is_empty() {
-        return Some(None);
+        return Ok(None);
     }
-    let key = KeyId::from_slice(&key)?;
-    Some(Some(Protected { key, text: text.as_bytes().to_vec() }))
+    let key = KeyId::from_slice(&key).ok_or_else(|| damaged("member", column))?;
+    Ok(Some(Protected { key, text: text.as_bytes().to_vec() }))
 }
 
 fn list<T: Ord>(value: &Value, read: impl Fn(String) -> Option<T>) -> Option<BTreeSet<T>> {

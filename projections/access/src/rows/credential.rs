@@ -1,9 +1,7 @@
 //! A credential as a row.
 
 use bytes::Bytes;
-use exchequer_domain_access::{
-    Credential, CredentialKind, Ended, EndedBy, Previous, Secret,
-};
+use exchequer_domain_access::{Credential, CredentialKind, Ended, EndedBy, Previous, Secret};
 use exchequer_readstore::{Fault, Value};
 use exchequer_types::{ActorId, Hash, Slug, Timestamp};
 

@@ -1,10 +1,26 @@
-//! Who belongs to a tenant and what each may do, folded out of the journal.
+//! Who belongs to a tenant and what each may do, as the gateways judge by it.
+
+use std::sync::Arc;
 
 use exchequer_access::{Look, Permission, Principal, Scope};
 use exchequer_domain_access::{self as access, Credential, Grant, State};
-use exchequer_types::{Hash, Timestamp};
+use exchequer_projection_access::LiveAccess;
+use exchequer_types::{Hash, TenantId, Timestamp};
 
 use super::text::{none, sheet, table};
+use crate::world::World;
+
+/// A tenant's access control as its gateways judge by it, which must be what follows from
+/// the journal.
+pub(super) fn judged(world: &World, tenant: &TenantId) -> Result<State, String> {
+    let folded = world.access(tenant);
+    let live = world.live::<LiveAccess>(tenant.clone())?;
+    let wanted = State { former: Arc::default(), erased: Arc::default(), ..folded.clone() };
+    if live.snapshot.state != wanted {
+        return Err(format!("in memory: {:?}, in the journal: {wanted:?}", live.snapshot));
+    }
+    Ok(folded)
+}
 
 /// Everybody with what they have.
 pub(super) fn all(state: &State, now: Timestamp) -> String {

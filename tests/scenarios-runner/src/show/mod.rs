@@ -48,13 +48,13 @@ pub(crate) fn show(
         }
         "access" => {
             let id = tenant(line, columns)?;
-            Ok(access::all(&world.access(&id), world.now()))
+            Ok(access::all(&access::judged(world, &id).map_err(failed)?, world.now()))
         }
         "may" => may(world, line, columns),
         "accepted" => {
             let id = tenant(line, columns)?;
             let hash = commands::hash(&columns.text("secret")?);
-            Ok(access::accepted(&world.access(&id), &hash, world.now()))
+            Ok(access::accepted(&access::judged(world, &id).map_err(failed)?, &hash, world.now()))
         }
         "timers" => view.timers(),
         "dead_letters" => view.dead_letters(),
@@ -90,7 +90,8 @@ fn may(world: &World, line: &Line, columns: &mut Columns<'_>) -> Shown {
     let permission = Permission::parse(&word).map_err(|_| format!("{word} is no permission"))?;
     let production = columns.flag("production");
     let scope = commands::scope(line, columns).map_err(told)?;
-    Ok(access::may(&world.access(&id), &who, permission, (&scope, production), world.now()))
+    let state = access::judged(world, &id)?;
+    Ok(access::may(&state, &who, permission, (&scope, production), world.now()))
 }
 
 fn tenant(line: &Line, columns: &mut Columns<'_>) -> Result<TenantId, ScriptError> {

@@ -126,16 +126,21 @@ impl Staff {
                         gone.insert(it.secret);
                     }
                 }
+                if self.gone.contains(&secret.hash) {
+                    return told("a secret comes back");
+                }
                 it.secret = secret.hash;
                 if gone != dropped.iter().copied().collect() {
                     return told("not these secrets are dropped");
                 }
+                self.gone.extend(gone);
             }
             Event::CredentialOverlapEnded { id, dropped, .. } => {
                 let before = self.credentials.get_mut(id).and_then(|it| it.before.take());
                 if before.map(|it| it.0) != Some(*dropped) {
                     return told("not this secret overlapped");
                 }
+                self.gone.insert(*dropped);
             }
             Event::CredentialExpired { id, .. } | Event::CredentialRevoked { id, .. } => {
                 self.end(id);
@@ -204,9 +209,8 @@ impl Staff {
             }
         }
         for credential in state.credentials.values() {
-            let is_held = |hash: &&Hash| credential.accepts(hash, at);
-            if self.ended.contains(&credential.id) && self.gone.iter().any(|it| is_held(&it)) {
-                return Err(format!("{} has ended and is accepted", credential.id));
+            if self.gone.iter().any(|hash| credential.accepts(hash, at)) {
+                return Err(format!("{credential:?} accepts at {at} what is gone"));
             }
         }
         Ok(())

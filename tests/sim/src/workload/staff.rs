@@ -110,21 +110,22 @@ impl People {
 
     fn staffing(&self, tenant: &TenantId, rng: &mut Rng) -> A {
         match rng.below(100) {
-            0..14 => A::AddMember(access::AddMember {
-                member: member(rng),
-                name: protected(rng),
-                email: protected(rng),
-            }),
+            0..14 => {
+                let member = member(rng);
+                let (name, email) = (protected(&member, rng), protected(&member, rng));
+                A::AddMember(access::AddMember { member, name, email })
+            }
             14..20 => A::RemoveMember(access::RemoveMember { member: member(rng) }),
-            20..23 => A::UpdateMember(access::UpdateMember {
-                member: member(rng),
-                name: Some(protected(rng)),
-                email: None,
-            }),
-            23..26 => A::ErasePerson(access::ErasePerson {
-                subject: member(rng),
-                keys: (0..rng.below(2)).map(|_| key(rng)).collect(),
-            }),
+            20..23 => {
+                let member = member(rng);
+                let name = Some(protected(&member, rng));
+                A::UpdateMember(access::UpdateMember { member, name, email: None })
+            }
+            23..26 => {
+                let subject = member(rng);
+                let keys = (0..rng.below(3)).map(|_| key(&subject, rng)).collect();
+                A::ErasePerson(access::ErasePerson { subject, keys })
+            }
             26..40 => of_team(rng),
             40..50 => of_role(rng),
             50..66 => A::GrantRole(access::GrantRole {
@@ -267,16 +268,18 @@ fn addresses(rng: &mut Rng) -> Vec<AddressRange> {
     some.map(|it| word(AddressRange::parse(it))).collect()
 }
 
-fn key(rng: &mut Rng) -> KeyId {
-    KeyId([rng.below(40) as u8; 16])
+/// One of a few keys of a person, who has no other's.
+fn key(member: &ActorId, rng: &mut Rng) -> KeyId {
+    let number = MEMBERS.iter().position(|it| *it == member.as_str()).unwrap_or(0);
+    KeyId([(number * 8) as u8 + rng.below(8) as u8; 16])
 }
 
-fn protected(rng: &mut Rng) -> Option<Protected> {
-    rng.chance(500).then(|| Protected { key: key(rng), text: name(rng).into_bytes() })
+fn protected(member: &ActorId, rng: &mut Rng) -> Option<Protected> {
+    rng.chance(500).then(|| Protected { key: key(member, rng), text: name(rng).into_bytes() })
 }
 
-/// Few enough that one is used a second time now and then.
+/// As gateways make them: never twice the same.
 fn secret(rng: &mut Rng) -> Secret {
-    let text = format!("secret {}", rng.below(400));
+    let text = format!("secret {}", rng.below(u64::MAX));
     Secret { hash: Hash::blake3(text.as_bytes()), hint: "sim".to_owned() }
 }

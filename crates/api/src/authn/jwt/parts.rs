@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::JwtError;
@@ -52,7 +53,7 @@ pub(super) fn parts(text: &str) -> Result<Parts<'_>, JwtError> {
     })
 }
 
-fn json<'de, T: serde::de::DeserializeOwned>(part: &'de str) -> Result<T, JwtError> {
+fn json<T: DeserializeOwned>(part: &str) -> Result<T, JwtError> {
     serde_json::from_slice(&decode(part)?).map_err(|_| JwtError::Malformed)
 }
 

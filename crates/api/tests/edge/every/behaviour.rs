@@ -100,8 +100,8 @@ async fn lists_page_and_filter_alike() {
             let answer = ask(&stage, method, &changed).await;
             refused(method, answer, "PAGE_TOKEN_INVALID", "page_token");
         }
-        assert_eq!(paged.len(), whole.len(), "{}", method.name);
-        assert_eq!(paged, whole, "{}: a stable order", method.name);
+        // What is listed newest first may have grown at its front meanwhile.
+        assert!(paged.ends_with(&whole), "{}: {paged:#?} is not {whole:#?}", method.name);
     }
 }
 

@@ -201,13 +201,14 @@ fn encode_of_credentials(event: &E) -> Encoded {
             };
             (CREDENTIAL_CREATED, created.encode_to_vec())
         }
-        E::CredentialUpdated { id, name, expiry, addresses, requests_per_minute, timer } => {
+        E::CredentialUpdated { id, name, expiry, addresses, requests_per_minute, moved, timer } => {
             let updated = pb::CredentialUpdated {
                 id: id.clone(),
                 name: name.clone(),
                 expiry: expiry.as_ref().map(expiry_to_proto),
                 addresses: addresses_to_proto(addresses),
                 requests_per_minute: rate_to_proto(*requests_per_minute),
+                moved: *moved,
                 timer: timer.clone().unwrap_or_default(),
             };
             (CREDENTIAL_UPDATED, updated.encode_to_vec())
@@ -381,6 +382,7 @@ fn decode_of_credentials(kind: &str, payload: &[u8]) -> Result<E, DecodeError> {
                 expiry: expiry(it.expiry)?,
                 addresses: addresses(it.addresses)?,
                 requests_per_minute: rate_from_proto(it.requests_per_minute),
+                moved: it.moved,
                 timer: optional(it.timer),
             }
         }
