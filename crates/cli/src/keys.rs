@@ -70,8 +70,7 @@ impl Keys {
         if json {
             return say_json(&json!({
                 "master": master, "tenants": tenants, "tenants_behind": tenants_behind,
-            }))
-            .map_err(Into::into);
+            }));
         }
         say(&format!("master key {master} wraps the keys of {} tenants", tenants - tenants_behind));
         if tenants_behind > 0 {
@@ -88,8 +87,7 @@ fn copied(it: BackedUp, path: &Path, json: bool) -> Done {
     if json {
         return say_json(&json!({
             "tenants": tenants, "persons": persons, "erased": erased, "bytes": bytes,
-        }))
-        .map_err(Into::into);
+        }));
     }
     say(&format!(
         "{tenants} tenants, keys of {persons} persons, {erased} erased, {bytes} bytes: {}",

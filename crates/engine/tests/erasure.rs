@@ -130,7 +130,9 @@ fn erase(subject: &str, keys: impl IntoIterator<Item = KeyId>) -> Command {
 fn backup(keys: &MemoryKeys) -> Arc<MemoryKeys> {
     let copy = MemoryKeys::default();
     let (rows, erased) = keys.contents();
-    rows.into_iter().for_each(|row| copy.insert_now(row).unwrap());
+    for row in rows {
+        copy.insert_now(row).unwrap();
+    }
     copy.erase_now(&erased);
     copy.mark_now(keys.marks());
     Arc::new(copy)

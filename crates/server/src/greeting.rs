@@ -62,7 +62,7 @@ pub(crate) async fn text(
         }
         Presented::Earlier => {
             let program = std::env::current_exe().ok();
-            let program = program.as_deref().unwrap_or(Path::new("exchequer")).display();
+            let program = program.as_deref().unwrap_or_else(|| Path::new("exchequer")).display();
             let _ = write!(
                 out,
                 "  # TOKEN is what the first start has shown. To make another:\n  \

@@ -31,13 +31,12 @@ pub(crate) async fn open(
         tracing::warn!(bytes, %kept_as, "a torn tail of the persons' keys was cut off");
     }
     let keys = Arc::new(keys);
-    let kms = match config.keys.master.expose() {
-        Some(text) => LocalKms::from_text(text)?,
-        None => {
-            let path = config.keys.master_path.clone();
-            let path = path.unwrap_or_else(|| folder.join(MASTER_FILE));
-            LocalKms::from_file(&path, !keys.tenants().is_empty())?
-        }
+    let kms = if let Some(text) = config.keys.master.expose() {
+        LocalKms::from_text(text)?
+    } else {
+        let path = config.keys.master_path.clone();
+        let path = path.unwrap_or_else(|| folder.join(MASTER_FILE));
+        LocalKms::from_file(&path, !keys.tenants().is_empty())?
     };
     let (store, clock): (Arc<dyn KeyStore>, _) = (Arc::<LocalKeys>::clone(&keys), runtime.clone());
     let clock = Arc::new(move || clock.now());

@@ -158,9 +158,10 @@ async fn serve_as(config: Config) -> Result<(), RunError> {
         });
     let announce = async {
         if wait_until_ready(&opened.platform).await {
-            let presented = match config.access.enabled {
-                true => bootstrap::first_owner(&opened.platform).await,
-                false => greeting::Presented::Nothing,
+            let presented = if config.access.enabled {
+                bootstrap::first_owner(&opened.platform).await
+            } else {
+                greeting::Presented::Nothing
             };
             let data = &config.place.data;
             let text = greeting::text(&opened.platform, address, data, &presented).await;

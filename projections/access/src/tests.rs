@@ -60,13 +60,13 @@ fn of(event: Event) -> Any {
     Any::Access(event)
 }
 
-fn protected(text: &str) -> Option<Protected> {
-    Some(Protected { key: KeyId([9; 16]), text: text.as_bytes().to_vec() })
+fn protected(text: &str) -> Protected {
+    Protected { key: KeyId([9; 16]), text: text.as_bytes().to_vec() }
 }
 
 fn member(name: &str) -> Any {
     let member = actor(name);
-    of(Event::MemberAdded { member, name: protected(name), email: None })
+    of(Event::MemberAdded { member, name: Some(protected(name)), email: None })
 }
 
 fn expiry(seconds: u64) -> Expiry {
@@ -83,9 +83,9 @@ fn credential(name: &str, kind: CredentialKind, byte: u8) -> Any {
         kind,
         name: format!("the {name}"),
         secret: secret(byte),
-        expiry: (byte % 2 == 0).then(|| expiry(900)),
+        expiry: byte.is_multiple_of(2).then(|| expiry(900)),
         addresses: vec![AddressRange::parse("192.0.2.0/24").unwrap()],
-        requests_per_minute: (byte % 3 == 0).then_some(60),
+        requests_per_minute: byte.is_multiple_of(3).then_some(60),
     })
 }
 
@@ -120,8 +120,8 @@ fn people() -> Vec<Entry> {
     });
     let updated = of(Event::MemberUpdated {
         member: actor("kim"),
-        name: protected("Kim"),
-        email: protected("kim@example.org"),
+        name: Some(protected("Kim")),
+        email: Some(protected("kim@example.org")),
     });
     vec![
         entry(0, 1, vec![("a", created("a", Some("platform"))), ("b", created("b", Some("a")))]),
@@ -132,19 +132,24 @@ fn people() -> Vec<Entry> {
 }
 
 fn history() -> Vec<Entry> {
-    let mut history = people();
+    [people(), keys(), endings()].concat()
+}
+
+fn rotated(byte: u8, dropped: Vec<Hash>) -> Any {
+    of(Event::CredentialRotated {
+        id: "svc".to_owned(),
+        secret: secret(byte),
+        overlap: Some(expiry(700)),
+        timer: None,
+        dropped,
+    })
+}
+
+/// Credentials and grants, made and changed.
+fn keys() -> Vec<Entry> {
     let service = Principal::Credential("svc".to_owned());
     let place = Scope::new(Some(slug("shop")), None, Some(slug("cart"))).unwrap();
     let key = CredentialKind::ServerSdk { project: slug("shop"), environment: slug("prod") };
-    let rotated = |byte, dropped| {
-        of(Event::CredentialRotated {
-            id: "svc".to_owned(),
-            secret: secret(byte),
-            overlap: Some(expiry(700)),
-            timer: None,
-            dropped,
-        })
-    };
     let updated = of(Event::CredentialUpdated {
         id: "key".to_owned(),
         name: "another name".to_owned(),
@@ -154,19 +159,8 @@ fn history() -> Vec<Entry> {
         moved: false,
         timer: None,
     });
-    let team = of(Event::TeamUpdated {
-        team: slug("web"),
-        name: None,
-        added: BTreeSet::from([actor("max")]),
-        removed: BTreeSet::from([actor("lee")]),
-        added_teams: BTreeSet::new(),
-        removed_teams: BTreeSet::new(),
-    });
-    let addresses = vec![AddressRange::parse("2001:db8::/32").unwrap()];
-    let revoked =
-        |id: &str, cause| of(Event::CredentialRevoked { id: id.to_owned(), cause, timers: vec![] });
     let personal = CredentialKind::Personal { owner: actor("kim") };
-    history.extend([
+    vec![
         entry(
             0,
             4,
@@ -187,6 +181,23 @@ fn history() -> Vec<Entry> {
                 ("a", member("max")),
             ],
         ),
+    ]
+}
+
+/// What is taken away again.
+fn endings() -> Vec<Entry> {
+    let team = of(Event::TeamUpdated {
+        team: slug("web"),
+        name: None,
+        added: BTreeSet::from([actor("max")]),
+        removed: BTreeSet::from([actor("lee")]),
+        added_teams: BTreeSet::new(),
+        removed_teams: BTreeSet::new(),
+    });
+    let addresses = vec![AddressRange::parse("2001:db8::/32").unwrap()];
+    let revoked =
+        |id: &str, cause| of(Event::CredentialRevoked { id: id.to_owned(), cause, timers: vec![] });
+    vec![
         entry(
             0,
             6,
@@ -231,8 +242,7 @@ fn history() -> Vec<Entry> {
             ],
         ),
         entry(1, 2, vec![("c", member("kim"))]),
-    ]);
-    history
+    ]
 }
 
 /// What the domain makes of a tenant's events.

@@ -39,7 +39,7 @@ pub fn deviations(set: &FileDescriptorSet) -> Vec<String> {
         found.extend(walk.method(method).into_iter().map(|it| format!("{name}: {it}")));
     }
     for (name, message) in walk.reachable() {
-        found.extend(walk.message(message).into_iter().map(|it| format!("{name}: {it}")));
+        found.extend(Walk::message(message).into_iter().map(|it| format!("{name}: {it}")));
     }
     found.extend(walk.enums());
     found.extend(walk.uncommented());
@@ -190,13 +190,13 @@ impl<'a> Walk<'a> {
         let tells = |it: &&DescriptorProto| {
             field(it, "error").is_some_and(|it| it.type_name() == ERROR) && it.field.len() == 2
         };
-        if !result.is_some_and(|it| tells(it)) {
+        if result.as_ref().is_none_or(|it| !tells(it)) {
             found.push("must give `results`, each the resource or an `error`".to_owned());
         }
         found
     }
 
-    fn message(&self, message: &DescriptorProto) -> Vec<String> {
+    fn message(message: &DescriptorProto) -> Vec<String> {
         let mut found = Vec::new();
         let is_request = message.name().ends_with("Request");
         let fixed = [

@@ -32,7 +32,7 @@ fn protos_below(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-const GOOD: &str = r#"
+const GOOD: &str = r"
     // Things.
     service ThingService {
       // Makes one.
@@ -113,7 +113,7 @@ const GOOD: &str = r#"
       // Of the next page.
       string next_page_token = 2;
     }
-"#;
+";
 
 const COMMON: &str = r#"
     syntax = "proto3";

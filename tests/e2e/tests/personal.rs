@@ -14,8 +14,8 @@ const LIST: &str = "/exchequer.audit.v1.AuditService/ListEntries";
 const ERASE: &str = "/exchequer.access.v1.AccessService/ErasePerson";
 const NAME: &str = "Ada Lovelace";
 
-fn write(id: &str) -> Option<WriteOptions> {
-    Some(WriteOptions { command_id: id.to_owned(), ..WriteOptions::default() })
+fn write(id: &str) -> WriteOptions {
+    WriteOptions { command_id: id.to_owned(), ..WriteOptions::default() }
 }
 
 /// An entry about `subject`, whose name is in it.
@@ -31,7 +31,7 @@ async fn told(client: &Client, subject: &str, id: &str) -> Res<u64> {
     let request = audit::AppendEntryRequest {
         tenant: "acme".to_owned(),
         entry: Some(entry),
-        write: write(id),
+        write: Some(write(id)),
     };
     let reply: audit::AppendEntryResponse = client.ask(APPEND, &request, None).await?;
     Ok(reply.seq)
@@ -105,7 +105,7 @@ async fn no_backup_brings_an_erased_person_back() -> Res<()> {
     let erase = access::ErasePersonRequest {
         tenant: "acme".to_owned(),
         subject: "p-1".to_owned(),
-        write: write("e-1"),
+        write: Some(write("e-1")),
     };
     let _: access::ErasePersonResponse = client.ask(ERASE, &erase, None).await?;
     let (after, same) = shown(&client, ada).await?;

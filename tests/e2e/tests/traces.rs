@@ -2,6 +2,7 @@
 //! as a real OTLP receiver gets it; and the access log names it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -87,7 +88,11 @@ async fn receiver(tasks: &mut JoinSet<()>) -> Res<(Receiver, String)> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
 }
 
 fn text<'a>(span: &'a Span, key: &str) -> Option<&'a str> {
@@ -117,12 +122,12 @@ async fn check_trace(receiver: &Receiver) -> Res<()> {
     }
     assert!(call.start_time_unix_nano <= decide.start_time_unix_nano);
     assert!(decide.end_time_unix_nano <= append.end_time_unix_nano);
-    let received = receiver.received();
-    assert!(received.spans.iter().all(|span| hex(&span.trace_id) == TRACE), "only what is sampled");
-    let calls = received.spans.iter().filter(|span| span.kind() == SpanKind::Server);
+    let all = receiver.received();
+    assert!(all.spans.iter().all(|span| hex(&span.trace_id) == TRACE), "only what is sampled");
+    let calls = all.spans.iter().filter(|span| span.kind() == SpanKind::Server);
     assert_eq!(calls.count(), 1, "calls without a trace are not sampled at a ratio of 0");
-    assert_eq!(received.resource.get("service.name").map(String::as_str), Some("ledger"));
-    assert!(received.tokens.iter().all(|token| token == "Bearer hunter2"));
+    assert_eq!(all.resource.get("service.name").map(String::as_str), Some("ledger"));
+    assert!(all.tokens.iter().all(|token| token == "Bearer hunter2"));
     Ok(())
 }
 

@@ -71,7 +71,7 @@ impl Named for World {
 
     fn role_grant(&self, tenant: &str, principal: &Principal, role: &Slug) -> Option<String> {
         let state = self.access(&TenantId::parse(tenant).ok()?);
-        let id = state.grants_of(principal).find(|it| it.role == *role).map(|it| it.id.clone());
-        id
+        let mut grants = state.grants_of(principal);
+        grants.find(|it| it.role == *role).map(|it| it.id.clone())
     }
 }

@@ -55,10 +55,7 @@ fn declares(file: &File) -> bool {
     let in_domain = file.path.starts_with("crates/")
         && file.path.contains("/src/")
         && file.name() == "rejection.rs";
-    // Of the edge: its own codes, and those of who calls.
-    let at_edge = file.path.starts_with("crates/api/src/")
-        && ["status.rs", "error.rs"].contains(&file.name());
-    in_domain || at_edge
+    in_domain || EDGE.contains(&file.path.as_str())
 }
 
 /// `pub const NAME: &str = "CODE";`

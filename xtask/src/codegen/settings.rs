@@ -200,7 +200,7 @@ fn split(text: &str) -> Vec<String> {
             '(' | '[' | '{' | '<' if !is_quoted => depth += 1,
             ')' | ']' | '}' if !is_quoted => depth -= 1,
             '>' if !is_quoted && !parts.last().is_some_and(|part| part.ends_with('=')) => {
-                depth -= 1
+                depth -= 1;
             }
             ',' if !is_quoted && depth == 0 => {
                 parts.push(String::new());

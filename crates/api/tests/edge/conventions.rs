@@ -176,9 +176,12 @@ async fn tenants_and_grants_come_in_batches_too() {
         write: Some(WriteOptions { validate_only: true, ..WriteOptions::default() }),
     };
     let results = world.entitlements.batch_grant_entitlements(batch).await.unwrap().into_inner();
-    use pbe::grant_result::Result as R;
-    assert!(matches!(&results.results[0].result, Some(R::Grant(it)) if it.feature == "sso"));
-    assert!(matches!(&results.results[1].result, Some(R::Error(it)) if it.code == 3));
+    assert!(
+        matches!(&results.results[0].result, Some(pbe::grant_result::Result::Grant(it)) if it.feature == "sso")
+    );
+    assert!(
+        matches!(&results.results[1].result, Some(pbe::grant_result::Result::Error(it)) if it.code == 3)
+    );
     let list = pbe::ListGrantsRequest { tenant: text("t-7"), ..<_>::default() };
     let left = world.entitlements.list_grants(list).await.unwrap().into_inner();
     assert!(left.grants.is_empty(), "it was only validated");

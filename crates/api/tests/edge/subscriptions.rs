@@ -283,7 +283,7 @@ async fn a_planned_change_that_is_dropped_is_told_of() {
     let listed = shop.client.list_scheduled_changes(seeing(list, &cancelled.token)).await;
     let listed = listed.unwrap().into_inner();
     assert!(listed.changes.is_empty());
-    assert_eq!(listed.dropped_changes, [told.clone()]);
+    assert_eq!(listed.dropped_changes, std::slice::from_ref(told));
 }
 
 // REQ: BIL-04

@@ -38,16 +38,16 @@ fn permissions(words: &[&str]) -> BTreeSet<Permission> {
     words.iter().map(|it| Permission::parse(it).unwrap()).collect()
 }
 
-fn protected(byte: u8) -> Option<Protected> {
-    Some(Protected { key: KeyId([0xa7; 16]), text: vec![byte; 40] })
+fn protected(byte: u8) -> Protected {
+    Protected { key: KeyId([0xa7; 16]), text: vec![byte; 40] }
 }
 
 fn secret() -> Secret {
     Secret { hash: Hash([0x5e; 32]), hint: "h1nT".to_owned() }
 }
 
-fn expiry() -> Option<Expiry> {
-    Some(Expiry { at: at(), timer: TIMER.to_owned() })
+fn expiry() -> Expiry {
+    Expiry { at: at(), timer: TIMER.to_owned() }
 }
 
 fn addresses() -> Vec<AddressRange> {
@@ -73,8 +73,16 @@ fn of_persons() -> Vec<E> {
     let both = || permissions(&["flags.read", "flags.toggle"]);
     vec![
         E::Bootstrapped { credential: CREDENTIAL.to_owned() },
-        E::MemberAdded { member: actor("u-1"), name: protected(1), email: protected(2) },
-        E::MemberUpdated { member: actor("u-1"), name: protected(3), email: protected(4) },
+        E::MemberAdded {
+            member: actor("u-1"),
+            name: Some(protected(1)),
+            email: Some(protected(2)),
+        },
+        E::MemberUpdated {
+            member: actor("u-1"),
+            name: Some(protected(3)),
+            email: Some(protected(4)),
+        },
         E::MemberRemoved { member: actor("u-1"), teams: vec![slug("a"), slug("b")] },
         E::TeamCreated {
             team: team(),
@@ -99,7 +107,7 @@ fn of_persons() -> Vec<E> {
             principal: Principal::Team(team()),
             role: role(),
             scope: scope(),
-            expiry: expiry(),
+            expiry: Some(expiry()),
         },
         E::RoleRevoked { id: GRANT.to_owned(), timer: Some(TIMER.to_owned()) },
         E::GrantExpired { id: GRANT.to_owned(), timer: TIMER.to_owned() },
@@ -117,14 +125,14 @@ fn of_credentials() -> Vec<E> {
             kind: CredentialKind::ServerSdk { project: slug("web"), environment: slug("live") },
             name: "Checkout".to_owned(),
             secret: secret(),
-            expiry: expiry(),
+            expiry: Some(expiry()),
             addresses: addresses(),
             requests_per_minute: Some(600),
         },
         E::CredentialUpdated {
             id: id(),
             name: "Checkout".to_owned(),
-            expiry: expiry(),
+            expiry: Some(expiry()),
             addresses: addresses(),
             requests_per_minute: Some(600),
             moved: true,
@@ -133,7 +141,7 @@ fn of_credentials() -> Vec<E> {
         E::CredentialRotated {
             id: id(),
             secret: secret(),
-            overlap: expiry(),
+            overlap: Some(expiry()),
             timer: timer(),
             dropped: vec![Hash([6; 32])],
         },
@@ -150,14 +158,23 @@ fn of_credentials() -> Vec<E> {
 
 /// One command of each type, every field filled.
 pub(crate) fn commands() -> Vec<Command> {
+    let all = commands_of_roles().into_iter().chain(commands_of_credentials());
+    all.map(Command::Access).collect()
+}
+
+fn commands_of_roles() -> Vec<C> {
     let (team, role, name) = (|| slug("web"), || slug("toggler"), || "Its name".to_owned());
-    let (member, id) = (|| actor("u-1"), || CREDENTIAL.to_owned());
-    let commands = [
+    let member = || actor("u-1");
+    vec![
         C::Bootstrap(Bootstrap { secret: secret() }),
-        C::AddMember(AddMember { member: member(), name: protected(1), email: protected(2) }),
+        C::AddMember(AddMember {
+            member: member(),
+            name: Some(protected(1)),
+            email: Some(protected(2)),
+        }),
         C::UpdateMember(UpdateMember {
             member: member(),
-            name: Some(protected(3)),
+            name: Some(Some(protected(3))),
             email: Some(None),
         }),
         C::RemoveMember(RemoveMember { member: member() }),
@@ -189,18 +206,24 @@ pub(crate) fn commands() -> Vec<Command> {
         }),
         C::DeleteRole(DeleteRole { role: role() }),
         C::GrantRole(GrantRole {
-            principal: Principal::Credential(id()),
+            principal: Principal::Credential(CREDENTIAL.to_owned()),
             role: role(),
             scope: scope(),
             expires_at: Some(at()),
         }),
         C::RevokeRole(RevokeRole { id: GRANT.to_owned() }),
+    ]
+}
+
+fn commands_of_credentials() -> Vec<C> {
+    let (name, id) = (|| "Its name".to_owned(), || CREDENTIAL.to_owned());
+    vec![
         C::SetAddresses(SetAddresses { addresses: addresses() }),
         C::CreateCredential(CreateCredential {
             kind: CredentialKind::Service,
             name: name(),
             secret: secret(),
-            grants: vec![Giving { role: role(), scope: scope() }],
+            grants: vec![Giving { role: slug("toggler"), scope: scope() }],
             expires_at: Some(at()),
             addresses: addresses(),
             requests_per_minute: Some(600),
@@ -218,7 +241,6 @@ pub(crate) fn commands() -> Vec<Command> {
             overlap_seconds: 3_600,
         }),
         C::RevokeCredential(RevokeCredential { id: id() }),
-        C::ErasePerson(ErasePerson { subject: member(), keys: keys() }),
-    ];
-    commands.map(Command::Access).into()
+        C::ErasePerson(ErasePerson { subject: actor("u-1"), keys: keys() }),
+    ]
 }

@@ -1,5 +1,6 @@
 //! Who belongs to a tenant and what each may do, as the gateways judge by it.
 
+use core::fmt::Write as _;
 use std::sync::Arc;
 
 use exchequer_access::{Look, Permission, Principal, Scope};
@@ -27,11 +28,11 @@ pub(super) fn all(state: &State, now: Timestamp) -> String {
     let mut out = String::new();
     let mut part = |name: &str, shown: String| {
         if shown != "none\n" {
-            out.push_str(&format!("{name}\n{shown}"));
+            let _ = write!(out, "{name}\n{shown}");
         }
     };
     let has = |principal: &Principal| {
-        let grants: Vec<String> = state.grants_of(principal).map(|it| given(it)).collect();
+        let grants: Vec<String> = state.grants_of(principal).map(given).collect();
         if grants.is_empty() { none() } else { grants.join(", ") }
     };
     let members = state.members.values();
@@ -61,7 +62,7 @@ pub(super) fn all(state: &State, now: Timestamp) -> String {
     part("CREDENTIALS", table(&heads, credentials.into_iter()));
     let addresses: Vec<String> = state.addresses.iter().map(ToString::to_string).collect();
     if !addresses.is_empty() {
-        out.push_str(&format!("CALLED FROM\n{}\n", addresses.join(", ")));
+        let _ = writeln!(out, "CALLED FROM\n{}", addresses.join(", "));
     }
     if out.is_empty() { "nobody\n".to_owned() } else { out }
 }

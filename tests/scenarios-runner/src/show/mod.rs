@@ -86,12 +86,12 @@ fn may(world: &World, line: &Line, columns: &mut Columns<'_>) -> Shown {
     let id = tenant(line, columns).map_err(told)?;
     let who = columns.bare().ok_or("who?")?;
     let who = commands::principal(line, world, id.as_str(), &who).map_err(told)?;
-    let word = columns.bare().ok_or("which permission?")?;
-    let permission = Permission::parse(&word).map_err(|_| format!("{word} is no permission"))?;
-    let production = columns.flag("production");
+    let asked = columns.bare().ok_or("which permission?")?;
+    let permission = Permission::parse(&asked).map_err(|_| format!("{asked} is no permission"))?;
+    let is_live = columns.flag("production");
     let scope = commands::scope(line, columns).map_err(told)?;
-    let state = access::judged(world, &id)?;
-    Ok(access::may(&state, &who, permission, (&scope, production), world.now()))
+    let staff = access::judged(world, &id)?;
+    Ok(access::may(&staff, &who, permission, (&scope, is_live), world.now()))
 }
 
 fn tenant(line: &Line, columns: &mut Columns<'_>) -> Result<TenantId, ScriptError> {

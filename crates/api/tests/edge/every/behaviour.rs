@@ -232,9 +232,9 @@ async fn a_replys_etag_is_the_version_that_a_write_may_expect() {
     let version = get.decode(found.get_ref())["version"].as_str().unwrap().to_owned();
     assert_eq!(etag, format!("\"{version}\""));
     let request = requests()[&toggle.name].clone();
-    let stale =
+    let behind =
         stage.call_with(&stage.proof(), &[("if-match", "\"999\"")], &toggle, &request).await;
-    let status = stale.unwrap_err();
+    let status = behind.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Aborted, "VERSION_CONFLICT"));
     assert_eq!(status.get_details_resource_info().unwrap().resource_name, "checkout");
     let toggled = stage.call_with(&stage.proof(), &[("if-match", &etag)], &toggle, &request).await;

@@ -37,7 +37,7 @@ impl Stage {
         for (method, request) in go_on() {
             stage.make(method, request).await;
         }
-        stage.rival = stage.owner_of("acme").await;
+        stage.rival = stage.owner_of("rival").await;
         stage
     }
 

@@ -106,11 +106,8 @@ async fn shop() -> Shop {
 
 fn create_flag(project: &str, key: &str) -> flags::CreateFlagRequest {
     let boolean = |value| flags::Value { kind: Some(flags::value::Kind::Boolean(value)) };
-    let on_off = [("on", true), ("off", false)].map(|(key, value)| flags::Variant {
-        key: key.to_owned(),
-        value: Some(boolean(value)),
-        ..<_>::default()
-    });
+    let on_off = [("on", true), ("off", false)]
+        .map(|(key, value)| flags::Variant { key: key.to_owned(), value: Some(boolean(value)) });
     flags::CreateFlagRequest {
         tenant: "acme".to_owned(),
         project: project.to_owned(),

@@ -172,7 +172,7 @@ async fn refusals_and_readers_are_in_the_audit_log() {
     let about = |method: &str| {
         let of =
             |it: &&&audit::Entry| it.resource.as_ref().is_some_and(|it| it.id.ends_with(method));
-        denied.iter().filter(of).map(|it| format!("{:?}", it)).collect::<Vec<_>>()
+        denied.iter().filter(of).map(|it| format!("{it:?}")).collect::<Vec<_>>()
     };
     let (listing, getting) = (about("/ListEntries"), about("/GetTenant"));
     assert!(listing.iter().all(|it| it.contains("vera") && it.contains("NO_GRANT")), "{listing:?}");

@@ -22,8 +22,8 @@ fn person(text: &str) -> ActorId {
     ActorId::parse(text).unwrap()
 }
 
-fn expiry(timer: &str, seconds: i64) -> Option<Expiry> {
-    Some(Expiry { at: at(seconds), timer: timer.to_owned() })
+fn expiry(timer: &str, seconds: i64) -> Expiry {
+    Expiry { at: at(seconds), timer: timer.to_owned() }
 }
 
 fn made(id: &str, kind: CredentialKind) -> Event {
@@ -32,7 +32,7 @@ fn made(id: &str, kind: CredentialKind) -> Event {
         kind,
         name: id.to_uppercase(),
         secret: Secret { hash: Hash::blake3(id.as_bytes()), hint: "abcd".to_owned() },
-        expiry: expiry("tma_e", 500),
+        expiry: Some(expiry("tma_e", 500)),
         addresses: vec![AddressRange::parse("192.0.2.0/24").unwrap()],
         requests_per_minute: Some(7),
     }
@@ -40,7 +40,13 @@ fn made(id: &str, kind: CredentialKind) -> Event {
 
 fn given(id: &str, principal: Principal, scope: Scope) -> Event {
     let role = word(BuiltIn::Viewer.as_str());
-    Event::RoleGranted { id: id.to_owned(), principal, role, scope, expiry: expiry("tma_g", 90) }
+    Event::RoleGranted {
+        id: id.to_owned(),
+        principal,
+        role,
+        scope,
+        expiry: Some(expiry("tma_g", 90)),
+    }
 }
 
 /// Everything that a state can hold.
@@ -79,7 +85,7 @@ fn full() -> State {
         Event::CredentialRotated {
             id: "crd_a".to_owned(),
             secret: Secret { hash: Hash([9; 32]), hint: "wxyz".to_owned() },
-            overlap: expiry("tma_o", 60),
+            overlap: Some(expiry("tma_o", 60)),
             timer: None,
             dropped: Vec::new(),
         },

@@ -426,4 +426,3 @@ async fn what_is_no_jwt_is_refused_without_a_fetch() {
     let forged = format!("{signed}.{}", b64(&[0; 64]));
     assert_eq!(world.verify(&forged).await.unwrap_err(), JwtError::SignatureInvalid);
 }
-
