@@ -283,7 +283,7 @@ impl Access {
     ) -> Result<pb::Member, Status> {
         // The same request is the same command, although it is encrypted anew.
         let write = it.write.take();
-        let digest = it.encode_to_vec();
+        let mut said = it.clone();
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
         let member = actor(&mut check, "id", it.id);
@@ -293,6 +293,9 @@ impl Access {
         check.done()?;
         let member = member.ok_or_else(unchecked)?;
         let subject = member.as_str();
+        said.name = self.edge.tag(&tenant, subject, MEMBER_NAME, &said.name).await?;
+        said.email = self.edge.tag(&tenant, subject, MEMBER_EMAIL, &said.email).await?;
+        let digest = said.encode_to_vec();
         let name = self.edge.protect(&tenant, subject, MEMBER_NAME, name).await?;
         let email = self.edge.protect(&tenant, subject, MEMBER_EMAIL, email).await?;
         let command = domain::Command::AddMember(domain::AddMember { member, name, email });
@@ -313,7 +316,7 @@ impl Access {
     ) -> Result<pb::Member, Status> {
         // The same request is the same command, although it is encrypted anew.
         let write = it.write.take();
-        let digest = it.encode_to_vec();
+        let mut said = it.clone();
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
         let member = actor(&mut check, "id", it.id);
@@ -323,6 +326,13 @@ impl Access {
         check.done()?;
         let member = member.ok_or_else(unchecked)?;
         let subject = member.as_str();
+        if let Some(name) = &mut said.name {
+            *name = self.edge.tag(&tenant, subject, MEMBER_NAME, name).await?;
+        }
+        if let Some(email) = &mut said.email {
+            *email = self.edge.tag(&tenant, subject, MEMBER_EMAIL, email).await?;
+        }
+        let digest = said.encode_to_vec();
         let name = match name {
             Some(name) => Some(self.edge.protect(&tenant, subject, MEMBER_NAME, name).await?),
             None => None,

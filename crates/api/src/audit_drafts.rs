@@ -93,7 +93,7 @@ pub(crate) async fn append(
     given: Vec<Given>,
 ) -> Result<(Command, Option<Bytes>), Status> {
     let is_personal = given.iter().any(|it| !it.personal.is_empty());
-    let digest_of = if is_personal { clear(&given) } else { None };
+    let digest_of = if is_personal { tagged(edge, tenant, &given).await? } else { None };
     let mut entries = Vec::with_capacity(given.len());
     for Given { mut draft, subject, personal } in given {
         let vault = if personal.is_empty() { None } else { Some(edge.vault()?) };
@@ -109,16 +109,19 @@ pub(crate) async fn append(
     Ok((command(entries), digest_of))
 }
 
-/// The command's bytes as they would be with nothing encrypted: of whom, and what.
-fn clear(given: &[Given]) -> Option<Bytes> {
-    let entries = given.iter().map(|it| {
-        let said = it.personal.iter().map(|(name, text)| {
-            let text = format!("{} {text}", it.subject).into_bytes();
-            (name.clone(), Protected { key: KeyId::default(), text })
-        });
-        domain::Draft { personal: said.collect(), ..it.draft.clone() }
-    });
-    encode_command(&command(entries.collect())).map(|(_, payload)| payload)
+/// The command's bytes with a tag for each text that is encrypted: of whom, and what.
+async fn tagged(edge: &Edge, tenant: &TenantId, given: &[Given]) -> Result<Option<Bytes>, Status> {
+    let mut entries = Vec::with_capacity(given.len());
+    for it in given {
+        let mut personal = BTreeMap::new();
+        for (name, text) in &it.personal {
+            let tag = edge.tag(tenant, &it.subject, &entry_field(name), text).await?;
+            let text = format!("{} {tag}", it.subject).into_bytes();
+            personal.insert(name.clone(), Protected { key: KeyId::default(), text });
+        }
+        entries.push(domain::Draft { personal, ..it.draft.clone() });
+    }
+    Ok(encode_command(&command(entries)).map(|(_, payload)| payload))
 }
 
 fn command(entries: Vec<domain::Draft>) -> Command {

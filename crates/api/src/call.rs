@@ -75,6 +75,9 @@ impl Call {
                 .mul_f64(0.95)
                 .min(PATIENCE_MAX),
         };
+        if metadata.get_all(IF_MATCH).iter().count() > 1 {
+            return Err(invalid(IF_MATCH, "must stand once").status());
+        }
         let if_match = match text(metadata, IF_MATCH)? {
             None => None,
             Some(tag) => Some(
@@ -183,6 +186,11 @@ impl Call {
             put(CONSISTENCY, &self.token.encode());
         }
     }
+}
+
+/// The version that a write expects is said twice, and not alike.
+pub(crate) fn misfit_tag() -> Status {
+    invalid(IF_MATCH, "must name the same version as write.expected_version").status()
 }
 
 fn text<'a>(metadata: &'a MetadataMap, name: &'static str) -> Result<Option<&'a str>, Status> {

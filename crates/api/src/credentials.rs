@@ -16,7 +16,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::access::unchecked;
-use crate::access_fields::{actor, networks, rename};
+use crate::access_fields::{actor, admits_itself, networks, rename};
 use crate::access_queries::refused;
 use crate::authn::token::{entropy, mint};
 use crate::authn::{Minted, TokenKind};
@@ -219,6 +219,11 @@ impl Credentials {
         let mut check = Check::default();
         let named = Named::read(&mut check, it.tenant, it.id, it.project, it.environment);
         let addresses = it.networks.map(|it| networks(&mut check, "networks", &it.networks));
+        if let (Some(list), Some(caller)) = (&addresses, &call.caller)
+            && caller.credential().is_some_and(|own| own.id == named.id)
+        {
+            admits_itself(&mut check, list, caller);
+        }
         let expires_at = check.timestamp("expires_at", it.expires_at);
         let limit = it.requests_per_minute;
         let command = domain::Command::UpdateCredential(domain::UpdateCredential {

@@ -113,6 +113,11 @@ impl Edge {
         if let (Some(note), StreamId::Tenant(tenant)) = (&call.note, &asked.stream) {
             note.set_tenant(tenant.as_str());
         }
+        if let (Some(version), Some(tag)) = (asked.write.expected_version, call.if_match)
+            && version != tag
+        {
+            return Err(crate::call::misfit_tag());
+        }
         let awaited = Awaited::of(&asked.stream, &asked.command);
         let (issuer, actor) = (issuer("api")?, call.actor.clone());
         let origin = self.origin(call, &asked.stream).await?;

@@ -120,8 +120,9 @@ fn services(
     };
     let error = |error: tonic_reflection::server::Error| ReflectionError(error.to_string());
     let edge = Edge { platform, stopping };
-    let tenants = tenants::Tenants { edge: edge.clone() };
-    let access = access::Access { edge: edge.clone(), judge: guard::Judge::of(&edge.platform) };
+    let judge = || guard::Judge::of(&edge.platform);
+    let tenants = tenants::Tenants { edge: edge.clone(), judge: judge() };
+    let access = access::Access { edge: edge.clone(), judge: judge() };
     let credentials = credentials::Credentials { edge: edge.clone() };
     let audit = audit::Audit { edge: edge.clone() };
     let catalogs = catalogs::Catalogs { edge: edge.clone() };

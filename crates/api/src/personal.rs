@@ -47,6 +47,23 @@ impl Edge {
         protected.map(Some).map_err(|error| status::of_vault(&error, field))
     }
 
+    /// Stands for `text` in a command's digest: the same for the same text, until the
+    /// person is erased. Empty for an empty one.
+    pub(crate) async fn tag(
+        &self,
+        tenant: &TenantId,
+        subject: &str,
+        field: &str,
+        text: &str,
+    ) -> Result<String, Status> {
+        if text.is_empty() {
+            return Ok(String::new());
+        }
+        let tag = self.vault()?.tag(tenant, subject, field, text).await;
+        let tag = tag.map_err(|error| status::of_vault(&error, field))?;
+        Ok(format!("{:032x}", u128::from_be_bytes(tag)))
+    }
+
     /// Reads what `field` says. None when nothing was said, or nobody can read it any
     /// more.
     pub(crate) async fn reveal(

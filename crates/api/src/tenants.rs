@@ -1,5 +1,6 @@
 //! `exchequer.tenants.v1.TenantService`.
 
+use exchequer_access::Permission;
 use exchequer_codec::tenant_message;
 use exchequer_domain_tenants::{self as domain, Tenant};
 use exchequer_projection_tenants as view;
@@ -11,18 +12,24 @@ use exchequer_types::{StreamId, TenantId};
 use futures::FutureExt as _;
 use tonic::{Request, Response, Status, async_trait};
 
+use crate::authn::NotAuthenticated;
 use crate::batch::{self, ItemResult, item};
 use crate::call::Call;
 use crate::check::Check;
 use crate::edge::{Asked, Edge, same};
+use crate::guard::{About, Denied, Judge, Need};
 use crate::lists::list_options;
 use crate::mask::Mask;
 use crate::messages;
-use crate::status::{self, tenant_not_found};
+use crate::status::{self, PERMISSION_DENIED, Refusal, tenant_not_found};
+
+/// Settings by which a provider bounds its tenants.
+const OF_PROVIDER: [&str; 2] = ["background.", "limits."];
 
 #[derive(Debug)]
 pub(crate) struct Tenants {
     pub(crate) edge: Edge,
+    pub(crate) judge: Judge,
 }
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -95,6 +102,9 @@ impl TenantService for Tenants {
         let (call, it) = self.edge.receive(request)?;
         let mut check = Check::default();
         let set = check.settings("set", it.set);
+        if let Err(refused) = self.check_bounds(&call, &it.id, set.keys().chain(&it.unset)).await {
+            return call.reply(Err(refused));
+        }
         let command = domain::UpdateSettings { set, unset: it.unset };
         let command = domain::Command::UpdateSettings(command);
         self.write(call, check, it.id, it.write, Command::Tenants(command)).await
@@ -277,6 +287,33 @@ impl Tenants {
             source: setting.source.into_string(),
         });
         mask.apply(pb::Settings { tenant: id.into_string(), settings: settings.collect() })
+    }
+
+    /// Settings that bound a tenant are its provider's to change, as suspending it is.
+    async fn check_bounds(
+        &self,
+        call: &Call,
+        tenant: &str,
+        mut keys: impl Iterator<Item = &String>,
+    ) -> Result<(), Status> {
+        let bounds = |key: &&String| OF_PROVIDER.iter().any(|prefix| key.starts_with(prefix));
+        let (Some(caller), Some(key), Ok(id)) =
+            (&call.caller, keys.find(bounds), TenantId::parse(tenant))
+        else {
+            return Ok(());
+        };
+        let about = About { tenant: &id, project: None, environment: None, flag: None };
+        let need = Need::Permission(Permission::TenantsSuspend);
+        match self.judge.judge(caller, need, &about).await {
+            Ok(()) => Ok(()),
+            Err(Denied::Unavailable) => Err(Refusal::from(NotAuthenticated::Unavailable).status()),
+            Err(_) => {
+                let said = format!("{key} is set by the tenant's provider: ask it for a change");
+                let refusal = Refusal::new(PERMISSION_DENIED, said).field("set");
+                let permission = Permission::TenantsSuspend.as_str();
+                Err(refusal.with("permission", permission).with("rule", "PROVIDER_ONLY").status())
+            }
+        }
     }
 
     /// The generation to read one tenant from.

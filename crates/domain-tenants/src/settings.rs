@@ -42,6 +42,11 @@ const RULES: &[Rule] = &[
         },
     },
     Rule {
+        key: "limits.requests_per_minute",
+        expected: "a whole number from 1 to 1000000",
+        holds: |value| value.parse::<u32>().is_ok_and(|count| (1..=1_000_000).contains(&count)),
+    },
+    Rule {
         key: "locale",
         expected: "a language tag such as en or vi-VN",
         holds: |value| {

@@ -41,6 +41,7 @@ pub(crate) async fn open(
     let (store, clock): (Arc<dyn KeyStore>, _) = (Arc::<LocalKeys>::clone(&keys), runtime.clone());
     let clock = Arc::new(move || clock.now());
     let vault = Vault::new(store, Arc::new(kms), Arc::new(OsEntropy), clock);
+    vault.check().await?;
     let tenants = vault.rewrap().await?;
     if tenants > 0 {
         tracing::info!(tenants, "tenants' keys are wrapped by the newest master key");

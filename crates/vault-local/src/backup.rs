@@ -10,6 +10,7 @@ use exchequer_vault::{MemoryKeys, Row};
 
 use crate::OpenError;
 use crate::file::{create_folder, parse, sync_folder, unfinished};
+use crate::format;
 use crate::store::{ROWS_FILE, take_lock};
 
 /// What a backup holds.
@@ -44,6 +45,10 @@ fn copy(from: &Path, to: &Path) -> Result<BackedUp, OpenError> {
     let mut bytes = std::fs::read(from).map_err(OpenError::io("read", from))?;
     let whole = parse(from, &bytes, &keys)?;
     bytes.truncate(whole.length);
+    // All of the copy is synced before it has its name.
+    if let Some(header) = bytes.first_chunk_mut() {
+        format::set_synced(header, whole.length as u64);
+    }
     let (rows, erased) = keys.contents();
     let unfinished = unfinished(to);
     let mut options = OpenOptions::new();

@@ -18,6 +18,12 @@ pub enum OpenError {
          nothing that is said of persons could be read", path.display()
     )]
     MasterMissing { path: PathBuf },
+    #[error(
+        "{} is missing, and its master keys are there: put a backup back with `exchequer admin \
+         keys restore --from <file>`; when the keys are lost for ever, remove {} too",
+        path.display(), master.display()
+    )]
+    RowsMissing { path: PathBuf, master: PathBuf },
     #[error("{source_name}: {what}; a line has a version and 64 hexadecimal digits")]
     MasterMalformed { source_name: String, what: &'static str },
     #[error("{} exists already: move it away first, if it is to be replaced", path.display())]

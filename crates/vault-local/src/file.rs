@@ -30,8 +30,7 @@ pub(crate) fn create_folder(folder: &Path) -> Result<(), OpenError> {
 
 /// Takes every row of `bytes`, which are those of the file at `path`, into `keys`.
 pub(crate) fn parse(path: &Path, bytes: &[u8], keys: &MemoryKeys) -> Result<Content, OpenError> {
-    let header = bytes.get(..HEADER_BYTES).ok_or("the header is cut off");
-    header.and_then(format::check_header).map_err(|what| OpenError::damaged(path, 0, what))?;
+    let synced = format::synced(bytes).map_err(|what| OpenError::damaged(path, 0, what))?;
     let (mut at, mut is_stale) = (HEADER_BYTES, false);
     while let Some((rows, length)) = format::frame(&bytes[at..]) {
         let damaged = |what| OpenError::damaged(path, at as u64, what);
@@ -41,7 +40,14 @@ pub(crate) fn parse(path: &Path, bytes: &[u8], keys: &MemoryKeys) -> Result<Cont
         }
         at += length;
     }
-    // Only the last write can be cut short: anything whole behind it is damage.
+    // What was synced before the file had its name cannot be torn.
+    if (at as u64) < synced {
+        let is_cut = (bytes.len() as u64) < synced;
+        let what = if is_cut { "the file is cut off" } else { "a frame's checksum does not match" };
+        return Err(OpenError::damaged(path, at as u64, what));
+    }
+    // Of what was appended, only the last write can be cut short: anything whole
+    // behind it is damage.
     if (at + 1..bytes.len()).any(|later| format::frame(&bytes[later..]).is_some()) {
         return Err(OpenError::damaged(path, at as u64, "a frame's checksum does not match"));
     }
@@ -79,14 +85,14 @@ pub(crate) fn write_anew(path: &Path, keys: &MemoryKeys) -> io::Result<(File, u6
             .truncate(true)
             .mode(0o600)
             .open(&unfinished)?;
-        let mut length = HEADER_BYTES as u64;
+        let frames = frames(keys);
+        let length = HEADER_BYTES + frames.iter().map(Frame::length).sum::<usize>();
+        let length = length as u64;
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(io::Error::other)?;
-        file.write_all(&format::header(id))?;
-        for frame in frames(keys) {
-            let bytes = frame.finish();
-            file.write_all(&bytes)?;
-            length += bytes.len() as u64;
+        file.write_all(&format::header(id, length))?;
+        for frame in frames {
+            file.write_all(&frame.finish())?;
         }
         file.sync_all()?;
         std::fs::rename(&unfinished, path)?;
@@ -125,8 +131,16 @@ pub(crate) fn unfinished(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// The folder of `path`: of a bare name, the working folder.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
 /// Makes names created, changed or removed beside `path` durable.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    let Some(folder) = path.parent() else { return Ok(()) };
-    File::open(folder)?.sync_all()
+    File::open(folder_of(path))?.sync_all()
 }

@@ -5,7 +5,7 @@
 use exchequer_types::{KeyId, PartitionId, TenantId, Timestamp};
 use exchequer_vault::{Mark, Row, SubjectKeyRow, TenantKeyRow};
 
-pub(crate) const HEADER_BYTES: usize = 32;
+pub(crate) const HEADER_BYTES: usize = 40;
 /// Length and checksum before a frame's rows.
 pub(crate) const FRAME_HEAD_BYTES: usize = 8;
 /// Rows of one frame.
@@ -14,7 +14,10 @@ pub(crate) const FRAME_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) const ROW_BYTES_MAX: usize = 72 * 1024;
 
 const MAGIC: &[u8; 8] = b"EXCHKEYS";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Where the synced length stands, and behind it the header's checksum.
+const SYNCED_AT: usize = 28;
+const CRC_AT: usize = 36;
 
 const TENANT: u8 = 1;
 const SUBJECT: u8 = 2;
@@ -29,28 +32,39 @@ pub(crate) enum Item {
     Mark(Mark),
 }
 
-pub(crate) fn header(id: [u8; 16]) -> [u8; HEADER_BYTES] {
+/// Of a file whose first `synced` bytes, the header's own among them, are durable
+/// before it has its name: none of those can be torn.
+pub(crate) fn header(id: [u8; 16], synced: u64) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     bytes[..8].copy_from_slice(MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    bytes[12..28].copy_from_slice(&id);
-    let crc = crc32c::crc32c(&bytes[..28]);
-    bytes[28..].copy_from_slice(&crc.to_le_bytes());
+    bytes[12..SYNCED_AT].copy_from_slice(&id);
+    set_synced(&mut bytes, synced);
     bytes
 }
 
-pub(crate) fn check_header(bytes: &[u8]) -> Result<(), &'static str> {
-    let crc = bytes.get(28..HEADER_BYTES).ok_or("the header is cut off")?;
-    if bytes[..8] != *MAGIC {
+/// Writes the synced length into a header.
+pub(crate) fn set_synced(header: &mut [u8; HEADER_BYTES], synced: u64) {
+    header[SYNCED_AT..CRC_AT].copy_from_slice(&synced.to_le_bytes());
+    let crc = crc32c::crc32c(&header[..CRC_AT]);
+    header[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Gives the synced length that the header of a file tells.
+pub(crate) fn synced(bytes: &[u8]) -> Result<u64, &'static str> {
+    let header: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or("the header is cut off")?;
+    if header[..8] != *MAGIC {
         return Err("this is no file of keys");
     }
-    if crc != crc32c::crc32c(&bytes[..28]).to_le_bytes() {
+    if header[8..12] != VERSION.to_le_bytes() {
+        return Err("the file is of another version of Exchequer, or its header is damaged");
+    }
+    if header[CRC_AT..] != crc32c::crc32c(&header[..CRC_AT]).to_le_bytes() {
         return Err("the header's checksum does not match");
     }
-    if bytes[8..12] != VERSION.to_le_bytes() {
-        return Err("the file is of another version of Exchequer");
-    }
-    Ok(())
+    let mut synced = [0; 8];
+    synced.copy_from_slice(&header[SYNCED_AT..CRC_AT]);
+    Ok(u64::from_le_bytes(synced))
 }
 
 /// A frame under construction.
@@ -98,9 +112,14 @@ impl Frame {
         }
     }
 
+    /// How many bytes it has when it is written.
+    pub(crate) fn length(&self) -> usize {
+        FRAME_HEAD_BYTES + self.rows.len()
+    }
+
     /// The frame's bytes, as they are written.
     pub(crate) fn finish(self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(FRAME_HEAD_BYTES + self.rows.len());
+        let mut bytes = Vec::with_capacity(self.length());
         bytes.extend_from_slice(&(self.rows.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&crc32c::crc32c(&self.rows).to_le_bytes());
         bytes.extend_from_slice(&self.rows);

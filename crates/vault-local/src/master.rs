@@ -15,7 +15,7 @@ use exchequer_vault::{Key, Kms, MasterKeys, VaultError, Wrapped};
 use futures::future::{BoxFuture, ready};
 use zeroize::Zeroizing;
 
-use crate::file::{create_folder, sync_folder, unfinished};
+use crate::file::{create_folder, folder_of, sync_folder, unfinished};
 use crate::{OpenError, OsEntropy};
 
 /// The master keys, in the keys' folder, when no other place is set.
@@ -43,9 +43,7 @@ impl LocalKms {
             if is_used {
                 return Err(OpenError::MasterMissing { path: file.to_owned() });
             }
-            if let Some(folder) = file.parent() {
-                create_folder(folder)?;
-            }
+            create_folder(folder_of(file))?;
             let keys = BTreeMap::from([(1, Key::random(&OsEntropy))]);
             write(file, &keys).map_err(OpenError::io("create", file))?;
         }
@@ -70,6 +68,12 @@ impl LocalKms {
     /// Takes up a version that was added to the file by hand; else adds one.
     fn rotate_file(&self, file: &Path) -> Result<String, OpenError> {
         let mut keys = read(file)?;
+        for (version, own) in self.keys.all() {
+            if keys.get(&version).is_some_and(|key| key.bytes() != own.bytes()) {
+                let name = file.display().to_string();
+                return Err(malformed(&name, "a version has other digits than at the start"));
+            }
+        }
         let highest = keys.last_key_value().map_or(0, |(version, _)| *version);
         if highest <= self.keys.version() {
             keys.insert(highest.saturating_add(1), Key::random(&OsEntropy));

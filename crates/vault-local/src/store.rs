@@ -1,8 +1,8 @@
 //! The key store on its file. Reads are answered from memory.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,10 +14,10 @@ use exchequer_vault::{
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use crate::OpenError;
 use crate::file::{self, create_folder, sync_folder, unfinished, write_anew};
 use crate::queue::Queue;
 use crate::writer::Writer;
+use crate::{MASTER_FILE, OpenError};
 
 /// The rows, in the keys' folder.
 pub const ROWS_FILE: &str = "persons.keys";
@@ -67,6 +67,9 @@ impl LocalKeys {
         let keys = Arc::new(MemoryKeys::bounded(options.keys_max));
         let mut opened = Opened { created: false, torn_bytes: 0, torn_file: None };
         let is_there = path.try_exists().map_err(OpenError::io("read", &path))?;
+        if !is_there {
+            refuse_lost(folder, &path)?;
+        }
         let (file, length) = if is_there {
             read(&path, &keys, &mut opened)?
         } else {
@@ -107,6 +110,25 @@ impl Drop for LocalKeys {
     }
 }
 
+/// Master keys are made after the rows' file: where they are, it has been.
+fn refuse_lost(folder: &Path, path: &Path) -> Result<(), OpenError> {
+    let master = folder.join(MASTER_FILE);
+    if master.try_exists().map_err(OpenError::io("read", &master))? {
+        return Err(OpenError::RowsMissing { path: path.to_owned(), master });
+    }
+    Ok(())
+}
+
+/// Keeps what was cut off, for the owner alone: there may be keys in it.
+fn keep_aside(aside: &Path, torn: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(aside)?;
+    // One that was there before may have had another mode.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(torn)?;
+    file.sync_all()
+}
+
 /// Reads the file; a torn tail is kept aside and cut off, and bytes of keys that
 /// are erased are removed before anything is served.
 fn read(path: &Path, keys: &MemoryKeys, opened: &mut Opened) -> Result<(File, u64), OpenError> {
@@ -115,7 +137,7 @@ fn read(path: &Path, keys: &MemoryKeys, opened: &mut Opened) -> Result<(File, u6
     let torn = &bytes[content.length..];
     if !torn.is_empty() {
         let aside = path.with_file_name(format!("torn-{}.bin", content.length));
-        std::fs::write(&aside, torn).map_err(OpenError::io("write", &aside))?;
+        keep_aside(&aside, torn).map_err(OpenError::io("write", &aside))?;
         opened.torn_bytes = torn.len();
         opened.torn_file = Some(aside);
     }

@@ -18,6 +18,9 @@ pub enum VaultError {
     /// A row wrapped under a master key that is not here.
     #[error("master key {0:?} is not among the master keys that were given")]
     MasterUnknown(String),
+    /// A master key with the right version and other digits.
+    #[error("master key {0} is not the one that wrapped the tenants' keys: put the right one back")]
+    MasterWrong(String),
     /// The key service makes no new master keys by itself.
     #[error("{0}")]
     Unsupported(String),

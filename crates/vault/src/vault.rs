@@ -61,6 +61,9 @@ struct TenantKey {
     subjects: Key,
 }
 
+/// Of BLAKE3's key derivation.
+const TAG_CONTEXT: &str = "exchequer 2026-11 vault tag v1";
+
 struct SubjectKey {
     id: KeyId,
     tenant: TenantId,
@@ -145,6 +148,25 @@ impl Vault {
         self.protect(tenant, TENANT_SUBJECT, field, clear).await
     }
 
+    /// Stands for `clear` where the same text must be known again, and nothing else: 16
+    /// bytes of BLAKE3 under a key derived from the person's. Nobody can try texts
+    /// against it once the person's key is erased.
+    pub async fn tag(
+        &self,
+        tenant: &TenantId,
+        subject: &str,
+        field: &str,
+        clear: &str,
+    ) -> Result<[u8; 16], VaultError> {
+        let key = self.subject_key(tenant, subject).await?;
+        let place = field_place(tenant, key.id, field);
+        let tagging = Zeroizing::new(blake3::derive_key(TAG_CONTEXT, key.key.bytes()));
+        let mut hasher = blake3::Hasher::new_keyed(&tagging);
+        hasher.update(&u64::try_from(place.len()).unwrap_or(u64::MAX).to_le_bytes());
+        let hash = *hasher.update(&place).update(clear.as_bytes()).finalize().as_bytes();
+        Ok(core::array::from_fn(|at| hash[at]))
+    }
+
     /// Reads what was encrypted for the same tenant and field. None when the key is
     /// erased, or was lost with a key store that was restored from an older backup.
     pub async fn reveal(
@@ -223,6 +245,24 @@ impl Vault {
         self.erase(&all).await
     }
 
+    /// Are the master keys those that wrapped the tenants' keys? One row of each
+    /// version tells.
+    pub async fn check(&self) -> Result<(), VaultError> {
+        let mut checked = BTreeSet::new();
+        for row in self.shared.store.tenants() {
+            if checked.contains(&row.master) {
+                continue;
+            }
+            let key = self.shared.kms.unwrap(&row.tenant, &row.master, &row.wrapped).await;
+            key.map_err(|error| match error {
+                VaultError::Misfit => VaultError::MasterWrong(row.master.clone()),
+                error => error,
+            })?;
+            checked.insert(row.master);
+        }
+        Ok(())
+    }
+
     /// Wraps every tenant's key that an older master key wraps under the current
     /// one. Reading and writing goes on meanwhile.
     pub async fn rewrap(&self) -> Result<usize, VaultError> {
@@ -245,6 +285,8 @@ impl Vault {
 
     /// Makes a new master key the current one, and wraps all tenants' keys anew.
     pub async fn rotate(&self) -> Result<Rotated, VaultError> {
+        // Under a wrong one, what is new would be lost with the right one's return.
+        self.check().await?;
         let master = self.shared.kms.rotate().await?;
         Ok(Rotated { master, tenants: self.rewrap().await? })
     }

@@ -156,6 +156,49 @@ fn master_keys_rotate_under_what_is_read() {
     }
 }
 
+// REQ: EDG-06
+#[test]
+fn a_wrong_master_key_is_named_before_it_wraps_anything() {
+    let world = World::new();
+    let vault = world.vault(2);
+    assert_eq!(block_on(vault.check()), Ok(()), "no tenant yet");
+    block_on(vault.protect(&tenant("acme"), "u-1", NAME, "Ada")).unwrap();
+    block_on(vault.rotate()).unwrap();
+    block_on(vault.protect(&tenant("other"), "u-1", NAME, "Eve")).unwrap();
+    assert_eq!(block_on(vault.check()), Ok(()));
+    let before = world.store.tenants();
+    let with = |version: u32| {
+        let keys = [(version, Key::new([8; 32]))].into();
+        let kms = Arc::new(MasterKeys::new(keys, Arc::new(SeededEntropy::new(9))).unwrap());
+        World { store: Arc::clone(&world.store), kms, now: Arc::clone(&world.now) }
+    };
+    let wrong = with(2);
+    let refused = block_on(wrong.vault(3).check()).unwrap_err();
+    assert_eq!(refused, VaultError::MasterWrong("2".to_owned()));
+    let text = "master key 2 is not the one that wrapped the tenants' keys: put the right one back";
+    assert_eq!(refused.to_string(), text);
+    assert_eq!(block_on(wrong.vault(3).rotate()), Err(refused));
+    assert_eq!(wrong.kms.current(), "2", "no new one was made");
+    let unknown = Err(VaultError::MasterUnknown("2".to_owned()));
+    assert_eq!(block_on(with(3).vault(3).check()), unknown);
+    assert_eq!(world.store.tenants(), before);
+}
+
+// REQ: EDG-06
+#[test]
+fn each_version_in_use_is_checked() {
+    let world = World::new();
+    block_on(world.vault(2).protect(&tenant("acme"), "u-1", NAME, "Ada")).unwrap();
+    block_on(world.kms.rotate()).unwrap();
+    block_on(world.vault(4).protect(&tenant("other"), "u-1", NAME, "Eve")).unwrap();
+    let mut keys = world.kms.all();
+    keys.insert(1, Key::new([8; 32]));
+    let kms = Arc::new(MasterKeys::new(keys, Arc::new(SeededEntropy::new(9))).unwrap());
+    let wrong = World { kms, ..world };
+    let refused = block_on(wrong.vault(3).check());
+    assert_eq!(refused, Err(VaultError::MasterWrong("1".to_owned())));
+}
+
 #[test]
 fn rows_of_two_tenants_are_not_exchanged() {
     let world = World::new();

@@ -97,13 +97,15 @@ impl Authenticator {
         let Some(credential) = caller.credential() else { return Ok(()) };
         let snapshot = self.directory.access_of(&caller.home).await?;
         let found = snapshot.state.credentials.get(&credential.id);
-        match found.ok_or(NotAuthenticated::Revoked)?.ended {
-            Some(ended) if ended.by == exchequer_domain_access::EndedBy::Expiry => {
-                Err(NotAuthenticated::Expired)
-            }
-            Some(_) => Err(NotAuthenticated::Revoked),
-            None => Ok(()),
+        let found = found.ok_or(NotAuthenticated::Revoked)?;
+        let Judged { info, .. } = Judged::of(found, &credential.hash)?;
+        if info.expires_at.is_some_and(|at| at <= now) {
+            return Err(NotAuthenticated::Expired);
         }
+        if !admits(&info.addresses, caller.address) {
+            return Err(NotAuthenticated::AddressNotAllowed);
+        }
+        Ok(())
     }
 
     async fn by_token(

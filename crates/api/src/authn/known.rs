@@ -104,6 +104,7 @@ impl Judged {
         let info = CredentialInfo {
             id: credential.id.clone(),
             kind: kind(&credential.kind),
+            hash: *hash,
             expires_at,
             addresses: credential.addresses.clone(),
             requests_per_minute: credential.requests_per_minute,

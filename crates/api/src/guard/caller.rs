@@ -7,7 +7,7 @@ use std::sync::Arc;
 use exchequer_access::{AddressRange, Principal};
 use exchequer_types::{ActorId, TenantId, Timestamp};
 
-use crate::authn::TokenKind;
+use crate::authn::{TokenHash, TokenKind};
 
 /// Whoever makes a call, once it is known. In the extensions of every request that the
 /// guard has let through.
@@ -45,6 +45,8 @@ pub enum Proof {
 pub struct CredentialInfo {
     pub id: String,
     pub kind: TokenKind,
+    /// Of the secret that was presented.
+    pub hash: TokenHash,
     /// The secret that was presented is refused from here on: the credential's own
     /// end, or the end of a rotation's overlap.
     pub expires_at: Option<Timestamp>,

@@ -21,6 +21,16 @@ use crate::authn::{Directory, PlatformDirectory, Unavailable};
 /// Tenants stand at most this deep below each other; twice what may be created.
 const ANCESTORS_MAX: usize = 8;
 
+/// By these, permissions are given to others.
+const GIVING: [Permission; 3] =
+    [Permission::MembersManage, Permission::RolesManage, Permission::CredentialsManage];
+
+/// What can be given in a tenant.
+fn all_given() -> impl Iterator<Item = Permission> {
+    let roles = [BuiltIn::Owner, BuiltIn::Operator];
+    roles.into_iter().flat_map(|role| role.permissions().iter().copied())
+}
+
 /// What a call is about, as far as it names it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct About<'a> {
@@ -163,7 +173,12 @@ impl Judge {
             if let Some(policy) = self.policy(caller, &tenant, &snapshot) {
                 let (who, production) = (&caller.principal, question.production);
                 let verdict = policy.decide_below(who, permission, production, above, question.now);
+                // Who gives access below could give everything, and so must have it.
+                let has = |it| policy.decide_below(who, it, production, above, question.now);
+                let is_whole =
+                    !GIVING.contains(&permission) || all_given().all(|it| has(it).allowed);
                 match (verdict.allowed, verdict.rule) {
+                    (true, _) if !is_whole => said = said.max(FromAbove::Incomplete),
                     (true, _) if question.check_address(&snapshot).is_ok() => {
                         return Ok(FromAbove::Allowed);
                     }

@@ -30,10 +30,10 @@ use tokio::sync::watch;
 use tonic::Status;
 
 pub use caller::{Caller, CredentialInfo, Proof};
-pub(crate) use judge::{About, Judge};
+pub(crate) use judge::{About, Denied, Judge};
 pub(crate) use production::{PlatformFlags, Production};
-pub(crate) use rules::Need;
 pub use rules::RuleError;
+pub(crate) use rules::{Need, OPEN};
 
 use crate::authn::{Authenticator, NotAuthenticated, Peer, codes};
 use crate::limits::{Asking, Exceeded, Limits, Taken};
@@ -41,7 +41,6 @@ use crate::malformed;
 use crate::observe::Note;
 use crate::status::{self, ID_INVALID, METHOD_UNKNOWN, PERMISSION_DENIED, Refusal};
 use denials::{Denials, Noted};
-use judge::Denied;
 use rules::{Found, Rule, Rules};
 
 /// A stream is looked at again after this long: its end may take no longer than a second.

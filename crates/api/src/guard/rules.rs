@@ -8,7 +8,7 @@ use exchequer_proto::{METHODS, Method};
 /// Instead of a permission: whoever belongs to the tenant.
 const MEMBER: &str = "member";
 /// Of anyone's business: says nothing about any tenant.
-const OPEN: [&str; 3] = [
+pub(crate) const OPEN: [&str; 3] = [
     "/grpc.health.v1.Health/",
     "/grpc.reflection.v1.ServerReflection/",
     "/grpc.reflection.v1alpha.ServerReflection/",

@@ -122,8 +122,10 @@ impl Limits {
     pub async fn take(&self, asking: Asking<'_>) -> Result<Taken, Exceeded> {
         let now = self.now();
         let Said { of_plan, of_settings } = self.of_tenant(asking.tenant, now).await;
-        let own = asking.requests_per_minute.or(of_plan).or(of_settings);
-        let own = self.limit(own.unwrap_or(self.defaults.requests_per_minute));
+        let allowed = of_plan.or(of_settings).unwrap_or(self.defaults.requests_per_minute);
+        // Whoever makes a credential may bound it, and does not lift the tenant's limit.
+        let own = asking.requests_per_minute.map_or(allowed, |own| own.min(allowed));
+        let own = self.limit(own);
         let whose = (asking.tenant.as_str(), asking.credential);
         let Some(shared) = of_plan.map(|requests| self.limit(requests)) else {
             return self.of_credentials.take(whose, own, now);

@@ -99,12 +99,12 @@ fn where_all_are_silent_a_credential_has_a_hundred_a_minute() {
     assert_eq!(world.pass("one", None), 100);
 }
 
-// REQ: USE-09
+// REQ: USE-09, IAM-13
 #[test]
-fn a_credential_has_its_own_limit() {
+fn a_credentials_own_limit_makes_it_less_and_never_more() {
     let world = World::new(None);
     assert_eq!(world.pass("slow", Some(3)), 3);
-    assert_eq!(world.pass("fast", Some(500)), 500);
+    assert_eq!(world.pass("fast", Some(500)), 100);
 }
 
 // REQ: USE-09
@@ -131,7 +131,7 @@ fn what_the_settings_say_is_for_each_credential() {
     );
     assert_eq!(world.pass("one", None), 7);
     assert_eq!(world.pass("other", None), 7);
-    assert_eq!(world.pass("third", Some(9)), 9);
+    assert_eq!(world.pass("third", Some(9)), 7);
 }
 
 // REQ: USE-09

@@ -18,14 +18,15 @@ use exchequer_runtime::trace::TraceContext;
 
 use crate::answers::RequestId;
 use crate::authn::Peer;
+use crate::guard;
 use body::{Counted, Watched};
 pub(crate) use note::Note;
 use record::Record;
 
 /// The target of the access log's lines, among those of the log.
 pub const ACCESS_LOG: &str = "exchequer::access";
-/// A longer path is cut off.
-const PATH_CHARS_MAX: usize = 256;
+/// What the port answers besides methods.
+const PAGES: [&str; 3] = ["/healthz", "/metrics", "/readyz"];
 /// The W3C header of the trace that a call belongs to.
 const TRACE_PARENT: &str = "traceparent";
 
@@ -67,7 +68,7 @@ async fn observe(State(observe): State<Arc<Observe>>, request: Request, next: Ne
     parts.extensions.insert(Arc::clone(&note));
     let mut record = Record {
         began: runtime.now(),
-        path: parts.uri.path().chars().take(PATH_CHARS_MAX).collect(),
+        path: known(parts.uri.path()).to_owned(),
         trace: step.or(came_with).map(|it| it.trace_id()),
         parent: came_with.map(|it| it.span),
         step,
@@ -83,6 +84,13 @@ async fn observe(State(observe): State<Arc<Observe>>, request: Request, next: Ne
     let response = next.run(Request::from_parts(parts, axum::body::Body::new(body))).await;
     record.answered(response.status(), response.headers());
     response.map(|body| axum::body::Body::new(Watched::new(body, record)))
+}
+
+/// A path that is answered here. What is none may be anything, a token too.
+fn known(path: &str) -> &str {
+    let is_method = exchequer_proto::METHODS.iter().any(|it| it.path == path);
+    let is_page = PAGES.contains(&path) || guard::OPEN.iter().any(|it| path.starts_with(it));
+    if is_method || is_page { path } else { "unknown" }
 }
 
 fn trace_parent(headers: &HeaderMap) -> Option<TraceContext> {

@@ -29,6 +29,7 @@ fn keys_are_backed_up_beside_a_running_server_and_put_back() {
     assert_eq!(keys.find(KeyId([3; 16])), Found::Erased);
 }
 
+// REQ: KER-15, EDG-06
 #[test]
 fn a_damaged_backup_is_not_put_back() {
     let dir = tempfile::tempdir().unwrap();
@@ -38,10 +39,20 @@ fn a_damaged_backup_is_not_put_back() {
         block_on(keys.insert(subject_row(key))).unwrap();
     }
     backup(&folder, &copy).unwrap();
-    let mut bytes = std::fs::read(&copy).unwrap();
-    bytes[50] ^= 1;
-    std::fs::write(&copy, &bytes).unwrap();
+    let whole = std::fs::read(&copy).unwrap();
     let to = dir.path().join("elsewhere");
-    assert!(matches!(restore(&copy, &to), Err(OpenError::Damaged { .. })));
-    assert!(!rows(&to).exists());
+    // All of a backup is synced, so that its last frame cannot be torn either.
+    for at in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1;
+        for bytes in [&flipped[..], &whole[..at]] {
+            std::fs::write(&copy, bytes).unwrap();
+            let refused = restore(&copy, &to);
+            assert!(matches!(refused, Err(OpenError::Damaged { .. })), "byte {at}");
+            assert!(!rows(&to).exists());
+        }
+    }
+    std::fs::write(&copy, &whole).unwrap();
+    assert_eq!(restore(&copy, &to).unwrap().persons, 2);
+    assert!(is_live(&open(&to).0, 2));
 }

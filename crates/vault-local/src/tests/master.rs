@@ -49,6 +49,20 @@ fn a_new_version_is_added_or_taken_up() {
     assert_eq!(LocalKms::from_file(&file, true).unwrap().current(), "7");
 }
 
+// REQ: EDG-06, EDG-10
+#[test]
+fn a_version_that_was_replaced_is_not_taken_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("master.keys");
+    let kms = LocalKms::from_file(&file, false).unwrap();
+    let text = format!("1 {}\n", "ab".repeat(32));
+    std::fs::write(&file, &text).unwrap();
+    let refused = block_on(kms.rotate()).unwrap_err().to_string();
+    assert!(refused.contains("other digits"), "{refused}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text, "no version was added");
+    assert_eq!(kms.current(), "1");
+}
+
 #[test]
 fn settings_hold_them_too() {
     let text = format!("1:{}, 3:{}", "01".repeat(32), "03".repeat(32));

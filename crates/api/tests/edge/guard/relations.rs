@@ -1,9 +1,14 @@
 //! Tenants above, below and beside each other, and what the audit logs say.
 
+use exchequer_access::Permission;
+use exchequer_domain_access as domain;
+use exchequer_proto::access::v1 as access;
+use exchequer_proto::access::v1::access_service_client::AccessServiceClient;
 use exchequer_proto::audit::v1 as audit;
 use exchequer_proto::entitlements::v1 as entitlements;
 use exchequer_proto::system::v1 as system;
 use exchequer_proto::tenants::v1 as pb;
+use exchequer_types::Slug;
 use tonic::Code;
 
 use super::{Guarded, said, whole, with};
@@ -97,6 +102,65 @@ async fn tenants_above_act_by_permissions_of_their_own() {
         refused(world.entitlements.revoke_grant(with(&below, revoke())).await, "PERMISSION_DENIED");
     assert_eq!(said(&status, "rule"), "PROVIDER_ONLY");
     refused(world.entitlements.revoke_grant(with(&staff, revoke())).await, "GRANT_NOT_FOUND");
+}
+
+// REQ: IAM-09
+#[tokio::test(flavor = "multi_thread")]
+async fn access_below_is_given_by_those_who_have_all_of_it() {
+    let guarded = Guarded::start().await;
+    guarded.tenant("platform", "acme").await;
+    guarded.member("acme", "olga", &[]).await;
+    let words = ["members.read", "members.manage", "credentials.manage", "tenants.act_as"];
+    let role = Slug::parse("helper").unwrap();
+    let permissions = words.map(|word| Permission::parse(word).unwrap()).into();
+    let create = domain::CreateRole { role, name: "Helper".to_owned(), permissions };
+    guarded.access("platform", domain::Command::CreateRole(create)).await;
+    let helper = guarded.service("platform", &[("helper", whole())]).await;
+    let root = guarded.service("platform", &[("owner", whole()), ("operator", whole())]).await;
+    let mut client = AccessServiceClient::new(guarded.world.channel.clone());
+    let list = || access::ListMembersRequest { tenant: "acme".to_owned(), ..<_>::default() };
+    client.list_members(with(&helper, list())).await.unwrap();
+    let grant = || access::GrantRoleRequest {
+        tenant: "acme".to_owned(),
+        principal: Some(access::Principal {
+            principal: Some(access::principal::Principal::Member("olga".to_owned())),
+        }),
+        role: "owner".to_owned(),
+        ..<_>::default()
+    };
+    let status = refused(client.grant_role(with(&helper, grant())).await, "PERMISSION_DENIED");
+    assert_eq!(said(&status, "rule"), "ABOVE_INCOMPLETE");
+    client.grant_role(with(&root, grant())).await.unwrap();
+}
+
+// REQ: IAM-16, USE-13
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_does_not_lift_its_own_limits() {
+    let mut guarded = Guarded::start().await;
+    guarded.tenant("platform", "acme").await;
+    let owner = guarded.member("acme", "olga", &[("owner", whole())]).await;
+    let root = guarded.service("platform", &[("owner", whole()), ("operator", whole())]).await;
+    let set = |key: &str, value: &str| pb::UpdateSettingsRequest {
+        id: "acme".to_owned(),
+        set: vec![pb::Setting { key: key.to_owned(), value: value.to_owned() }],
+        ..<_>::default()
+    };
+    let unset = |key: &str| pb::UpdateSettingsRequest {
+        id: "acme".to_owned(),
+        unset: vec![key.to_owned()],
+        ..<_>::default()
+    };
+    let tenants = &mut guarded.world.tenants;
+    let limit = "limits.requests_per_minute";
+    tenants.update_settings(with(&owner, set("locale", "vi-VN"))).await.unwrap();
+    tenants.update_settings(with(&root, set(limit, "600"))).await.unwrap();
+    for request in [set(limit, "1000"), set("background.priority", "high"), unset(limit)] {
+        let status = tenants.update_settings(with(&owner, request)).await;
+        let status = refused(status, "PERMISSION_DENIED");
+        assert_eq!(said(&status, "rule"), "PROVIDER_ONLY");
+    }
+    let status = tenants.update_settings(with(&root, set(limit, "many"))).await;
+    refused(status, "SETTING_VALUE_INVALID");
 }
 
 // REQ: IAM-09
