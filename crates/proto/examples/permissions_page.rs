@@ -23,7 +23,7 @@ const RULES: &str = "\
 - Whoever does not belong to a tenant is told `TENANT_NOT_FOUND`, as for a tenant that does not exist. Whoever belongs to it and lacks the permission is told `PERMISSION_DENIED`, with the permission and what is missing.
 - A grant must cover everything that the call is about. A call that names no environment is about all of them.
 - **Shared** permissions hold for the whole tenant whatever the scope of the grant: they concern what all members have in common.
-- **Production.** A role that stays out of production (`developer`) does not change flags there: neither in an environment that is marked so, nor, by a call that names no environment, a flag that is on in one. A new flag is off everywhere, so it may be created.
+- **Production.** A role that stays out of production (`developer`) does not change flags there: neither in an environment that is marked so, nor, by a call that names no environment, a flag that is on in one. A new flag is off everywhere, so it may be created. What is off serves its off variant: that one can be changed so, and is seen.
 - **Providers.** Permissions marked *of the provider* are never had by a tenant's own grants for the tenant itself, so that a customer does not lift its own limits. The platform, which has no provider, has them for itself.
 - **From above.** A principal of a tenant above acts in a tenant below with `tenants.act_as` and the permission, both granted for the whole of its own tenant. `billing.operate` alone gives those marked *of customers* in direct customers. Tenants beside each other never reach each other.
 - Nobody grants what they have not: every permission of the role, in at least the scope and for at least the time in which it is granted.
