@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 import protos
 
 journal_pb2 = protos.load("exchequer.journal.v1.journal_pb2")
+log_pb2 = protos.load("exchequer.usage.v1.log_pb2")
 
 ZERO = bytes(32)
 ACCEPTED, IGNORABLE, BREAK = "accepted", "ignorable", "break"
@@ -37,7 +38,7 @@ def read(partition, data):
 
 
 def is_claim(body):
-    return isinstance(body, journal_pb2.Claim)
+    return isinstance(body, (journal_pb2.Claim, log_pb2.SealClaim))
 
 
 @dataclass

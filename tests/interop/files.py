@@ -69,12 +69,12 @@ class TornTail:
 
 
 class Journal:
-    """A journal's folder. `torn` is known after `records` has ended."""
+    """A log's folder. `torn` is known after `records` has ended."""
 
-    def __init__(self, data):
-        self.folder = Path(data) / "journal"
+    def __init__(self, data, name="journal"):
+        self.folder = Path(data) / name
         if not self.folder.is_dir():
-            raise NoJournal(f"{data} holds no journal")
+            raise NoJournal(f"{data} holds no {name}")
         self.torn = None
         self.partitions, self.id = self._meta()
         self.segments = self._segments()

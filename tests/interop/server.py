@@ -51,6 +51,7 @@ class Server:
             text=True,
         )
         self.channel = None
+        self.address = None
         self.output = []
         self._data = str(data)
         self._addresses = queue.Queue()
@@ -68,9 +69,14 @@ class Server:
     def __exit__(self, *_):
         self.kill()
 
+    @property
+    def token(self):
+        """The owner's, of the first start on the folder."""
+        return self._tokens[self._data]
+
     def call(self, stub, method, request):
         """The reply, after the server has found it durable."""
-        metadata = [("authorization", f"Bearer {self._tokens[self._data]}")]
+        metadata = [("authorization", f"Bearer {self.token}")]
         unary = getattr(stub, method)
         return unary(request, timeout=CALL_SECONDS_MAX, metadata=metadata)
 
@@ -126,6 +132,7 @@ class Server:
             address = None
         if address is None:
             raise RuntimeError("the server is not ready; it says:\n" + "".join(self.output))
+        self.address = address
         self.channel = grpc.insecure_channel(address)
         grpc.channel_ready_future(self.channel).result(timeout=READY_SECONDS_MAX)
         self.tenants = _tenants_grpc.TenantServiceStub(self.channel)

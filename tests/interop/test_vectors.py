@@ -9,6 +9,8 @@ import chain
 import commands
 import personal
 import protos
+import usage
+import usage_verifier
 
 VECTORS = protos.REPOSITORY / "schemas" / "vectors"
 journal_pb2 = chain.journal_pb2
@@ -172,3 +174,54 @@ def test_a_changed_or_missing_audit_entry_is_found():
 def canonical(value):
     """RFC 8785, for entries whose numbers are whole and whose member names are ASCII."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+# REQ: USE-12
+@pytest.mark.parametrize("case", vectors("usage")["normal_forms"], ids=lambda case: case["data"])
+def test_normal_forms(case):
+    if case["form"] is None:
+        with pytest.raises(usage.Misfit):
+            usage.normal_form(case["data"])
+    else:
+        assert usage.normal_form(case["data"]) == case["form"]
+
+
+# REQ: USE-12, USE-03
+@pytest.mark.parametrize("case", vectors("usage")["identities"], ids=lambda case: case["id"])
+def test_identities_of_events(case):
+    found = usage.identity(case["tenant"], case["source"], case["id"])
+    assert found.hex() == case["identity"]
+    names = ("tenant", "source", "id", "type", "schema", "subject", "time", "data")
+    event = usage.log_pb2.Event(**{name: case[name] for name in names if case[name] is not None})
+    assert usage.body_digest(event).hex() == case["body_digest"]
+
+
+# REQ: USE-12, KER-12
+def test_seals_of_usage():
+    document = vectors("usage")
+    key = usage.mac_key(bytes.fromhex(document["deployment_key"]))
+    partition = usage.Partition(document["partition"], document["partitions"], key)
+    head, seals = chain.Head(), []
+    for record in document["seals"]:
+        data = bytes.fromhex(record["record"])
+        assert chain.record_hash(data).hex() == record["hash"]
+        body = usage_verifier.read_seal(document["partition"], data)
+        assert head.fold(body, chain.record_hash(data)) == (chain.ACCEPTED, None)
+        seals += [] if chain.is_claim(body) else [body]
+    asked = document["figure"]
+    figure = {}
+    asked_for = tuple(asked[name] for name in ("tenant", "meter", "start", "end"))
+    for seal in seals:
+        for adopted in seal.adopted:
+            assert partition.adopt(adopted) is None
+        root = usage.Root()
+        for record in document["records"][getattr(seal, "from") : seal.to]:
+            data = bytes.fromhex(record["record"])
+            assert chain.record_hash(data).hex() == record["hash"]
+            fate, added = partition.fate(data)
+            assert usage.FATES[fate].lower() == record["fate"], record["what"]
+            root.add(data, fate)
+            usage_verifier.add_up(asked_for, figure, added)
+        assert root.digest() == seal.root
+    shown = usage_verifier.shown(figure)[str(asked["version"])]
+    assert shown == {"figure": asked["figure"], "groups": asked["groups"]}

@@ -3,6 +3,9 @@
 use core::fmt;
 use core::net::IpAddr;
 
+/// In front of an IPv4 address that is written as an IPv6 one.
+const MAPPED_BITS: u8 = 96;
+
 /// A block of addresses: `203.0.113.0/24`, `2001:db8::/32`, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AddressRange {
@@ -33,7 +36,7 @@ impl fmt::Display for AddressRangeError {
 impl core::error::Error for AddressRangeError {}
 
 impl AddressRange {
-    /// Parses an address, or a block in CIDR notation.
+    /// Parses an address, or a block in CIDR notation. IPv4 written as IPv6 counts as IPv4.
     pub fn parse(text: &str) -> Result<Self, AddressRangeError> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
@@ -53,7 +56,23 @@ impl AddressRange {
         }
         let range = Self { network, prefix_bits };
         let (bits, mask) = (bits_of(network), range.mask());
-        if bits & mask == bits { Ok(range) } else { Err(AddressRangeError::HostBits) }
+        if bits & mask == bits { Ok(range.canonical()) } else { Err(AddressRangeError::HostBits) }
+    }
+
+    /// A block of IPv4 addresses written as IPv6 ones is the block of IPv4.
+    fn canonical(self) -> Self {
+        let network = self.network.to_canonical();
+        match self.prefix_bits.checked_sub(MAPPED_BITS) {
+            Some(prefix_bits) if network.is_ipv4() && self.network.is_ipv6() => {
+                Self { network, prefix_bits }
+            }
+            _ => self,
+        }
+    }
+
+    /// Every address of `other` lies inside.
+    pub fn holds(&self, other: &Self) -> bool {
+        self.prefix_bits <= other.prefix_bits && self.contains(other.network)
     }
 
     /// The address lies inside. An IPv4 address written as IPv6 counts as IPv4.

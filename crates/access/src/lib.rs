@@ -22,6 +22,6 @@ pub use explain::Look;
 pub use give::{Gift, may_give};
 pub use grant::{Grant, Principal};
 pub use permission::{Finest, Permission, UnknownPermission};
-pub use policy::{Policy, Rule, Source, TEAM_DEPTH_MAX, TeamDef, Verdict};
+pub use policy::{Place, Policy, Rule, Source, TEAM_DEPTH_MAX, TeamDef, Verdict};
 pub use role::{BuiltIn, RoleDef};
 pub use scope::{Scope, ScopeError, Target};

@@ -92,7 +92,7 @@ permissions! {
     25 EnvironmentsManage "environments.manage" Environment "Create and change environments."
     26 FlagsRead "flags.read" Flag "Read flags with their targeting."
     27 FlagsCreate "flags.create" Flag "Create flags."
-    28 FlagsEdit "flags.edit" Flag "Change flags and their targeting, which turns them on and off too."
+    28 FlagsEdit "flags.edit" Flag "Change flags and their targeting."
     29 FlagsToggle "flags.toggle" Flag "Turn flags on and off."
     30 FlagsDelete "flags.delete" Flag "Archive and restore flags."
     31 FlagsEvaluate "flags.evaluate" Flag "Evaluate flags."

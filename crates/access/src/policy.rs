@@ -35,9 +35,14 @@ pub struct TeamDef {
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// Whoever belongs to the tenant is here, with or without grants.
-    holders: BTreeMap<Principal, Holder>,
+    places: BTreeMap<Principal, Place>,
+    holders: Vec<Holder>,
     teams: Vec<Team>,
 }
+
+/// Where a principal stands in the policy that said so. It means nothing in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(usize);
 
 /// What one member or credential has.
 #[derive(Clone, Debug, Default)]
@@ -184,13 +189,22 @@ impl Policy {
                 held.push(Held { grant, bits, in_production });
             }
         }
-        policy.holders = holders;
+        for (index, (principal, holder)) in holders.into_iter().enumerate() {
+            policy.places.insert(principal, Place(index));
+            policy.holders.push(holder);
+        }
         policy
     }
 
     /// It belongs to the tenant.
     pub fn knows(&self, who: &Principal) -> bool {
-        self.holders.contains_key(who)
+        self.places.contains_key(who)
+    }
+
+    /// Where it stands, for whoever asks about it again and again. None when it does not
+    /// belong to the tenant.
+    pub fn place(&self, who: &Principal) -> Option<Place> {
+        self.places.get(who).copied()
     }
 
     /// Decides by the tenant's own grants. Does not allocate.
@@ -201,7 +215,21 @@ impl Policy {
         target: &Target<'_>,
         now: Timestamp,
     ) -> Verdict<'p> {
-        let Some(holder) = self.holders.get(who) else { return Verdict::no(Rule::NotMember) };
+        match self.place(who) {
+            Some(place) => self.decide_at(place, permission, target, now),
+            None => Verdict::no(Rule::NotMember),
+        }
+    }
+
+    /// The same for whoever stands at `place` of this policy.
+    pub fn decide_at<'p>(
+        &'p self,
+        place: Place,
+        permission: Permission,
+        target: &Target<'_>,
+        now: Timestamp,
+    ) -> Verdict<'p> {
+        let Some(holder) = self.holders.get(place.0) else { return Verdict::no(Rule::NotMember) };
         let mut nearest = Rule::NoGrant;
         for (held, team) in self.all_of(holder) {
             let rule = held.judge(team, permission, target, now);
@@ -218,7 +246,8 @@ impl Policy {
         &'p self,
         who: &Principal,
     ) -> impl Iterator<Item = (&'p Held, Option<&'p Slug>)> {
-        self.holders.get(who).into_iter().flat_map(|holder| self.all_of(holder))
+        let holder = self.place(who).and_then(|it| self.holders.get(it.0));
+        holder.into_iter().flat_map(|holder| self.all_of(holder))
     }
 
     fn all_of<'p>(

@@ -78,6 +78,11 @@ impl Scope {
         }
     }
 
+    /// Everything in `other` lies inside.
+    pub fn holds(&self, other: &Self) -> bool {
+        self.covers(&other.target())
+    }
+
     /// Everything that `target` is about lies inside.
     pub fn covers(&self, target: &Target<'_>) -> bool {
         part_covers(self.project.as_ref(), target.project)

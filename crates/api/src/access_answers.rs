@@ -164,7 +164,7 @@ impl Access {
         let target = scope.target();
         let (Some(project), _, _) = scope.parts() else { return Ok(true) };
         let flags = PlatformFlags(self.edge.platform.clone());
-        let changes = flags.changes(tenant, project, target.environment, target.flag).await;
+        let changes = flags.changes(tenant, project, target.environment).await;
         changes.map_err(|_| status::of_behind(exchequer_engine::Behind { view: "flags" }))
     }
 }

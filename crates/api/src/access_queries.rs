@@ -31,11 +31,14 @@ impl Access {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
         let id = actor(&mut check, "id", it.id);
+        let named = scope(&mut check, "scope", it.scope);
         let mask = Mask::read::<pb::Member>(&mut check, "read_mask", it.read_mask);
         check.done()?;
         let id = id.ok_or_else(unchecked)?;
         let snapshot = self.edge.access(call, &tenant).await?;
         let found = snapshot.state.members.get(&id);
+        let is_there = || named.is_tenant() || snapshot.state.members_in(&named).contains(&id);
+        let found = found.filter(|_| is_there());
         let found = found.ok_or_else(|| refused(&Rejection::MemberNotFound { field: "id" }))?;
         call.is_at(snapshot.state.version);
         mask.apply(self.revealed(&tenant, found, snapshot.state.version).await?)
@@ -48,14 +51,18 @@ impl Access {
     ) -> Result<pb::ListMembersResponse, Status> {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
+        let of = format!("{:?}", it.scope);
+        let named = scope(&mut check, "scope", it.scope);
         let options = list_options!(it);
         let read = |text: &str| ActorId::parse(text).ok();
         let list: List<pb::Member, ActorId> =
-            check.list("ListMembers", &[tenant.as_str()], options, read);
+            check.list("ListMembers", &[tenant.as_str(), &of], options, read);
         check.done()?;
         let snapshot = self.edge.access(call, &tenant).await?;
         let version = snapshot.state.version;
+        let there = (!named.is_tenant()).then(|| snapshot.state.members_in(&named));
         let behind = snapshot.state.members.values();
+        let behind = behind.filter(|it| there.as_ref().is_none_or(|there| there.contains(&it.id)));
         let behind = behind.filter(|it| list.place.as_ref().is_none_or(|at| it.id > *at));
         let wanted = behind.filter(|it| list.wants(|| member_message(it, version)));
         let mut page: Vec<&Arc<Member>> = wanted.take(list.limit + 1).collect();
@@ -78,11 +85,14 @@ impl Access {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
         let key = check.slug("key", it.key);
+        let named = scope(&mut check, "scope", it.scope);
         let mask = Mask::read::<pb::Team>(&mut check, "read_mask", it.read_mask);
         check.done()?;
         let key = key.ok_or_else(unchecked)?;
         let snapshot = self.edge.access(call, &tenant).await?;
         let found = snapshot.state.teams.get(&key);
+        let is_there = || named.is_tenant() || snapshot.state.teams_in(&named).contains(&key);
+        let found = found.filter(|_| is_there());
         let found = found.ok_or_else(|| refused(&Rejection::TeamNotFound { field: "key" }))?;
         call.is_at(snapshot.state.version);
         mask.apply(team_message(found, snapshot.state.version))
@@ -95,13 +105,18 @@ impl Access {
     ) -> Result<pb::ListTeamsResponse, Status> {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
+        let of = format!("{:?}", it.scope);
+        let named = scope(&mut check, "scope", it.scope);
         let options = list_options!(it);
         let list: List<pb::Team, String> =
-            check.list("ListTeams", &[tenant.as_str()], options, |text| Some(text.to_owned()));
+            check.list("ListTeams", &[tenant.as_str(), &of], options, |text| Some(text.to_owned()));
         check.done()?;
         let snapshot = self.edge.access(call, &tenant).await?;
         let version = snapshot.state.version;
-        let all = snapshot.state.teams.values().map(|it| team_message(it, version));
+        let there = (!named.is_tenant()).then(|| snapshot.state.teams_in(&named));
+        let all = snapshot.state.teams.values();
+        let all = all.filter(|it| there.as_ref().is_none_or(|there| there.contains(&it.key)));
+        let all = all.map(|it| team_message(it, version));
         let (teams, next_page_token) = list.page_of(all, |it| it.key.clone())?;
         Ok(pb::ListTeamsResponse { teams, next_page_token })
     }
@@ -114,6 +129,8 @@ impl Access {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
         let key = check.slug("key", it.key);
+        // Read by the guard alone: roles are the same in every scope.
+        scope(&mut check, "scope", it.scope);
         let mask = Mask::read::<pb::Role>(&mut check, "read_mask", it.read_mask);
         check.done()?;
         let key = key.ok_or_else(unchecked)?;
@@ -134,9 +151,12 @@ impl Access {
     ) -> Result<pb::ListRolesResponse, Status> {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
+        let of = format!("{:?}", it.scope);
+        // Read by the guard alone: roles are the same in every scope.
+        scope(&mut check, "scope", it.scope);
         let options = list_options!(it);
         let list: List<pb::Role, String> =
-            check.list("ListRoles", &[tenant.as_str()], options, |text| Some(text.to_owned()));
+            check.list("ListRoles", &[tenant.as_str(), &of], options, |text| Some(text.to_owned()));
         check.done()?;
         let snapshot = self.edge.access(call, &tenant).await?;
         let version = snapshot.state.version;
@@ -181,7 +201,7 @@ impl Access {
         check.done()?;
         let snapshot = self.edge.access(call, &tenant).await?;
         let found = snapshot.state.grants.get(&it.id);
-        let found = found.filter(|it| named.is_tenant() || it.scope == named);
+        let found = found.filter(|it| named.holds(&it.scope));
         let found = found.ok_or_else(|| refused(&Rejection::GrantNotFound))?;
         call.is_at(snapshot.state.version);
         mask.apply(role_grant_message(found, snapshot.state.version))
@@ -213,7 +233,7 @@ impl Access {
         let wanted = all.filter(|it| {
             principal.as_ref().is_none_or(|wanted| it.principal == *wanted)
                 && (role.is_empty() || it.role.as_str() == role)
-                && named.as_ref().is_none_or(|wanted| it.scope == *wanted)
+                && named.as_ref().is_none_or(|wanted| wanted.holds(&it.scope))
         });
         let messages = wanted.map(|it| role_grant_message(it, version));
         let (grants, next_page_token) = list.page_of(messages, |it| it.id.clone())?;
@@ -234,7 +254,7 @@ impl Access {
         mask.apply(addresses_message(&snapshot.state.addresses, snapshot.state.version))
     }
 
-    /// Refuses a grant that is not one of this scope: the caller's right may be limited to
+    /// Refuses a grant that does not lie in this scope: the caller's right may be limited to
     /// what it names.
     pub(crate) async fn check_scope(
         &self,
@@ -244,7 +264,7 @@ impl Access {
         scope: &Scope,
     ) -> Result<(), Status> {
         let snapshot = self.edge.access(call, tenant).await?;
-        let found = snapshot.state.grants.get(grant).filter(|it| it.scope == *scope);
+        let found = snapshot.state.grants.get(grant).filter(|it| scope.holds(&it.scope));
         found.map(|_| ()).ok_or_else(|| refused(&Rejection::GrantNotFound))
     }
 

@@ -55,8 +55,13 @@ impl Given {
             after: check.value(&at("after"), entry.after),
             context: check.object(&at("context"), entry.context),
             personal: BTreeMap::new(),
+            origin: None,
             occurred_at: check.timestamp(&at("occurred_at"), entry.occurred_at),
         };
+        if draft.is_reserved() {
+            let text = "must begin with another word: this one is of the server's own entries";
+            check.refuse(ENTRY_INVALID, &at("action"), text);
+        }
         Self { draft, subject, personal }
     }
 }

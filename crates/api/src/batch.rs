@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use prost::Message;
 use tonic::Status;
 
-use crate::answers::{name_in, with_request};
+use crate::answers::{changed_by, name_in, with_request};
 use crate::call::Call;
 use crate::check::Check;
 use crate::edge::Edge;
@@ -100,7 +100,7 @@ impl Edge {
             call.has_seen_with(&own);
             results.push(result.map_err(|status| {
                 let named = |field: Option<&str>| name_in(I::NAME, field, &bytes);
-                error(&with_request(&status, call.request_id(), named))
+                error(&with_request(&status, call.request_id(), changed_by(I::NAME), named))
             }));
         }
         Ok(results)

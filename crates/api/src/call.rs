@@ -12,7 +12,7 @@ use tonic::{Response, Status};
 use crate::answers::RequestId;
 use crate::guard::Caller;
 use crate::observe::Note;
-use crate::status::{METADATA_INVALID, Refusal};
+use crate::status::{DEADLINE_PASSED, METADATA_INVALID, Refusal};
 
 pub(crate) const ACTOR: &str = "x-exchequer-actor";
 pub(crate) const CONSISTENCY: &str = "x-exchequer-consistency";
@@ -41,6 +41,9 @@ pub(crate) struct Call {
     pub(crate) patience: Duration,
     /// The version that a write expects, when its metadata says so.
     pub(crate) if_match: Option<u64>,
+    /// The version in which the guard has seen what is to be changed, when the call is
+    /// allowed in that one alone.
+    pub(crate) seen_version: Option<u64>,
     /// The step that this call is, when it is traced.
     pub(crate) trace: Option<TraceContext>,
     /// For the access log.
@@ -75,6 +78,10 @@ impl Call {
                 .mul_f64(0.95)
                 .min(PATIENCE_MAX),
         };
+        if patience.is_zero() {
+            let message = "the deadline had passed before the call was looked at: nothing was done";
+            return Err(Refusal::new(DEADLINE_PASSED, message).field(TIMEOUT).status());
+        }
         if metadata.get_all(IF_MATCH).iter().count() > 1 {
             return Err(invalid(IF_MATCH, "must stand once").status());
         }
@@ -90,6 +97,7 @@ impl Call {
             token,
             patience,
             if_match,
+            seen_version: None,
             trace: None,
             note: None,
             caller: None,
@@ -126,6 +134,7 @@ impl Call {
             token: self.token.clone(),
             patience: self.patience,
             if_match: None,
+            seen_version: self.seen_version,
             trace: self.trace,
             note: self.note.clone(),
             caller: self.caller.clone(),
@@ -228,6 +237,20 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // REQ: EDG-04
+    #[test]
+    fn a_deadline_that_has_passed_is_told_so() {
+        use tonic_types::StatusExt as _;
+        for nothing in ["0n", "0H", "00000000m"] {
+            let mut metadata = MetadataMap::new();
+            metadata.insert(TIMEOUT, nothing.parse().unwrap());
+            let refused = Call::read(&metadata, 1, RequestId("1".into())).unwrap_err();
+            assert_eq!(refused.code(), tonic::Code::DeadlineExceeded);
+            let reason = refused.get_details_error_info().unwrap().reason;
+            assert_eq!(reason, DEADLINE_PASSED);
+        }
+    }
 
     #[test]
     fn timeouts_are_read_as_grpc_writes_them() {

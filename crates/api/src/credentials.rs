@@ -182,7 +182,11 @@ impl Credentials {
     ) -> Result<pb::ListCredentialsResponse, Status> {
         let mut check = Check::default();
         let tenant = check.tenant("tenant", it.tenant);
-        let of = format!("{} {} {:?} {:?}", it.include_ended, it.kind, it.project, it.environment);
+        let of = format!(
+            "{} {} {:?} {:?} {:?}",
+            it.include_ended, it.kind, it.project, it.environment, it.owner
+        );
+        let owner = (!it.owner.is_empty()).then(|| actor(&mut check, "owner", it.owner));
         if pb::CredentialKind::try_from(it.kind).is_err() {
             check.refuse(ENUM_UNKNOWN, "kind", "must be SERVICE, PERSONAL, SERVER or CLIENT");
         }
@@ -200,6 +204,7 @@ impl Credentials {
         let wanted = behind
             .filter(|found| it.include_ended || found.ended.is_none())
             .filter(|found| is_in(environment.as_ref(), found))
+            .filter(|it| owner.as_ref().is_none_or(|owner| it.kind.owner() == owner.as_ref()))
             .map(|found| credential_message(found, version))
             .filter(|found| it.kind == 0 || found.kind == it.kind)
             .filter(|found| list.wants(|| found.clone()));

@@ -24,7 +24,7 @@ use crate::adoption::Awaited;
 use crate::answers::RequestId;
 use crate::call::Call;
 use crate::check::Write;
-use crate::guard::Caller;
+use crate::guard::{Caller, SeenVersion};
 use crate::observe::Note;
 use crate::status::{self, of_outcome, tenant_not_found};
 
@@ -65,6 +65,7 @@ impl Edge {
         call.trace = request.extensions().get::<TraceContext>().copied();
         call.note = request.extensions().get::<Arc<Note>>().cloned();
         if let Some(caller) = request.extensions().get::<Caller>() {
+            call.seen_version = request.extensions().get::<SeenVersion>().map(|it| it.0);
             call.actor = caller.actor.clone();
             call.caller = Some(caller.clone());
         }
@@ -121,8 +122,16 @@ impl Edge {
         let awaited = Awaited::of(&asked.stream, &asked.command);
         let (issuer, actor) = (issuer("api")?, call.actor.clone());
         let origin = self.origin(call, &asked.stream).await?;
+        let home = call.caller.as_ref().and_then(Caller::belongs_to).cloned();
+        let wanted = asked.write.expected_version.or(call.if_match);
+        if let (Some(seen), Some(wanted)) = (call.seen_version, wanted)
+            && seen != wanted
+        {
+            return Err(status::version_conflict(wanted, seen));
+        }
         let submission = Submission {
-            expected_version: asked.write.expected_version.or(call.if_match),
+            home,
+            expected_version: wanted.or(call.seen_version),
             not_after: asked.write.not_after,
             validate_only: asked.write.validate_only,
             trace_parent: call.trace.map(|trace| trace.to_string()),

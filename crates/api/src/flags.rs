@@ -11,7 +11,7 @@ use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::flags::v1 as pb;
 use exchequer_proto::flags::v1::flag_service_server::FlagService;
 use exchequer_tenant::Command;
-use exchequer_types::{Slug, StreamId};
+use exchequer_types::{Slug, StreamId, TenantId};
 use futures::FutureExt as _;
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
@@ -20,6 +20,7 @@ use crate::batch::{self, ItemResult, item};
 use crate::call::Call;
 use crate::check::Check;
 use crate::edge::{Asked, Edge};
+use crate::guard::Judge;
 use prost_types::FieldMask;
 
 use crate::status::{
@@ -29,6 +30,8 @@ use crate::status::{
 #[derive(Debug)]
 pub(crate) struct Flags {
     pub(crate) edge: Edge,
+    /// Says which environments a reply may show.
+    pub(crate) judge: Judge,
 }
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -175,7 +178,7 @@ impl FlagService for Flags {
             domain::Command::UpdateFlag(update)
         });
         let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
-        self.write(call, check, asked).await
+        self.write_flag(call, check, asked).await
     }
 
     async fn set_targeting(&self, request: Request<pb::SetTargetingRequest>) -> Reply<pb::Flag> {
@@ -191,7 +194,7 @@ impl FlagService for Flags {
             },
         );
         let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
-        self.write(call, check, asked).await
+        self.write_flag(call, check, asked).await
     }
 
     async fn toggle_flag(&self, request: Request<pb::ToggleFlagRequest>) -> Reply<pb::Flag> {
@@ -242,7 +245,7 @@ impl FlagService for Flags {
             domain::Command::GrowRollout(grow)
         });
         let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
-        self.write(call, check, asked).await
+        self.write_flag(call, check, asked).await
     }
 
     async fn archive_flag(&self, request: Request<pb::ArchiveFlagRequest>) -> Reply<pb::Flag> {
@@ -253,7 +256,7 @@ impl FlagService for Flags {
             domain::Command::ArchiveFlag(domain::ArchiveFlag { project, flag })
         });
         let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
-        self.write(call, check, asked).await
+        self.write_flag(call, check, asked).await
     }
 
     async fn restore_flag(&self, request: Request<pb::RestoreFlagRequest>) -> Reply<pb::Flag> {
@@ -264,7 +267,7 @@ impl FlagService for Flags {
             domain::Command::RestoreFlag(domain::RestoreFlag { project, flag })
         });
         let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
-        self.write(call, check, asked).await
+        self.write_flag(call, check, asked).await
     }
 }
 
@@ -287,6 +290,23 @@ impl Flags {
     ) -> Reply<R> {
         let result = self.submit(&mut call, check, asked).await;
         call.reply(result)
+    }
+
+    async fn write_flag(&self, mut call: Call, check: Check, asked: Wanted) -> Reply<pb::Flag> {
+        let result = self.submit_flag(&mut call, check, asked).await;
+        call.reply(result)
+    }
+
+    async fn submit_flag(
+        &self,
+        call: &mut Call,
+        check: Check,
+        asked: Wanted,
+    ) -> Result<pb::Flag, Status> {
+        let tenant = TenantId::parse(asked.tenant.as_str());
+        let flag = self.submit(call, check, asked).await?;
+        let tenant = tenant.map_err(|_| unchecked())?;
+        Ok(self.readable(call, &tenant, flag).await)
     }
 
     async fn submit<R: Message + Default>(
@@ -314,7 +334,7 @@ impl Flags {
             domain::Command::CreateFlag(domain::CreateFlag { project, flag, definition })
         });
         let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
-        self.submit(call, check, asked).await
+        self.submit_flag(call, check, asked).await
     }
 
     async fn toggle(&self, call: &mut Call, it: pb::ToggleFlagRequest) -> Result<pb::Flag, Status> {
@@ -327,7 +347,7 @@ impl Flags {
             domain::Command::ToggleFlag(toggle)
         });
         let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
-        self.submit(call, check, asked).await
+        self.submit_flag(call, check, asked).await
     }
 }
 

@@ -27,6 +27,7 @@ mod filter;
 mod flag_queries;
 mod flags;
 pub mod guard;
+mod hashed;
 mod health;
 mod json;
 mod keys;
@@ -35,23 +36,28 @@ mod lists;
 mod malformed;
 mod mask;
 mod messages;
+mod meter_queries;
+mod meters;
 mod observe;
 mod pages;
 mod personal;
+mod quota_headers;
+mod quotas;
 mod replay;
 mod resources;
+mod standard;
 pub mod status;
 mod subscription_fields;
 mod subscriptions;
 mod system;
 mod tail;
 mod tenants;
+mod usage;
 
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use std::sync::Arc;
 
 use exchequer_engine::Platform;
-use exchequer_proto::DESCRIPTORS;
 use exchequer_proto::access::v1::access_service_server::AccessServiceServer;
 use exchequer_proto::access::v1::credential_service_server::CredentialServiceServer;
 use exchequer_proto::audit::v1::audit_service_server::AuditServiceServer;
@@ -63,6 +69,8 @@ use exchequer_proto::subscriptions::v1::subscription_service_server::Subscriptio
 use exchequer_proto::system::v1::key_service_server::KeyServiceServer;
 use exchequer_proto::system::v1::system_service_server::SystemServiceServer;
 use exchequer_proto::tenants::v1::tenant_service_server::TenantServiceServer;
+use exchequer_proto::usage::v1::correction_service_server::CorrectionServiceServer;
+use exchequer_proto::usage::v1::meter_service_server::MeterServiceServer;
 use tokio::sync::watch;
 use tonic::service::Routes;
 
@@ -88,7 +96,8 @@ pub fn routes(
 ) -> Result<axum::Router, ReflectionError> {
     let runtime = Arc::clone(&platform.ports.runtime);
     let served = services(platform, stopping)?;
-    Ok(served.layer(from_fn_with_state(runtime, answers::complete)))
+    let served = served.layer(from_fn_with_state(runtime, answers::complete));
+    Ok(served.layer(from_fn(usage::as_json)))
 }
 
 /// The same behind the guard: calls act as whom their credential proves, and do what its
@@ -103,22 +112,16 @@ pub fn guarded_routes(
         .map_err(|error| ReflectionError(error.to_string()))?;
     let served = services(platform, stopping)?;
     let served = served.layer(from_fn_with_state(Arc::new(guard), guard::guard));
-    Ok(served.layer(from_fn_with_state(runtime, answers::complete)))
+    let served = served.layer(from_fn_with_state(runtime, answers::complete));
+    Ok(served.layer(from_fn(usage::as_json)))
 }
 
 fn services(
     platform: Platform,
     stopping: watch::Receiver<bool>,
 ) -> Result<axum::Router, ReflectionError> {
-    let health = health::start(&platform);
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // So that clients can show an error's details.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-    };
-    let error = |error: tonic_reflection::server::Error| ReflectionError(error.to_string());
+    let standard = standard::routes(&platform, stopping.clone());
+    let standard = standard.map_err(|error| ReflectionError(error.to_string()))?;
     let edge = Edge { platform, stopping };
     let judge = || guard::Judge::of(&edge.platform);
     let tenants = tenants::Tenants { edge: edge.clone(), judge: judge() };
@@ -128,9 +131,14 @@ fn services(
     let catalogs = catalogs::Catalogs { edge: edge.clone() };
     let entitlements = entitlements::Entitlements { edge: edge.clone() };
     let subscriptions = subscriptions::Subscriptions { edge: edge.clone() };
-    let flags = flags::Flags { edge: edge.clone() };
+    let quotas = quotas::service(&edge);
+    let flags = flags::Flags { edge: edge.clone(), judge: judge() };
     let evaluations = evaluation::Evaluations { edge: edge.clone() };
     let keys = keys::Keys { edge: edge.clone() };
+    let meters = meters::Meters { edge: edge.clone() };
+    let corrections = meters::Corrections { edge: edge.clone() };
+    let (ingest, events) = usage::ways_in(&edge);
+    let usage = usage::queries(&edge);
     let system = system::System { edge };
     let routes =
         Routes::new(TenantServiceServer::new(tenants).max_decoding_message_size(REQUEST_BYTES_MAX))
@@ -149,6 +157,13 @@ fn services(
             )
             .add_service(KeyServiceServer::new(keys).max_decoding_message_size(REQUEST_BYTES_MAX))
             .add_service(
+                MeterServiceServer::new(meters).max_decoding_message_size(REQUEST_BYTES_MAX),
+            )
+            .add_service(
+                CorrectionServiceServer::new(corrections)
+                    .max_decoding_message_size(REQUEST_BYTES_MAX),
+            )
+            .add_service(
                 EntitlementServiceServer::new(entitlements)
                     .max_decoding_message_size(REQUEST_BYTES_MAX),
             )
@@ -163,10 +178,8 @@ fn services(
             .add_service(
                 EvaluationServiceServer::new(evaluations)
                     .max_decoding_message_size(REQUEST_BYTES_MAX),
-            )
-            .add_service(health)
-            .add_service(reflection().build_v1().map_err(error)?)
-            .add_service(reflection().build_v1alpha().map_err(error)?);
-    let served = routes.into_axum_router().fallback(malformed::unknown);
+            );
+    let routes = routes.add_service(quotas).add_service(ingest).add_service(usage).into_axum_router().merge(events);
+    let served = routes.merge(standard).fallback(malformed::unknown);
     Ok(served.layer(map_response(malformed::name)))
 }

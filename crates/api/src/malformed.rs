@@ -1,18 +1,27 @@
 //! What the gRPC library refuses before a service sees it, as errors of ours: it
 //! calls a malformed message an internal error, and names no code.
 
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use exchequer_proto::DESCRIPTORS;
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 use tonic::{Code, Status};
 
 use crate::REQUEST_BYTES_MAX;
 use crate::status::{
-    METHOD_UNKNOWN, REQUEST_MALFORMED, REQUEST_TOO_DEEP, REQUEST_TOO_LARGE, Refusal,
+    COMPRESSION_UNKNOWN, METHOD_UNKNOWN, REQUEST_MALFORMED, REQUEST_TOO_DEEP, REQUEST_TOO_LARGE,
+    Refusal,
 };
 
 /// How the library's messages about malformed requests begin.
 const DECODING: &str = "failed to decode Protobuf message: ";
+/// How its message about a compressed request begins.
+const COMPRESSED: &str = "Content is compressed with ";
 /// What the library says of messages that stand too deep in each other.
 const TOO_DEEP: &str = "recursion limit reached";
 
@@ -27,7 +36,12 @@ pub(crate) async fn unknown(request: Request) -> Response {
 }
 
 fn method_unknown() -> Refusal {
-    Refusal::new(METHOD_UNKNOWN, "no such method, or a compression that is not spoken here")
+    Refusal::new(METHOD_UNKNOWN, "there is no such method here: reflection lists those there are")
+}
+
+/// A request that is packed in any way.
+pub(crate) fn compressed() -> Refusal {
+    Refusal::new(COMPRESSION_UNKNOWN, "requests are not taken compressed: send without")
 }
 
 /// Every error of ours carries details; one without is the library's.
@@ -43,6 +57,7 @@ pub(crate) async fn name(response: Response) -> Response {
             let message = format!("a request has at most {REQUEST_BYTES_MAX} bytes");
             Refusal::new(REQUEST_TOO_LARGE, message)
         }
+        Code::Unimplemented if status.message().starts_with(COMPRESSED) => compressed(),
         Code::Unimplemented => method_unknown(),
         _ => return response,
     };
@@ -53,8 +68,11 @@ pub(crate) async fn name(response: Response) -> Response {
 /// innermost first; the rest of it is not passed on.
 fn malformed(message: &str) -> Refusal {
     let parts = message.strip_prefix(DECODING).unwrap_or_default().split(": ");
-    let mut path: Vec<&str> = parts.map_while(field).collect();
-    path.reverse();
+    let mut parts: Vec<(&str, &str)> = parts.map_while(field).collect();
+    parts.reverse();
+    // The library names the `oneof` where a field of it is meant: which, nobody knows.
+    let known = parts.iter().take_while(|(message, field)| !is_oneof(message, field));
+    let mut path: Vec<&str> = known.map(|(_, field)| *field).collect();
     let refusal = if message.starts_with(DECODING) && message.ends_with(TOO_DEEP) {
         path.truncate(before_again(&path));
         let message = "messages stand more than 100 deep in each other: flatten what is sent";
@@ -71,18 +89,35 @@ fn before_again(path: &[&str]) -> usize {
     path.iter().enumerate().position(is_again).unwrap_or(path.len())
 }
 
-fn field(part: &str) -> Option<&str> {
+/// Is it the name of a `oneof` of a message of the contract?
+fn is_oneof(message: &str, name: &str) -> bool {
+    static ONEOFS: OnceLock<BTreeSet<(String, String)>> = OnceLock::new();
+    let all = ONEOFS.get_or_init(|| {
+        let set = FileDescriptorSet::decode(DESCRIPTORS).unwrap_or_default();
+        let mut left: Vec<_> = set.file.into_iter().flat_map(|it| it.message_type).collect();
+        let mut all = BTreeSet::new();
+        while let Some(message) = left.pop() {
+            let names = message.oneof_decl.iter().map(|it| it.name().to_owned());
+            all.extend(names.map(|name| (message.name().to_owned(), name)));
+            left.extend(message.nested_type);
+        }
+        all
+    });
+    all.contains(&(message.to_owned(), name.to_owned()))
+}
+
+/// A message and a field of it, as `Tenant.name`.
+fn field(part: &str) -> Option<(&str, &str)> {
     let is_name = |text: &str| {
         !text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_')
     };
     let (message, field) = part.split_once('.')?;
-    (is_name(message) && is_name(field)).then_some(field)
+    (is_name(message) && is_name(field)).then_some((message, field))
 }
 
 #[cfg(test)]
 mod tests {
     use exchequer_proto::tenants::v1 as pb;
-    use prost::Message as _;
     use tonic_types::StatusExt as _;
 
     use super::*;
@@ -111,8 +146,13 @@ mod tests {
         let status = refusal.status();
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(status.get_details_error_info().unwrap().reason, REQUEST_TOO_DEEP);
+        // It is the value itself that nests: there is no path to it.
+        assert!(status.get_details_bad_request().is_none());
+        // Our own `oneof`s too.
+        let of_flag = "Condition.kind: Condition.kind: Rule.condition: recursion limit reached";
+        let status = malformed(&format!("{DECODING}{of_flag}")).status();
         let named = status.get_details_bad_request().unwrap().field_violations;
-        assert_eq!(named[0].field, "kind.values");
+        assert_eq!(named[0].field, "condition");
         // Not the client's text, but the library's, decides.
         let status = malformed("recursion limit reached").status();
         assert_eq!(status.get_details_error_info().unwrap().reason, REQUEST_MALFORMED);

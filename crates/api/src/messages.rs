@@ -34,6 +34,7 @@ pub(crate) fn entry(entry: AuditEntry) -> pba::Entry {
         // Read from the entry's bytes, for whoever may see them.
         personal: Vec::new(),
         origin: None,
+        appended_by: String::new(),
     }
 }
 

@@ -12,6 +12,7 @@ use tonic::Status;
 
 use crate::call::Call;
 use crate::edge::Edge;
+use crate::guard::Origin;
 use crate::status;
 
 /// Where `Envelope.origin` is encrypted for.
@@ -22,6 +23,12 @@ const ENTRY_FIELD: &str = "audit.entry.";
 /// The place of an entry's personal field.
 pub(crate) fn entry_field(name: &str) -> String {
     format!("{ENTRY_FIELD}{name}")
+}
+
+/// As it is encrypted.
+pub(crate) fn encode_origin(origin: &Origin) -> Vec<u8> {
+    let (address, agent) = (origin.address.to_string(), origin.agent.clone());
+    pb::Origin { address, agent }.encode_to_vec()
 }
 
 impl Edge {
@@ -88,16 +95,16 @@ impl Edge {
             return Ok(None);
         };
         let Some(vault) = &self.platform.vault else { return Ok(None) };
-        let (address, agent) = (caller.address.to_string(), caller.agent.clone());
-        let clear = pb::Origin { address, agent }.encode_to_vec();
+        let clear = encode_origin(&caller.origin());
         let protected = vault.protect_bytes(tenant, call.actor.as_str(), ORIGIN, &clear).await;
         protected.map(Some).map_err(|error| status::of_vault(&error, ORIGIN))
     }
 
     /// Adds to an entry what its bytes have encrypted.
     pub(crate) async fn reveal_entry(&self, entry: &mut pba::Entry) -> Result<(), Status> {
-        // Most have neither; a text of somebody's own may look so, and is parsed in vain.
-        if !entry.json.contains("\"personal\":{") && !entry.json.contains("\"origin\":{") {
+        // Most have none; a text of somebody's own may look so, and is parsed in vain.
+        let marks = ["\"personal\":{", "\"origin\":{", "\"appended_by\":"];
+        if !marks.iter().any(|mark| entry.json.contains(mark)) {
             return Ok(());
         }
         let Ok(Value::Object(members)) = serde_json::from_str(&entry.json) else {
@@ -111,6 +118,9 @@ impl Edge {
         }
         if let Some(origin) = members.get("origin") {
             entry.origin = Some(self.entry_origin(&tenant, origin).await?);
+        }
+        if let Some(Value::String(by)) = members.get("appended_by") {
+            entry.appended_by.clone_from(by);
         }
         Ok(())
     }

@@ -6,9 +6,11 @@ use exchequer_proto::audit::v1 as audit;
 use exchequer_proto::catalog::v1 as catalog;
 use exchequer_proto::entitlements::v1 as entitlements;
 use exchequer_proto::flags::v1 as flags;
+use exchequer_proto::quotas::v1 as quotas;
 use exchequer_proto::subscriptions::v1 as subscriptions;
 use exchequer_proto::system::v1 as system;
 use exchequer_proto::tenants::v1 as tenants;
+use exchequer_proto::usage::v1 as usage;
 use prost::Message;
 
 use crate::filter::Field;
@@ -159,6 +161,23 @@ resource!(
     "ended_at": Time(|it| it.ended_at),
 );
 
+resource!(
+    quotas::Quota,
+    "feature": Text(|it| &it.feature),
+    "limit": Int(|it| it.limit.map(i128::from)),
+    "beyond": Name {
+        of: |it| it.beyond,
+        name: names!(quotas::Beyond),
+        prefix: "BEYOND_",
+    },
+    "used": Int(|it| Some(it.used.into())),
+    "reserved": Int(|it| Some(it.reserved.into())),
+    "held": Int(|it| Some(it.held.into())),
+    "remaining": Int(|it| it.remaining.map(i128::from)),
+    "resets_at": Time(|it| it.resets_at),
+    "meter": Text(|it| &it.meter),
+);
+
 resource!(subscriptions::Subscription,);
 resource!(
     subscriptions::ScheduledChange,
@@ -179,6 +198,32 @@ resource!(
     "period.index": Int(|it| it.period.as_ref().map(|it| it.index.into())),
     "currency": Text(|it| &it.currency),
     "total": Int(|it| Some(it.total.into())),
+);
+
+resource!(
+    usage::Meter,
+    "key": Text(|it| &it.key),
+    "rules_version": Int(|it| Some(it.rules_version.into())),
+    "rules.event_type": Text(|it| it.rules.as_ref().map_or("", |it| &it.event_type)),
+    "rules.aggregation": Name {
+        of: |it| it.rules.as_ref().map_or(0, |it| it.aggregation),
+        name: names!(usage::Aggregation),
+        prefix: "AGGREGATION_",
+    },
+    "rules.unit": Text(|it| it.rules.as_ref().map_or("", |it| &it.unit)),
+    "retired": Bool(|it| it.retired),
+    "version": Int(|it| Some(it.version.into())),
+    "created_at": Time(|it| it.created_at),
+    "updated_at": Time(|it| it.updated_at),
+);
+resource!(
+    usage::EventSchemaInfo,
+    "schema.type": Text(|it| it.schema.as_ref().map_or("", |it| &it.r#type)),
+    "schema.version": Int(|it| it.schema.as_ref().map(|it| it.version.into())),
+    "retired": Bool(|it| it.retired),
+    "version": Int(|it| Some(it.version.into())),
+    "set_at": Time(|it| it.set_at),
+    "updated_at": Time(|it| it.updated_at),
 );
 
 resource!(system::Status,);

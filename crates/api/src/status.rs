@@ -4,6 +4,7 @@
 
 use core::time::Duration;
 
+use axum::http::StatusCode;
 use exchequer_codec::status_of;
 use exchequer_engine::{Behind, EngineError, SubmitError};
 use exchequer_kernel::Status as Decided;
@@ -23,7 +24,9 @@ pub const REQUEST_MALFORMED: &str = "REQUEST_MALFORMED";
 pub const REQUEST_TOO_DEEP: &str = "REQUEST_TOO_DEEP";
 pub const REQUEST_TOO_LARGE: &str = "REQUEST_TOO_LARGE";
 pub const METHOD_UNKNOWN: &str = "METHOD_UNKNOWN";
+pub const COMPRESSION_UNKNOWN: &str = "COMPRESSION_UNKNOWN";
 pub const METADATA_INVALID: &str = "METADATA_INVALID";
+pub const DEADLINE_PASSED: &str = "DEADLINE_PASSED";
 pub const FIELD_MISSING: &str = "FIELD_MISSING";
 pub const ID_INVALID: &str = "ID_INVALID";
 pub const TIMESTAMP_INVALID: &str = "TIMESTAMP_INVALID";
@@ -33,6 +36,7 @@ pub const SETTING_REPEATED: &str = "SETTING_REPEATED";
 pub const CONTEXT_INVALID: &str = "CONTEXT_INVALID";
 pub const CONTEXT_TOO_LARGE: &str = "CONTEXT_TOO_LARGE";
 pub const FLAGS_COUNT_INVALID: &str = "FLAGS_COUNT_INVALID";
+pub const QUOTA_NOT_FOUND: &str = "QUOTA_NOT_FOUND";
 pub const FEATURES_COUNT_INVALID: &str = "FEATURES_COUNT_INVALID";
 pub const FILTER_INVALID: &str = "FILTER_INVALID";
 pub const FIELD_MASK_INVALID: &str = "FIELD_MASK_INVALID";
@@ -42,6 +46,18 @@ pub const PAGE_SIZE_INVALID: &str = "PAGE_SIZE_INVALID";
 pub const PAGE_TOKEN_INVALID: &str = "PAGE_TOKEN_INVALID";
 pub const CURSOR_INVALID: &str = "CURSOR_INVALID";
 pub const COMMAND_TOO_LARGE: &str = "COMMAND_TOO_LARGE";
+
+// Of events of use.
+pub const EVENTS_TOO_MANY: &str = "EVENTS_TOO_MANY";
+pub const EVENT_UNCONFIRMED: &str = "EVENT_UNCONFIRMED";
+pub const CONTENT_TYPE_UNKNOWN: &str = "CONTENT_TYPE_UNKNOWN";
+pub const CONTENT_ENCODING_UNKNOWN: &str = "CONTENT_ENCODING_UNKNOWN";
+pub const STREAM_STALLED: &str = "STREAM_STALLED";
+pub const USAGE_UNAVAILABLE: &str = "USAGE_UNAVAILABLE";
+pub const RANGE_INVALID: &str = "RANGE_INVALID";
+pub const USAGE_ANSWER_TOO_LARGE: &str = "USAGE_ANSWER_TOO_LARGE";
+pub const USAGE_VERSIONS_DIFFER: &str = "USAGE_VERSIONS_DIFFER";
+pub const USAGE_EVENT_NOT_FOUND: &str = "USAGE_EVENT_NOT_FOUND";
 
 // Of commands, as their outcomes say.
 pub const VERSION_CONFLICT: &str = "VERSION_CONFLICT";
@@ -83,6 +99,7 @@ pub const VIEW_UNKNOWN: &str = "VIEW_UNKNOWN";
 pub const KEYS_UNAVAILABLE: &str = "KEYS_UNAVAILABLE";
 pub const KEYS_FULL: &str = "KEYS_FULL";
 pub const MASTER_KEYS_FIXED: &str = "MASTER_KEYS_FIXED";
+pub const MASTER_KEYS_WRONG: &str = "MASTER_KEYS_WRONG";
 pub const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
 pub const INTERNAL: &str = "INTERNAL";
 
@@ -240,7 +257,7 @@ fn grpc_code(code: &str) -> Code {
         | entitlements::USE_OUT_OF_RANGE
         | audit::ENTRIES_COUNT_INVALID
         | audit::ENTRY_INVALID => Code::InvalidArgument,
-        METHOD_UNKNOWN => Code::Unimplemented,
+        METHOD_UNKNOWN | COMPRESSION_UNKNOWN => Code::Unimplemented,
         authn::CREDENTIAL_MISSING
         | authn::CREDENTIAL_INVALID
         | authn::CREDENTIAL_EXPIRED
@@ -264,9 +281,51 @@ fn grpc_code(code: &str) -> Code {
         | authn::CREDENTIAL_UNVERIFIED
         | KEYS_UNAVAILABLE
         | SHUTTING_DOWN => Code::Unavailable,
-        OUTCOME_PENDING => Code::DeadlineExceeded,
+        OUTCOME_PENDING | DEADLINE_PASSED => Code::DeadlineExceeded,
         COMMAND_POISONED | INTERNAL => Code::Internal,
+        _ => usage_code(code),
+    }
+}
+
+/// Of the refusals of events, and of queries of usage.
+fn usage_code(code: &str) -> Code {
+    use exchequer_event_schema::codes as schema;
+    use exchequer_metering::event::codes as event;
+    match code {
+        EVENTS_TOO_MANY
+        | CONTENT_TYPE_UNKNOWN
+        | CONTENT_ENCODING_UNKNOWN
+        | RANGE_INVALID
+        | USAGE_ANSWER_TOO_LARGE
+        | USAGE_VERSIONS_DIFFER
+        | schema::EVENT_SCHEMA_VIOLATED => Code::InvalidArgument,
+        USAGE_EVENT_NOT_FOUND => Code::NotFound,
+        EVENT_UNCONFIRMED | USAGE_UNAVAILABLE => Code::Unavailable,
+        STREAM_STALLED => Code::DeadlineExceeded,
+        _ if event::ALL.contains(&code) => Code::InvalidArgument,
         _ => offer_code(code),
+    }
+}
+
+/// The status of an error that goes out by HTTP.
+pub(crate) fn http_status(code: Code, reason: &str) -> StatusCode {
+    match (reason, code) {
+        (REQUEST_TOO_LARGE, _) => StatusCode::PAYLOAD_TOO_LARGE,
+        (CONTENT_TYPE_UNKNOWN | CONTENT_ENCODING_UNKNOWN, _) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        (STREAM_STALLED, _) => StatusCode::REQUEST_TIMEOUT,
+        (_, Code::Ok) => StatusCode::OK,
+        (_, Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition) => {
+            StatusCode::BAD_REQUEST
+        }
+        (_, Code::Unauthenticated) => StatusCode::UNAUTHORIZED,
+        (_, Code::PermissionDenied) => StatusCode::FORBIDDEN,
+        (_, Code::NotFound) => StatusCode::NOT_FOUND,
+        (_, Code::AlreadyExists | Code::Aborted) => StatusCode::CONFLICT,
+        (_, Code::ResourceExhausted) => StatusCode::TOO_MANY_REQUESTS,
+        (_, Code::Unimplemented) => StatusCode::NOT_IMPLEMENTED,
+        (_, Code::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
+        (_, Code::DeadlineExceeded) => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -322,7 +381,23 @@ fn access_code(code: &str) -> Code {
         | access::ROLE_EXISTS
         | access::ROLE_ALREADY_GRANTED => Code::AlreadyExists,
         access::ROLE_NOT_GIVABLE | access::TOKEN_OF_ANOTHER => Code::PermissionDenied,
-        _ => Code::FailedPrecondition,
+        _ => quota_code(code),
+    }
+}
+
+/// Of the refusals of quotas. Where another plan alone helps it is a failed precondition.
+fn quota_code(code: &str) -> Code {
+    use exchequer_domain_quotas::codes as quotas;
+    match code {
+        quotas::RESERVATION_ID_INVALID
+        | quotas::QUOTA_AMOUNT_INVALID
+        | quotas::RESERVATION_TTL_INVALID
+        | quotas::QUOTA_REASON_INVALID => Code::InvalidArgument,
+        quotas::RESERVATION_UNKNOWN | QUOTA_NOT_FOUND => Code::NotFound,
+        quotas::RESERVATION_CONFLICT => Code::AlreadyExists,
+        quotas::QUOTA_TENANT_SUSPENDED => Code::PermissionDenied,
+        quotas::QUOTA_EXHAUSTED | quotas::RESERVATIONS_TOO_MANY => Code::ResourceExhausted,
+        _ => crate::meters::grpc_code(code),
     }
 }
 
@@ -451,6 +526,12 @@ pub(crate) fn of_vault(error: &VaultError, field: &str) -> Status {
             let message = format!("must have at most {bytes_max} bytes");
             Refusal::new(VALUE_INVALID, message).field(field).status()
         }
+        VaultError::MasterWrong(_)
+        | VaultError::MasterUnknown(_)
+        | VaultError::MasterMalformed(_) => {
+            tracing::error!(%error, "the master keys do not fit");
+            Refusal::new(MASTER_KEYS_WRONG, error.to_string()).status()
+        }
         _ => internal("vault", &format!("{field}: {error}")),
     }
 }
@@ -468,7 +549,21 @@ pub(crate) fn shutting_down() -> Status {
     Refusal::new(SHUTTING_DOWN, message).retry(RETRY_SOON).status()
 }
 
+/// The resource is of version `seen`, and was expected to be of another.
+pub(crate) fn version_conflict(expected: u64, seen: u64) -> Status {
+    let message =
+        format!("expected version {expected}, the current one is {seen}: read it and decide again");
+    let mut refusal = Refusal::new(VERSION_CONFLICT, message).field("write.expected_version");
+    refusal.version = Some(seen);
+    refusal.status()
+}
+
 /// There is no such tenant. `field` is where the request names it.
+pub(crate) fn quota_not_found() -> Status {
+    let text = "the tenant has no quota for this feature: its plan does not count it";
+    Refusal::new(QUOTA_NOT_FOUND, text).field("feature").status()
+}
+
 pub(crate) fn tenant_not_found(field: &str) -> Status {
     Refusal::new(TENANT_NOT_FOUND, "no tenant of this id exists").field(field).status()
 }

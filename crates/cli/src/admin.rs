@@ -24,7 +24,7 @@ const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 #[derive(Debug, Args)]
 pub struct Admin {
-    /// Where the server listens.
+    /// Where the server listens: `host:port`, with `https://` before it for TLS.
     #[arg(long = "server", alias = "address", global = true, default_value = "127.0.0.1:7447")]
     address: String,
     /// Print JSON.

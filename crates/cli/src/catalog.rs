@@ -65,7 +65,7 @@ struct At {
     /// The provider.
     #[arg(long)]
     tenant: String,
-    /// Where the server listens.
+    /// Where the server listens: `host:port`, with `https://` before it for TLS.
     #[arg(long, default_value = "127.0.0.1:7447")]
     server: String,
     /// Print JSON.

@@ -42,6 +42,15 @@ pub struct PartitionReport {
     pub breaks: u64,
 }
 
+impl PartitionReport {
+    /// Counts a record that was ignored.
+    pub(crate) fn ignore(&mut self, verdict: &Verdict) {
+        let why = verdict.to_string();
+        let why = why.strip_prefix("ignored: ").unwrap_or(&why);
+        *self.ignored.entry(why.to_owned()).or_default() += 1;
+    }
+}
+
 /// The tenants' chains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct AuditReport {
@@ -134,9 +143,7 @@ impl Walk {
                 }
             }
             Verdict::Ignorable(_) => {
-                let why = verdict.to_string();
-                let why = why.strip_prefix("ignored: ").unwrap_or(&why);
-                *report.ignored.entry(why.to_owned()).or_default() += 1;
+                report.ignore(&verdict);
             }
             Verdict::Break(_) => {
                 report.breaks += 1;

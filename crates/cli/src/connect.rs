@@ -3,16 +3,18 @@
 
 use std::error::Error;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use exchequer_api::authn::ProofKey;
 use exchequer_types::Timestamp;
+use tonic::codegen::http::Uri;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 
 use crate::default_data_dir;
@@ -32,6 +34,15 @@ pub(crate) struct Caller {
     /// The deployment's key, when it does not lie in the data folder.
     #[arg(long, global = true, env = "EXCHEQUER__KEYS__DEPLOYMENT_FILE")]
     deployment_key: Option<PathBuf>,
+    /// PEM file of the authorities that vouch for the server, instead of the system's.
+    #[arg(long, global = true, env = "EXCHEQUER_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// PEM file of a certificate to present, where the server asks for one.
+    #[arg(long, global = true, requires = "key_file")]
+    cert_file: Option<PathBuf>,
+    /// PEM file of its key.
+    #[arg(long, global = true, requires = "cert_file")]
+    key_file: Option<PathBuf>,
 }
 
 /// A connection that presents the credential with every call.
@@ -47,21 +58,85 @@ pub(crate) enum Bearer {
     Deployment(ProofKey),
 }
 
-/// Connects to `server`, such as `127.0.0.1:7447`.
+/// Connects to `server`: `https://host:port` or `http://host:port`. Without a scheme it is
+/// TLS, unless the host is this machine and no authority is named.
 pub(crate) async fn connect(server: &str, caller: &Caller) -> Result<Connection, Box<dyn Error>> {
     let bearer = caller.bearer()?;
-    let channel = Channel::from_shared(format!("http://{server}"))?.connect().await;
-    let channel = channel.map_err(|error| {
-        let cause = error.source().map(|cause| format!(" ({cause})")).unwrap_or_default();
-        format!("no server answers at {server}{cause}: is it running?")
+    let uri = caller.uri(server)?;
+    let is_secure = uri.scheme_str() == Some("https");
+    let mut endpoint = Endpoint::from(uri.clone());
+    if is_secure {
+        endpoint = endpoint.tls_config(caller.tls()?)?;
+    }
+    let channel = endpoint.connect().await.map_err(|error| {
+        format!("no server answers at {uri} ({}): is it running?", causes(&error))
     })?;
     Ok(InterceptedService::new(channel, bearer))
+}
+
+/// What stands behind an error of the library, which itself says little.
+fn causes(error: &dyn Error) -> String {
+    let (mut texts, mut next) = (Vec::new(), error.source());
+    while let Some(cause) = next {
+        texts.push(cause.to_string());
+        next = cause.source();
+    }
+    texts.dedup();
+    texts.join(": ")
+}
+
+/// Is it this machine, so that nothing crosses a network?
+fn is_here(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|it| it.is_loopback())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 impl Caller {
     /// The data folder.
     pub(crate) fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// Where the server is, with the scheme to speak.
+    fn uri(&self, server: &str) -> Result<Uri, String> {
+        let wrong = || format!("{server}: name the server as host:port or https://host:port");
+        let (scheme, rest) = match server.split_once("://") {
+            Some((scheme @ ("http" | "https"), rest)) => (Some(scheme), rest),
+            Some(_) => return Err(wrong()),
+            None => (None, server),
+        };
+        let named: Uri = rest.trim_end_matches('/').parse().map_err(|_| wrong())?;
+        let authority = named.authority().filter(|it| !it.as_str().contains('@'));
+        let authority = authority.filter(|_| matches!(named.path(), "" | "/")).ok_or_else(wrong)?;
+        let wants_tls = self.ca_file.is_some() || self.cert_file.is_some();
+        let scheme = match scheme {
+            Some("http") if wants_tls => {
+                return Err(format!(
+                    "{server} is without TLS, and a file for it is given: \
+                                    write https://"
+                ));
+            }
+            Some(scheme) => scheme,
+            None if is_here(authority.host()) && !wants_tls => "http",
+            None => "https",
+        };
+        let uri = Uri::builder().scheme(scheme).authority(authority.as_str()).path_and_query("/");
+        uri.build().map_err(|_| wrong())
+    }
+
+    fn tls(&self) -> Result<ClientTlsConfig, String> {
+        let tls = match &self.ca_file {
+            Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
+            None => ClientTlsConfig::new().with_native_roots(),
+        };
+        Ok(match (&self.cert_file, &self.key_file) {
+            (Some(cert), Some(key)) => tls.identity(Identity::from_pem(read(cert)?, read(key)?)),
+            _ => tls,
+        })
     }
 
     /// The token; else the deployment's key; else nothing.
@@ -119,7 +194,9 @@ mod tests {
 
     fn caller(token: Option<&str>, data: &std::path::Path) -> Caller {
         let token = token.map(str::to_owned);
-        Caller { token, data: data.to_owned(), deployment_key: None }
+        let (ca_file, cert_file, key_file) = (None, None, None);
+        let (data, deployment_key) = (data.to_owned(), None);
+        Caller { token, data, deployment_key, ca_file, cert_file, key_file }
     }
 
     fn presented(caller: &Caller) -> Option<String> {
@@ -149,5 +226,30 @@ mod tests {
         std::fs::write(dir.path().join("keys/deployment.key"), [7; 31]).unwrap();
         let refused = caller(None, dir.path()).bearer().unwrap_err().to_string();
         assert!(refused.contains("no key"), "{refused}");
+    }
+
+    // REQ: EDG-06
+    #[test]
+    fn a_server_beyond_this_machine_is_spoken_to_by_tls() {
+        let plain = caller(None, std::path::Path::new("data"));
+        let known = Caller { ca_file: Some("ca.pem".into()), ..caller(None, &plain.data) };
+        let uri = |caller: &Caller, server| caller.uri(server).map(|it| it.to_string());
+        for (server, expected) in [
+            ("127.0.0.1:7447", "http://127.0.0.1:7447/"),
+            ("[::1]:7447", "http://[::1]:7447/"),
+            ("http://localhost:7447/", "http://localhost:7447/"),
+            ("http://10.0.0.1:7447", "http://10.0.0.1:7447/"),
+            ("10.0.0.1:7447", "https://10.0.0.1:7447/"),
+            ("https://127.0.0.1:7447", "https://127.0.0.1:7447/"),
+        ] {
+            assert_eq!(uri(&plain, server).as_deref(), Ok(expected));
+        }
+        assert_eq!(uri(&known, "localhost:7447").as_deref(), Ok("https://localhost:7447/"));
+        assert!(uri(&known, "http://localhost:7447").unwrap_err().contains("https://"));
+        for wrong in ["http://http://a:1", "ftp://a:1", "a b", "", "https://", "u:p@a:1", "a:1/x"] {
+            let refused = uri(&plain, wrong).unwrap_err();
+            assert!(refused.contains("host:port"), "{wrong}: {refused}");
+        }
+        assert!(known.tls().unwrap_err().contains("cannot read ca.pem"));
     }
 }

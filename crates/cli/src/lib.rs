@@ -8,6 +8,7 @@ mod connect;
 mod keys;
 mod output;
 mod tools;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,6 +16,9 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 pub use chains::{AuditReport, Bad, PartitionReport, Report, VerifyError, verify};
+pub use usage::{
+    Asked, FigureReport, GroupReport, SealReport, UsageReport, VersionReport, verify_usage,
+};
 
 /// What the program does besides serving.
 #[derive(Debug, Subcommand)]

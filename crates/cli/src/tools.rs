@@ -8,9 +8,10 @@ use std::time::Instant;
 use clap::{Args, Subcommand};
 use exchequer_journal_local as journal;
 
-use crate::chains::{self, Report};
+use crate::chains::{self, Bad, PartitionReport, Report};
 use crate::default_data_dir;
 use crate::output::{say, say_json};
+use crate::usage;
 
 type Done = Result<ExitCode, Box<dyn Error>>;
 
@@ -20,6 +21,9 @@ pub enum Verify {
     /// Verifies every record of the journal and names the first bad one. Exit code
     /// 1 when there is one.
     Journal(VerifyJournal),
+    /// Verifies the seals of usage and judges every event under them again; with a tenant,
+    /// a meter and a period, says what that comes to. Exit code 1 when something differs.
+    Usage(VerifyUsage),
 }
 
 #[derive(Debug, Args)]
@@ -30,6 +34,26 @@ pub struct VerifyJournal {
     /// Verify the tenants' chains of audit entries too.
     #[arg(long)]
     audit: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyUsage {
+    /// The data folder, or a backup's.
+    #[arg(long, env = "EXCHEQUER__DATA", default_value_os_t = default_data_dir())]
+    data: PathBuf,
+    /// Whose use is computed again.
+    #[arg(long, requires_all = ["meter", "period"])]
+    tenant: Option<String>,
+    /// The meter's key.
+    #[arg(long, requires_all = ["tenant", "period"])]
+    meter: Option<String>,
+    /// When it was used, in UTC: 2026-11, 2026-11-21, 2026-11-21T10, or two instants with /
+    /// between them.
+    #[arg(long, requires_all = ["tenant", "meter"])]
+    period: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -62,7 +86,29 @@ pub struct Restore {
 }
 
 pub(crate) fn verify(what: &Verify) -> Done {
-    let Verify::Journal(args) = what;
+    match what {
+        Verify::Journal(args) => verify_journal(args),
+        Verify::Usage(args) => verify_usage(args),
+    }
+}
+
+fn verify_usage(args: &VerifyUsage) -> Done {
+    let asked = match (&args.tenant, &args.meter, &args.period) {
+        (Some(tenant), Some(meter), Some(period)) => Some(usage::ask(tenant, meter, period)?),
+        _ => None,
+    };
+    let report = usage::verify_usage(&args.data, asked.as_ref())?;
+    if args.json {
+        say_json(&report)?;
+    } else {
+        usage::show(&report);
+    }
+    let is_whole = report.figure.is_none_or(|it| it.problem.is_none());
+    let is_fine = report.bad.is_none() && is_whole;
+    Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn verify_journal(args: &VerifyJournal) -> Done {
     let began = Instant::now();
     let report = chains::verify(&args.data, args.audit)?;
     let seconds = began.elapsed().as_secs_f64();
@@ -91,7 +137,12 @@ pub(crate) fn restore(args: &Restore) -> Done {
         return Err(text.into());
     }
     let copied = journal::restore(&args.from, &args.data)?;
-    finish("restored", &copied, &report, args.json)
+    let done = finish("restored", &copied, &report, args.json)?;
+    if !args.json {
+        say("before the first start, put the keys of persons back, and their master keys:");
+        say("  exchequer admin keys restore --from <file>");
+    }
+    Ok(done)
 }
 
 fn finish(word: &str, copied: &journal::BackupReport, report: &Report, json: bool) -> Done {
@@ -114,18 +165,7 @@ fn finish(word: &str, copied: &journal::BackupReport, report: &Report, json: boo
 
 fn show(report: &Report) {
     say("partition     records     commits         seq  epoch  head");
-    for it in &report.partitions {
-        say(&format!(
-            "{:>9} {:>11} {:>11} {:>11} {:>6}  {}",
-            it.partition, it.records, it.commits, it.seq, it.epoch, it.head
-        ));
-        for (why, count) in &it.ignored {
-            say(&format!("          {count} ignored: {why}"));
-        }
-        if it.breaks > 0 {
-            say(&format!("          {} breaks", it.breaks));
-        }
-    }
+    report.partitions.iter().for_each(show_partition);
     if let Some(audit) = report.audit {
         say(&format!("{} audit entries of {} tenants", audit.entries, audit.tenants));
     }
@@ -135,7 +175,24 @@ fn show(report: &Report) {
             "{bytes} bytes at the end were being written, and nobody was answered for them"
         ));
     }
-    match &report.bad {
+    show_bad(report.bad.as_ref());
+}
+
+pub(crate) fn show_partition(it: &PartitionReport) {
+    say(&format!(
+        "{:>9} {:>11} {:>11} {:>11} {:>6}  {}",
+        it.partition, it.records, it.commits, it.seq, it.epoch, it.head
+    ));
+    for (why, count) in &it.ignored {
+        say(&format!("          {count} ignored: {why}"));
+    }
+    if it.breaks > 0 {
+        say(&format!("          {} breaks", it.breaks));
+    }
+}
+
+pub(crate) fn show_bad(bad: Option<&Bad>) {
+    match bad {
         None => say("nothing is wrong"),
         Some(bad) => {
             let place = match (bad.partition, bad.offset) {

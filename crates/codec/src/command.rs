@@ -8,7 +8,7 @@ use prost::Message;
 
 use crate::DecodeError;
 use crate::domains::{
-    access, audit, catalog, domain_of, entitlements, flags, subscriptions, tenants,
+    access, audit, catalog, domain_of, entitlements, flags, quotas, subscriptions, tenants, usage,
 };
 
 /// Type name of a wake, which decides what is due and keeps no identity.
@@ -27,6 +27,8 @@ pub fn command_types() -> Vec<&'static str> {
         subscriptions::COMMANDS,
         entitlements::COMMANDS,
         flags::COMMANDS,
+        quotas::COMMANDS,
+        usage::COMMANDS,
     ];
     domains.concat()
 }
@@ -53,6 +55,8 @@ pub fn encode_command(command: &Command) -> Option<(&'static str, Bytes)> {
         Command::Subscriptions(command) => subscriptions::encode_command(command)?,
         Command::Entitlements(command) => entitlements::encode_command(command)?,
         Command::Flags(command) => flags::encode_command(command)?,
+        Command::Quotas(command) => quotas::encode_command(command)?,
+        Command::Usage(command) => usage::encode_command(command)?,
     };
     Some((kind, Bytes::from(payload)))
 }
@@ -68,6 +72,8 @@ pub fn decode_command(kind: &str, payload: &[u8]) -> Result<Command, DecodeError
         "subscriptions" => subscriptions::decode_command(kind, payload),
         "entitlements" => entitlements::decode_command(kind, payload),
         "flags" => flags::decode_command(kind, payload),
+        "quotas" => quotas::decode_command(kind, payload),
+        "usage" => usage::decode_command(kind, payload),
         _ => Err(DecodeError::UnknownType(kind.to_owned())),
     }
 }

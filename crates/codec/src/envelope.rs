@@ -6,7 +6,8 @@ use exchequer_kernel::{Forwarding, SealKey};
 use exchequer_proto::journal::v1 as pb;
 use exchequer_tenant::Request;
 use exchequer_types::{
-    ActorId, CommandId, Identity, Issuer, LogId, PartitionId, StreamId, Timestamp, partition_of,
+    ActorId, CommandId, Identity, Issuer, LogId, PartitionId, StreamId, TenantId, Timestamp,
+    partition_of,
 };
 use prost::Message;
 
@@ -142,6 +143,8 @@ fn read(
         _ => return Err(DecodeError::Field { field: "partition" }),
     };
     let not_after = envelope.not_after.map(|at| timestamp(at, "not_after")).transpose()?;
+    let home = Some(envelope.actor_home).filter(|text| !text.is_empty());
+    let home = home.map(TenantId::parse).transpose().map_err(field("actor_home"))?;
     let body_digest = envelope.body_digest.as_ref().try_into();
     Ok(Opened {
         identity: Identity::of(&envelope.stream, &issuer, id.as_str()),
@@ -155,6 +158,7 @@ fn read(
             issuer,
             id,
             actor: ActorId::parse(envelope.actor).map_err(field("actor"))?,
+            home,
             claimed_at: timestamp(envelope.claimed_at, "claimed_at")?,
             expected_version: envelope.expected_version,
             validate_only: envelope.validate_only,

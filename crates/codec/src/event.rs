@@ -9,7 +9,7 @@ use prost::Message;
 use crate::DecodeError;
 use crate::convert::timestamp;
 use crate::domains::{
-    access, audit, catalog, domain_of, entitlements, flags, subscriptions, tenants,
+    access, audit, catalog, domain_of, entitlements, flags, quotas, subscriptions, tenants, usage,
 };
 
 pub const TIMER_SET: &str = "kernel.timer-set.v1";
@@ -28,6 +28,8 @@ pub fn event_types() -> Vec<&'static str> {
         subscriptions::EVENTS,
         entitlements::EVENTS,
         flags::EVENTS,
+        quotas::EVENTS,
+        usage::EVENTS,
     ];
     domains.concat()
 }
@@ -56,6 +58,8 @@ pub fn encode_event(event: &Event) -> (&'static str, Bytes) {
         Event::Subscriptions(event) => subscriptions::encode_event(event),
         Event::Entitlements(event) => entitlements::encode_event(event),
         Event::Flags(event) => flags::encode_event(event),
+        Event::Quotas(event) => quotas::encode_event(event),
+        Event::Usage(event) => usage::encode_event(event),
     };
     (kind, Bytes::from(payload))
 }
@@ -73,6 +77,8 @@ pub fn decode_event(stream: &str, kind: &str, payload: &[u8]) -> Result<Event, D
         }
         "entitlements" => Event::Entitlements(entitlements::decode_event(stream, kind, payload)?),
         "flags" => Event::Flags(flags::decode_event(stream, kind, payload)?),
+        "quotas" => Event::Quotas(quotas::decode_event(stream, kind, payload)?),
+        "usage" => Event::Usage(usage::decode_event(stream, kind, payload)?),
         _ => return Err(DecodeError::UnknownType(kind.to_owned())),
     })
 }

@@ -12,6 +12,7 @@ mod reply;
 mod state;
 #[cfg(test)]
 mod tests;
+pub mod usage;
 
 pub use command::{WAKE, command_types, decode_command, encode_command};
 pub use convert::{
@@ -36,11 +37,18 @@ pub use domains::flags::{
     flag_state_from_proto, flag_state_to_proto, kind_from_proto, project_message,
     targeting_from_proto, value_to_proto,
 };
+pub use domains::quotas::{quota_from_proto, quota_message, quota_to_proto, reservation_message};
 pub use domains::subscriptions::{
     charge_from_proto, charge_message, charge_to_proto, dropped_changes, scheduled_changes,
     subscription_from_proto, subscription_message, subscription_to_proto,
 };
 pub use domains::tenants::tenant_message;
+pub use domains::usage::{
+    EVENT_CORRECTED, aggregation_from_proto, aggregation_to_proto, event_schema_from_proto,
+    event_schema_message, event_schema_state_from_proto, event_schema_state_to_proto,
+    event_schema_to_proto, meter_definition_from_proto, meter_definition_to_proto, meter_message,
+    meter_rules_from_proto, meter_rules_to_proto, meter_state_from_proto, meter_state_to_proto,
+};
 pub use envelope::{Opened, Unopened, UnopenedReason, forward, open, seal, seal_with_digest};
 pub use event::{TIMER_SET, decode_event, encode_event, event_types};
 pub use outcome::{outcome_status, rejected, status_of, status_word};

@@ -4,7 +4,9 @@
 use bytes::Bytes;
 use exchequer_tenant::{Command, Reply};
 
-use crate::domains::{access, audit, catalog, entitlements, flags, subscriptions, tenants};
+use crate::domains::{
+    access, audit, catalog, entitlements, flags, quotas, subscriptions, tenants, usage,
+};
 
 /// The serialized reply message of `command`.
 pub fn encode_reply(command: &Command, reply: &Reply) -> Bytes {
@@ -17,5 +19,7 @@ pub fn encode_reply(command: &Command, reply: &Reply) -> Bytes {
         Reply::Subscriptions(reply) => subscriptions::encode_reply(reply),
         Reply::Entitlements(reply) => entitlements::encode_reply(reply),
         Reply::Flags(reply) => flags::encode_reply(reply),
+        Reply::Quotas(reply) => quotas::encode_reply(reply),
+        Reply::Usage(reply) => usage::encode_reply(reply),
     })
 }

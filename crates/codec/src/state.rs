@@ -12,7 +12,7 @@ use prost::Message;
 
 use crate::DecodeError;
 use crate::convert::timestamp;
-use crate::domains::{access, catalog, entitlements, flags, subscriptions, tenants};
+use crate::domains::{access, catalog, entitlements, flags, quotas, subscriptions, tenants, usage};
 
 /// The stream's state as bytes. A domain that has none leaves nothing.
 pub fn encode_stream(stream: &Stream) -> Bytes {
@@ -33,6 +33,8 @@ pub fn encode_stream(stream: &Stream) -> Bytes {
         subscriptions: unless_default(&*stream.subscriptions, subscriptions::state_to_proto),
         entitlements: unless_default(&*stream.entitlements, entitlements::state_to_proto),
         flags: unless_default(&*stream.flags, flags::state_to_proto),
+        quotas: unless_default(&*stream.quotas, quotas::state_to_proto),
+        usage: unless_default(&*stream.usage, usage::state_to_proto),
     };
     Bytes::from(state.encode_to_vec())
 }
@@ -59,6 +61,8 @@ pub fn decode_stream(bytes: &[u8]) -> Result<Stream, DecodeError> {
         subscriptions: or_default(state.subscriptions, subscriptions::state_from_proto)?,
         entitlements: or_default(state.entitlements, entitlements::state_from_proto)?,
         flags: or_default(state.flags, flags::state_from_proto)?,
+        quotas: or_default(state.quotas, quotas::state_from_proto)?,
+        usage: or_default(state.usage, usage::state_from_proto)?,
     })
 }
 

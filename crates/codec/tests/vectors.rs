@@ -14,7 +14,7 @@ use exchequer_proto::journal::v1 as pb;
 use exchequer_types::{Identity, LogId, PartitionId, Timestamp, minted_id, partition_of};
 use prost::Message as _;
 use serde_json::{Value, json};
-use support::{hex, journals, leaves};
+use support::{hex, journals, leaves, usage};
 
 // REQ: KER-01
 #[test]
@@ -150,6 +150,12 @@ fn whole_journals_of_one_partition() {
 #[test]
 fn a_tenants_audit_entries() {
     compare("audit.json", &leaves::document());
+}
+
+// REQ: USE-12
+#[test]
+fn usage_and_its_seals() {
+    compare("usage.json", &usage::document());
 }
 
 fn compare(name: &str, document: &Value) {

@@ -16,6 +16,8 @@ pub const KEY_ACTOR_PREFIX: &str = "key:";
 pub const DEPLOYMENT_ACTOR: &str = "deployment";
 /// Who acts when a timer is due.
 const TIMER_ACTOR: &str = "timer";
+/// Who writes down what the gateways have counted.
+const GATEWAY_ACTOR: &str = "gateway";
 /// For this long after its removal a member has nothing to give: what it sent just before
 /// was allowed by a policy in which it was one.
 pub const FORMER_MEMBER_HELD: Duration = Duration::from_secs(300);
@@ -36,13 +38,16 @@ impl Giver {
             let policy = Box::new(policy_of(state, &who));
             Self::Known(who, policy)
         };
+        // Somebody of another tenant, whatever it is called there.
+        if !is_of_tenant(ctx) {
+            return Self::Outsider;
+        }
         if let Some(id) = ctx.actor.as_str().strip_prefix(KEY_ACTOR_PREFIX) {
-            return match state.credentials.get(id) {
-                Some(credential) if credential.holds(ctx.recorded_at) => {
-                    known(credential.principal())
-                }
-                Some(_) => Self::Former,
-                None => Self::Outsider,
+            // One that is not here any more has ended.
+            let credential = state.credentials.get(id);
+            return match credential.filter(|it| it.holds(ctx.recorded_at)) {
+                Some(credential) => known(credential.principal()),
+                None => Self::Former,
             };
         }
         if state.members.contains_key(&ctx.actor) {
@@ -50,7 +55,11 @@ impl Giver {
         }
         let removed = state.former.get(&ctx.actor);
         let is_held = |at: &Timestamp| ctx.now < at.saturating_add(FORMER_MEMBER_HELD);
-        if removed.is_some_and(is_held) { Self::Former } else { Self::Outsider }
+        if ctx.home.is_some() || removed.is_some_and(is_held) {
+            Self::Former
+        } else {
+            Self::Outsider
+        }
     }
 
     /// May it give this role there, for so long?
@@ -103,15 +112,23 @@ impl Giver {
 /// A personal token acts as its owner, so its secret is for the owner alone. The deployment
 /// may stand in, so that nobody is locked out.
 pub(crate) fn check_owner(owner: &ActorId, ctx: &Ctx) -> Result<(), Rejection> {
-    if ctx.actor == *owner || ctx.actor.as_str() == DEPLOYMENT_ACTOR {
+    if (ctx.actor == *owner && is_of_tenant(ctx)) || ctx.actor.as_str() == DEPLOYMENT_ACTOR {
         Ok(())
     } else {
         Err(Rejection::TokenOfAnother)
     }
 }
 
-/// Would this id be taken for a credential, the deployment or a timer?
+/// May whoever acts be a principal of the tenant? Not the deployment, nor somebody of whom
+/// the gateway knows that they belong to another tenant.
+fn is_of_tenant(ctx: &Ctx) -> bool {
+    ctx.actor.as_str() != DEPLOYMENT_ACTOR
+        && ctx.home.as_ref().is_none_or(|home| *home == ctx.tenant)
+}
+
+/// Would this id be taken for a credential, the deployment, a timer or a gateway?
 pub(crate) fn is_reserved(id: &ActorId) -> bool {
     let text = id.as_str();
-    text.starts_with(KEY_ACTOR_PREFIX) || [DEPLOYMENT_ACTOR, TIMER_ACTOR].contains(&text)
+    text.starts_with(KEY_ACTOR_PREFIX)
+        || [DEPLOYMENT_ACTOR, TIMER_ACTOR, GATEWAY_ACTOR].contains(&text)
 }

@@ -310,6 +310,30 @@ impl State {
         }
     }
 
+    /// Teams with a grant in `scope`, of their own or of a team around them.
+    pub fn teams_in(&self, scope: &Scope) -> BTreeSet<&Slug> {
+        let granted = self.grants.values().filter(|it| scope.holds(&it.scope));
+        let granted: BTreeSet<&Slug> = granted
+            .filter_map(|it| match &it.principal {
+                Principal::Team(team) => Some(team),
+                _ => None,
+            })
+            .collect();
+        let is_in = |team: &&Slug| self.teams_around(team).iter().any(|it| granted.contains(it));
+        self.teams.keys().filter(is_in).collect()
+    }
+
+    /// Members with a grant in `scope`, by themselves or through a team.
+    pub fn members_in(&self, scope: &Scope) -> BTreeSet<&ActorId> {
+        let granted = self.grants.values().filter(|it| scope.holds(&it.scope));
+        let own = granted.filter_map(|it| match &it.principal {
+            Principal::Member(member) => Some(member),
+            _ => None,
+        });
+        let teams = self.teams_in(scope).into_iter().filter_map(|key| self.teams.get(key));
+        own.chain(teams.flat_map(|team| &team.members)).collect()
+    }
+
     /// Teams in which `team` is, directly or through others, and itself.
     pub(crate) fn teams_around<'a>(&'a self, team: &'a Slug) -> BTreeSet<&'a Slug> {
         let mut around = BTreeSet::from([team]);

@@ -17,6 +17,39 @@ pub const PERSONAL_FIELDS_MAX: usize = 16;
 /// short of them, so that they fit beside whatever else it has.
 pub const PERSONAL_BYTES_MAX: usize = 20 * 1024;
 
+/// First words of the actions that the server itself tells of. An application says what it
+/// did in words of its own.
+pub const RESERVED: [&str; 28] = [
+    "access",
+    "addresses",
+    "billing",
+    "catalog",
+    "charge",
+    "clock",
+    "credential",
+    "entitlement",
+    "environment",
+    "event-schema",
+    "flag",
+    "grant",
+    "member",
+    "meter",
+    "person",
+    "project",
+    "provider",
+    "quota",
+    "role",
+    "sandbox",
+    "setting",
+    "settings",
+    "subscription",
+    "team",
+    "tenant",
+    "timer",
+    "usage-event",
+    "use",
+];
+
 /// One entry as an application gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Draft {
@@ -30,6 +63,8 @@ pub struct Draft {
     pub context: String,
     /// What is said of a person, by name, encrypted under that person's key.
     pub personal: BTreeMap<String, Protected>,
+    /// Where what it tells of came from, encrypted; None for where the command came from.
+    pub origin: Option<Protected>,
     /// When the application says it happened; None for the command's own claim.
     pub occurred_at: Option<Timestamp>,
 }
@@ -56,6 +91,12 @@ impl Append {
 }
 
 impl Draft {
+    /// Its action is one of which the server alone tells.
+    pub fn is_reserved(&self) -> bool {
+        let word = self.action.split('.').next().unwrap_or_default();
+        RESERVED.contains(&word)
+    }
+
     fn check(&self) -> Result<(), (&'static str, &'static str)> {
         let visible = |text: &str, max: usize| {
             (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
@@ -88,7 +129,8 @@ impl Draft {
         if !self.personal.keys().all(|field| name(field, 64)) {
             return Err(("personal", "named by 1-64 characters of [a-z0-9._-]"));
         }
-        if self.personal.values().map(|it| it.text.len()).sum::<usize>() > PERSONAL_BYTES_MAX {
+        let encrypted = self.personal.values().chain(&self.origin);
+        if encrypted.map(|it| it.text.len()).sum::<usize>() > PERSONAL_BYTES_MAX {
             return Err(("personal", "at most 19,000 bytes together"));
         }
         Ok(())

@@ -21,6 +21,7 @@ pub use providers::{EffectiveSetting, Providers, effective_setting, effective_se
 pub use rejection::{DEPTH_MAX, NAME_CHARS_MAX, REASON_CHARS_MAX, Rejection, codes};
 pub use settings::{
     SETTING_KEY_CHARS_MAX, SETTING_VALUE_BYTES_MAX, SETTINGS_BYTES_MAX, SETTINGS_MAX, TIMEZONE,
+    USAGE_AHEAD, USAGE_BEHIND, USAGE_LATENESS,
 };
 pub use tenant::{Closing, Tenant, open};
 

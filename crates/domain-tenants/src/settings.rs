@@ -63,12 +63,38 @@ const RULES: &[Rule] = &[
         expected: "a time zone of the IANA database such as Europe/Paris",
         holds: |value| Zone::parse(value).is_some(),
     },
+    Rule {
+        key: USAGE_AHEAD,
+        expected: "a whole number of minutes from 0 to 1440",
+        holds: |value| is_whole(value, 0, 1_440),
+    },
+    Rule {
+        key: USAGE_BEHIND,
+        expected: "a whole number of days from 1 to 3650",
+        holds: |value| is_whole(value, 1, 3_650),
+    },
+    Rule {
+        key: USAGE_LATENESS,
+        expected: "a whole number of minutes from 0 to 10080",
+        holds: |value| is_whole(value, 0, 10_080),
+    },
 ];
 
 /// The time zone in which the tenant's calendar runs.
 pub const TIMEZONE: &str = "timezone";
+/// How many minutes the time of a usage event may lie ahead of its receipt; of a provider,
+/// for the events that its meters count.
+pub const USAGE_AHEAD: &str = "usage.ahead-minutes";
+/// How many days it may lie behind.
+pub const USAGE_BEHIND: &str = "usage.behind-days";
+/// How many minutes windows wait for events: what comes later is listed as late.
+pub const USAGE_LATENESS: &str = "usage.lateness-minutes";
 /// How large a share background work for the tenant gets.
 pub(crate) const BACKGROUND_PRIORITY: &str = "background.priority";
+
+fn is_whole(value: &str, min: u32, max: u32) -> bool {
+    value.parse::<u32>().is_ok_and(|count| (min..=max).contains(&count))
+}
 
 /// Checks all settings of a tenant together.
 pub(crate) fn check_all(settings: &BTreeMap<String, String>) -> Result<(), Rejection> {

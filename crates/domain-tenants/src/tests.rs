@@ -26,6 +26,7 @@ fn ctx(command: &str, now: Timestamp) -> Ctx {
         claimed_at: now,
         tenant: id("acme"),
         actor: ActorId::parse("u-1").unwrap(),
+        home: None,
         command_id: CommandId::parse(command).unwrap(),
         identity: Identity::of("acme", "api", command),
     }
@@ -137,6 +138,9 @@ fn creation_is_refused_in_order() {
         (with(active(), "A", &[("timezone", "Mars/Olympus")]), codes::SETTING_VALUE_INVALID),
         (with(active(), "A", &[("branding.color", "red")]), codes::SETTING_VALUE_INVALID),
         (with(active(), "A", &[("audit.retention-days", "0")]), codes::SETTING_VALUE_INVALID),
+        (with(active(), "A", &[("usage.ahead-minutes", "1441")]), codes::SETTING_VALUE_INVALID),
+        (with(active(), "A", &[("usage.behind-days", "0")]), codes::SETTING_VALUE_INVALID),
+        (with(active(), "A", &[("usage.lateness-minutes", "-1")]), codes::SETTING_VALUE_INVALID),
         (sandbox_of(at(CLOCK_END_MICROS / 1_000_000)), codes::CLOCK_OUT_OF_RANGE),
     ];
     for (command, code) in cases {

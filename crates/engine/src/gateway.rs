@@ -13,7 +13,8 @@ use exchequer_proto::journal::v1 as pb;
 use exchequer_runtime::Metric;
 use exchequer_tenant::Command;
 use exchequer_types::{
-    ActorId, CommandId, Identity, Issuer, PartitionId, Place, Protected, StreamId, Timestamp,
+    ActorId, CommandId, Identity, Issuer, PartitionId, Place, Protected, StreamId, TenantId,
+    Timestamp,
 };
 use futures::future::{Either, select};
 use prost::Message;
@@ -32,6 +33,8 @@ pub struct Submission {
     pub issuer: Issuer,
     pub id: CommandId,
     pub actor: ActorId,
+    /// The tenant that `actor` belongs to, where that is known.
+    pub home: Option<TenantId>,
     pub command: Command,
     pub expected_version: Option<u64>,
     pub not_after: Option<Timestamp>,
@@ -59,6 +62,7 @@ impl Submission {
             issuer,
             id,
             actor,
+            home: None,
             command,
             expected_version: None,
             not_after: None,
@@ -201,6 +205,7 @@ impl Gateway {
             origin: submission.origin.as_ref().map(protected_to_proto),
             trace_parent: submission.trace_parent.unwrap_or_default(),
             replay_of: String::new(),
+            actor_home: submission.home.map(TenantId::into_string).unwrap_or_default(),
         };
         (envelope, identity)
     }

@@ -6,7 +6,9 @@ pub mod decider;
 mod erasures;
 mod failures;
 mod gateway;
+mod identities;
 mod live;
+pub mod meter;
 mod platform;
 mod ports;
 mod projector;
@@ -16,6 +18,7 @@ mod settings;
 mod spans;
 mod tables;
 mod tail;
+mod thresholds;
 mod token;
 mod view;
 
@@ -23,13 +26,15 @@ pub use failures::{Failure, Failures};
 pub use gateway::{Answer, Gateway, Submission, SubmitError};
 pub use live::{LiveKind, LiveView, Seen, live_of};
 pub use platform::{Parts, Platform, Roles};
-pub use ports::{EngineError, Ports};
-pub use reactor::{Commanding, CursorState, Cursors, Effect, Forwarder, React};
+pub use ports::{EngineError, Ports, UsagePorts};
+pub use reactor::{Commanding, Correcting, CursorState, Cursors, Effect, Forwarder, React};
 pub use readiness::Unready;
 pub use settings::{
     COMMAND_BYTES_MAX, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, IDENTITY_WINDOW, SKEW_MAX, Settings,
+    UsageSettings,
 };
 pub use spans::TracedInput;
 pub use tail::{InputId, InputKey, PartitionState, Tail, TailItem, TailListener};
-pub use token::{Token, TokenError};
+pub use thresholds::MeterFigures;
+pub use token::{Token, TokenError, UsageToken};
 pub use view::{Behind, Generation, Progressed, View, ViewHandle, ViewLag, ViewOf, Views};

@@ -18,17 +18,24 @@ use tracing::warn;
 
 use crate::gateway::{Gateway, Submission};
 use crate::live::{LiveKind, LiveView, Lives};
+use crate::meter::{self, DefinitionsSource, LiveDefinitions, Meters};
 use crate::reactor::{Cursors, React};
 use crate::view::{View, ViewHandle, Views};
-use crate::{EngineError, Ports, Tail, clock, decider, erasures, projector, reactor};
+use crate::{EngineError, Ports, Tail, clock, decider, erasures, projector, reactor, thresholds};
 
 /// The view that the clock reads.
 const TIMERS: &str = "timers";
+/// The view that has the limits whose use is measured.
+const QUOTAS: &str = "quotas";
 const BOOTSTRAP_PATIENCE: Duration = Duration::from_secs(5);
 
 const DECIDER: TaskKind = TaskKind { name: "decider", on_end: OnEnd::ShutDown };
 const REACTOR: TaskKind = TaskKind { name: "reactor", on_end: OnEnd::ShutDown };
 const CLOCK: TaskKind = TaskKind { name: "clock", on_end: OnEnd::ShutDown };
+/// One that stops says so in what is asked of readiness: everything else goes on.
+const METER: TaskKind = TaskKind { name: "meter", on_end: OnEnd::Fine };
+/// Limits are compared with meters by each process that meters.
+const THRESHOLDS: TaskKind = TaskKind { name: "thresholds", on_end: OnEnd::Fine };
 const FOLLOWER: TaskKind = TaskKind { name: "follower", on_end: OnEnd::ShutDown };
 const BOOTSTRAP: TaskKind = TaskKind { name: "bootstrap", on_end: OnEnd::Fine };
 /// A follower that could not read tries again after this long.
@@ -42,11 +49,13 @@ pub struct Roles {
     pub decides: bool,
     /// Sees to it that the root tenant exists.
     pub bootstraps: bool,
+    /// Meters every partition of usage that it can claim, where there are logs of usage.
+    pub meters: bool,
 }
 
 impl Roles {
     /// Everything in one process.
-    pub const ALL: Self = Self { decides: true, bootstraps: true };
+    pub const ALL: Self = Self { decides: true, bootstraps: true, meters: true };
 }
 
 /// What a platform is made of, beside its ports.
@@ -56,6 +65,8 @@ pub struct Parts {
     /// Each loads from one of `views`.
     pub lives: Vec<Arc<dyn LiveKind>>,
     pub consumers: Vec<Arc<dyn React>>,
+    /// Whose meters count what; when absent, the snapshots among `lives` say so.
+    pub definitions: Option<Arc<dyn DefinitionsSource>>,
 }
 
 /// A running platform. Cloning shares it.
@@ -71,6 +82,8 @@ pub struct Platform {
     pub cursors: Arc<BTreeMap<&'static str, Arc<Cursors>>>,
     /// Where what is said of persons is encrypted and read.
     pub vault: Option<Vault>,
+    /// Of usage, where this process meters it or answers for it.
+    pub meters: Option<Meters>,
 }
 
 impl Platform {
@@ -84,6 +97,10 @@ impl Platform {
         let tail = Arc::new(Tail::new(ports.clone()));
         // Before the gateway: what a reply tells of is in the snapshots by then.
         let lives = Lives::open(&ports, &tail, &given.lives);
+        let definitions = match given.definitions {
+            Some(given) => Some(given),
+            None => LiveDefinitions::open(&lives, &tail).map(|it| it as Arc<dyn DefinitionsSource>),
+        };
         let gateway = Gateway::new(ports.clone(), Arc::clone(&tail));
         for partition in (0..tail.partitions()).map(PartitionId) {
             let (ports, tail) = (ports.clone(), Arc::clone(&tail));
@@ -106,6 +123,15 @@ impl Platform {
         }
         let views = Views::new(handles);
         lives.connect(&views)?;
+        let meters = start_meters(roles, &ports, definitions);
+        if let (true, Some(meters), Some(view), Some(quotas)) =
+            (roles.meters, &meters, views.get(QUOTAS), lives.get())
+        {
+            let (ports, gateway, meters) = (ports.clone(), gateway.clone(), meters.clone());
+            let view = Arc::clone(view);
+            let watch = thresholds::Watch { ports, gateway, meters, view, quotas };
+            watch.ports.runtime.clone().spawn(THRESHOLDS, Box::pin(thresholds::run(watch)));
+        }
         let mut cursors = BTreeMap::new();
         for react in given.consumers {
             let states = Arc::new(Cursors::default());
@@ -119,7 +145,8 @@ impl Platform {
         }
         let cursors = Arc::new(cursors);
         let draining = Arc::new(AtomicBool::new(false));
-        let platform = Self { ports, tail, gateway, views, lives, draining, cursors, vault: None };
+        let platform =
+            Self { ports, tail, gateway, views, lives, draining, cursors, vault: None, meters };
         if roles.bootstraps {
             platform.ports.runtime.spawn(BOOTSTRAP, Box::pin(platform.clone().bootstrap()));
         }
@@ -178,6 +205,13 @@ impl Platform {
             }
         }
         self.lives.refresh_gauges();
+        if let Some(meters) = &self.meters {
+            for (partition, state) in meters.states().iter().enumerate() {
+                let label = partition.to_string();
+                Metric::UsageLagRecords.gauge(&[&label]).set(state.waiting as f64);
+            }
+            Metric::UsageUnwrittenBytes.gauge(&[]).set(meters.live.bytes() as f64);
+        }
         Metric::CommandsWaiting.gauge(&[]).set(self.gateway.waiting() as f64);
     }
 
@@ -193,6 +227,20 @@ impl Platform {
     {
         self.lives.get()
     }
+}
+
+/// A meter for each partition of usage, where there are logs of it.
+fn start_meters(
+    roles: Roles,
+    ports: &Ports,
+    definitions: Option<Arc<dyn DefinitionsSource>>,
+) -> Option<Meters> {
+    let meters = Meters::new(ports.usage.clone()?, definitions?, Arc::clone(&ports.runtime));
+    for partition in (0..meters.partitions()).map(PartitionId).filter(|_| roles.meters) {
+        let context = meter::Context { ports: ports.clone(), meters: meters.clone() };
+        ports.runtime.spawn(METER, Box::pin(meter::run(context, partition)));
+    }
+    Some(meters)
 }
 
 /// Feeds the tail where no decider does, until the process ends.

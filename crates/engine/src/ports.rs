@@ -18,6 +18,17 @@ pub struct Ports {
     pub runtime: Arc<dyn Runtime>,
     pub key: SealKey,
     pub settings: Arc<Settings>,
+    /// The logs of usage; none where no usage is metered.
+    pub usage: Option<UsagePorts>,
+}
+
+/// The logs of usage, each with as many partitions as the journal.
+#[derive(Clone, Debug)]
+pub struct UsagePorts {
+    /// What gateways and producers append to.
+    pub log: Arc<dyn Journal>,
+    /// What meters append to.
+    pub seals: Arc<dyn Journal>,
 }
 
 /// Why a loop ended. The message is for logs.
@@ -36,6 +47,12 @@ pub enum EngineError {
         "partition {partition}: commit {seq} is not at offset {offset} any more: this journal is not the one that {reader} read; if the journal is right, remove the views"
     )]
     Forgotten { reader: String, partition: u32, offset: u64, seq: u64 },
+    /// A remembered place lies behind the journal's end: an older journal was put under
+    /// newer views.
+    #[error(
+        "partition {partition}: the journal ends at offset {end}, and {reader} has read it to {offset}: it is older than the views. If it is the right one, as after a restore, stop and remove the folder `views`; else put the newer journal back"
+    )]
+    Older { reader: String, partition: u32, offset: u64, end: u64 },
     #[error("{0}")]
     Stopped(String),
 }

@@ -9,6 +9,7 @@ use core::sync::atomic::Ordering;
 use exchequer_journal::FaultKind;
 use exchequer_types::{Offset, PartitionId};
 
+use crate::meter::Meters;
 use crate::{Platform, Tail, ViewHandle};
 
 /// Why a process is not ready.
@@ -21,6 +22,11 @@ pub enum Unready {
     Starting { partition: PartitionId },
     /// Nobody here can decide the partition at the moment.
     Failed { partition: PartitionId, kind: FaultKind },
+    /// The partition's usage is not metered here yet.
+    MeterStarting { partition: PartitionId },
+    /// Nobody here can meter the partition's usage at the moment; or ever again, when its
+    /// seals are not those of its records.
+    MeterFailed { partition: PartitionId, kind: FaultKind },
     /// The view has still to fold `commits` in `partitions` before it may be read.
     Behind { view: &'static str, partitions: u32, commits: u64 },
 }
@@ -30,23 +36,30 @@ impl fmt::Display for Unready {
         match self {
             Self::Draining => f.write_str("shutting down"),
             Self::Starting { partition } => write!(f, "partition {partition}: starting"),
-            // A fault's text names files: it is for the log.
             Self::Failed { partition, kind } => {
-                let why = match kind {
-                    FaultKind::Full => "no disk space",
-                    FaultKind::Overloaded => "the journal is overloaded",
-                    FaultKind::Unavailable => "unavailable",
-                    FaultKind::Damaged => "damaged",
-                    FaultKind::Expired { .. } | FaultKind::TooLarge | FaultKind::Stopped => {
-                        "stopped"
-                    }
-                };
-                write!(f, "partition {partition}: {why}")
+                write!(f, "partition {partition}: {}", word(kind))
+            }
+            Self::MeterStarting { partition } => {
+                write!(f, "usage partition {partition}: starting")
+            }
+            Self::MeterFailed { partition, kind } => {
+                write!(f, "usage partition {partition}: {}", word(kind))
             }
             Self::Behind { view, partitions, commits } => {
                 write!(f, "view {view}: {commits} records behind in {partitions} partitions")
             }
         }
+    }
+}
+
+/// A fault's text names files: it is for the log.
+fn word(kind: &FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Full => "no disk space",
+        FaultKind::Overloaded => "the journal is overloaded",
+        FaultKind::Unavailable => "unavailable",
+        FaultKind::Damaged => "damaged",
+        FaultKind::Expired { .. } | FaultKind::TooLarge | FaultKind::Stopped => "stopped",
     }
 }
 
@@ -64,6 +77,7 @@ impl Platform {
             is_draining.then_some(Unready::Draining).into_iter().collect();
         let partitions = (0..tail.partitions()).map(PartitionId);
         reasons.extend(partitions.filter_map(|it| undecided(tail, it)));
+        reasons.extend(self.meters.iter().flat_map(unmetered));
         let lag_max = self.ports.settings.ready_lag_max;
         reasons.extend(self.views.iter().filter_map(|view| behind(tail, view, lag_max)));
         reasons
@@ -76,7 +90,19 @@ impl Platform {
         !self.draining.load(Ordering::Acquire)
             && (0..tail.partitions()).map(PartitionId).all(|it| undecided(tail, it).is_none())
             && self.views.iter().all(|view| behind(tail, view, lag_max).is_none())
+            && self.meters.as_ref().is_none_or(|meters| unmetered(meters).is_empty())
     }
+}
+
+fn unmetered(meters: &Meters) -> Vec<Unready> {
+    let states = (0..).map(PartitionId).zip(meters.states());
+    states
+        .filter_map(|(partition, state)| match state.fault {
+            Some(fault) => Some(Unready::MeterFailed { partition, kind: fault.kind }),
+            None if !state.leading => Some(Unready::MeterStarting { partition }),
+            None => None,
+        })
+        .collect()
 }
 
 fn undecided(tail: &Tail, partition: PartitionId) -> Option<Unready> {

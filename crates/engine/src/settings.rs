@@ -51,13 +51,60 @@ pub struct Settings {
     pub read_bytes_max: usize,
     /// Waiting after a lost claim; each further one adds as much, up to 30 times.
     pub claim_retry: Duration,
+    pub usage: UsageSettings,
+}
+
+/// What an operator may set of meters.
+#[derive(Clone, Debug)]
+pub struct UsageSettings {
+    /// Events that are being taken in, over all requests.
+    pub ingest_bytes_max: usize,
+    /// Events of one identity count once within this, by when they were received.
+    pub identity_window: Duration,
+    /// Entries of the index of identities that are held in memory before they become a
+    /// block, for each partition.
+    pub identity_entries_max: usize,
+    /// Filters of that index held in memory, over all partitions.
+    pub identity_filter_bytes_max: usize,
+    /// Figures that are sealed and not written yet, over all partitions.
+    pub cells_bytes_max: usize,
+    /// Figures are written after this long at the latest.
+    pub flush_interval: Duration,
+    /// They are written after this long when nothing comes.
+    pub idle_flush_interval: Duration,
+    /// Records of one seal.
+    pub batch_records_max: usize,
+    /// Bytes of the usage log that are read at once.
+    pub read_bytes_max: usize,
+    /// A partition's seals are at least this far apart, unless there is much to seal.
+    pub seal_linger: Duration,
+    /// An empty seal is written after this long, so that the time goes on.
+    pub idle_seal_interval: Duration,
+}
+
+impl Default for UsageSettings {
+    fn default() -> Self {
+        Self {
+            ingest_bytes_max: 64 * 1024 * 1024,
+            identity_window: Duration::from_secs(35 * 24 * 3600),
+            identity_entries_max: 64 * 1024,
+            identity_filter_bytes_max: 128 * 1024 * 1024,
+            cells_bytes_max: 64 * 1024 * 1024,
+            flush_interval: Duration::from_secs(30),
+            idle_flush_interval: Duration::from_secs(1),
+            batch_records_max: 4_096,
+            read_bytes_max: 1024 * 1024,
+            seal_linger: Duration::from_millis(20),
+            idle_seal_interval: Duration::from_secs(60),
+        }
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             state_bytes_max: 96 * 1024 * 1024,
-            identity_entries_max: 32_768,
+            identity_entries_max: 16_384,
             identity_filter_bytes_max: 64 * 1024 * 1024,
             read_ahead_inputs_max: 16_384,
             commit_bytes_max: COMMIT_BYTES_MAX,
@@ -66,12 +113,13 @@ impl Default for Settings {
             flush_streams_max: 4_096,
             tenant_commands_max: 1_024,
             commands_max: 65_536,
-            tail_bytes_max: 2 * 1024 * 1024,
+            tail_bytes_max: 1024 * 1024,
             live_bytes_max: 64 * 1024 * 1024,
             ready_lag_max: 1_000,
             view_rows_max: 4_096,
             read_bytes_max: 1024 * 1024,
             claim_retry: Duration::from_millis(50),
+            usage: UsageSettings::default(),
         }
     }
 }

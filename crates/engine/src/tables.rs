@@ -9,6 +9,8 @@ use exchequer_readstore::{Column, Key, Kind, Table, Value, Write};
 use exchequer_types::PartitionId;
 use prost::Message;
 
+use crate::identities::IndexTables;
+
 const fn text(name: &'static str) -> Column {
     Column { name, kind: Kind::Text }
 }
@@ -52,6 +54,10 @@ pub(crate) static IDENTITY_FILTERS: Table = Table {
     clustering: &[],
     columns: &[blob("filter"), blob("pages")],
 };
+
+/// The index of command identities.
+pub(crate) static COMMAND_IDENTITIES: IndexTables =
+    IndexTables { runs: &IDENTITY_RUNS, pages: &IDENTITY_PAGES, filters: &IDENTITY_FILTERS };
 
 /// Deciders' checkpoints.
 pub(crate) static PARTITIONS: Table = Table {
@@ -110,3 +116,52 @@ pub(crate) fn reader_head(values: &[Value]) -> Result<Head, DecodeError> {
     let bytes = values.get(2).map(Value::as_bytes).unwrap_or_default();
     head_from_proto(&pb::ReaderHead::decode(bytes)?)
 }
+
+/// As [`IDENTITY_RUNS`], of usage.
+pub(crate) static USAGE_IDENTITY_RUNS: Table = Table {
+    name: "usage_identity_runs",
+    partition_key: &[int("partition")],
+    clustering: &[int("run")],
+    columns: &[blob("entries")],
+};
+
+/// As [`IDENTITY_PAGES`], of usage.
+pub(crate) static USAGE_IDENTITY_PAGES: Table = Table {
+    name: "usage_identity_pages",
+    partition_key: &[int("partition"), int("block")],
+    clustering: &[int("page")],
+    columns: &[blob("entries")],
+};
+
+/// As [`IDENTITY_FILTERS`], of usage.
+pub(crate) static USAGE_IDENTITY_FILTERS: Table = Table {
+    name: "usage_identity_filters",
+    partition_key: &[int("partition"), int("block")],
+    clustering: &[],
+    columns: &[blob("filter"), blob("pages")],
+};
+
+/// The index of the identities of usage events.
+pub(crate) static USAGE_IDENTITIES: IndexTables = IndexTables {
+    runs: &USAGE_IDENTITY_RUNS,
+    pages: &USAGE_IDENTITY_PAGES,
+    filters: &USAGE_IDENTITY_FILTERS,
+};
+
+/// What a meter took over from the journal, by the seal that names it, with the offset of
+/// the usage log from which it is in force.
+pub(crate) static USAGE_ADOPTED: Table = Table {
+    name: "usage_adopted",
+    partition_key: &[int("partition")],
+    clustering: &[int("seal"), int("index")],
+    columns: &[int("from"), blob("adopted")],
+};
+
+/// Corrections that took effect, by the identity of the event that they are about: where
+/// they stand in the usage log.
+pub(crate) static USAGE_CORRECTIONS: Table = Table {
+    name: "usage_corrections",
+    partition_key: &[int("partition"), blob("identity")],
+    clustering: &[int("offset")],
+    columns: &[],
+};

@@ -326,7 +326,13 @@ impl Tail {
         if head.seq == 0 {
             return Ok(());
         }
-        let found = self.ports.journal.read(partition, head.commit_offset, 1).await?;
+        let journal = &self.ports.journal;
+        let end = journal.end(partition).await?;
+        if head.commit_offset >= end {
+            let (reader, partition, offset) = (reader.to_owned(), partition.0, head.offset);
+            return Err(EngineError::Older { reader, partition, offset, end });
+        }
+        let found = journal.read(partition, head.commit_offset, 1).await?;
         if found.first().is_some_and(|record| Hash::blake3(&record.bytes) == head.hash) {
             return Ok(());
         }

@@ -49,6 +49,7 @@ impl World {
             runtime: Arc::new(runtime.clone()),
             key: SealKey::new(&[3; 32]),
             settings: Arc::new(Settings::default()),
+            usage: None,
         };
         let given = Parts {
             views: vec![Arc::new(ViewOf {

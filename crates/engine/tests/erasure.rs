@@ -56,6 +56,7 @@ impl World {
             runtime: Arc::new(runtime.clone()),
             key: SealKey::new(&[3; 32]),
             settings: Arc::new(Settings::default()),
+            usage: None,
         };
         let entropy = Arc::new(SeededEntropy::new(u64::from(self.starts)));
         let master = BTreeMap::from([(1, Key::new([9; 32]))]);

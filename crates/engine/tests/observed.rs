@@ -51,6 +51,7 @@ impl World {
             runtime: Arc::new(runtime.clone()),
             key: SealKey::new(&[3; 32]),
             settings: Arc::new(Settings::default()),
+            usage: None,
         };
         let consumers: Vec<Arc<dyn React>> = vec![Arc::new(Commanding(Adoption { partitions: 3 }))];
         Platform::start(ports, Parts { views, consumers, ..Parts::default() }).await.unwrap()

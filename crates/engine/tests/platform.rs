@@ -15,13 +15,15 @@ use exchequer_engine::{
     SubmitError, Tail, TailItem, TailListener, View, ViewOf,
 };
 use exchequer_journal::{Lane, MemoryInput, MemoryInputLimits, MemoryJournal};
-use exchequer_kernel::{SealKey, Status};
+use exchequer_kernel::{Head, SealKey, Status};
 use exchequer_projection_tenants as tenants_view;
 use exchequer_projection_timers as timers_view;
 use exchequer_readstore::MemoryStore;
 use exchequer_runtime::{Runtime as _, TokioRuntime};
 use exchequer_tenant::{Command, Create};
-use exchequer_types::{ActorId, CommandId, Issuer, StreamId, TenantId, TenantStatus, partition_of};
+use exchequer_types::{
+    ActorId, CommandId, Issuer, PartitionId, StreamId, TenantId, TenantStatus, partition_of,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -59,6 +61,7 @@ impl World {
             runtime: Arc::new(runtime.clone()),
             key: SealKey::new(&[3; 32]),
             settings: Arc::new(self.settings.clone()),
+            usage: None,
         };
         let views: Vec<Arc<dyn View>> = vec![
             Arc::new(ViewOf {
@@ -162,6 +165,20 @@ async fn a_restart_remembers() {
     assert_eq!((again.place, &again.outcome), (first.place, &first.outcome));
     let fresh = submit(&platform, submission("acme", "c-2", append("x"))).await;
     assert_eq!((fresh.status(), fresh.outcome.version), (Some(Status::Accepted), 52));
+    stop(runtime).await;
+}
+
+// REQ: KER-15
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_journal_under_newer_views_is_named_with_what_to_do() {
+    let (platform, runtime) = World::new().start().await;
+    let head = Head { offset: 10_001, commit_offset: 10_000, seq: 900, ..Head::default() };
+    let refused = platform.tail.check_remembered("tenants", PartitionId(0), &head).await;
+    let refused = refused.unwrap_err();
+    assert!(!refused.is_retryable());
+    let said = refused.to_string();
+    assert!(said.contains("the journal ends at") && said.contains("read it to 10001"), "{said}");
+    assert!(said.contains("remove the folder `views`"), "{said}");
     stop(runtime).await;
 }
 

@@ -1,5 +1,7 @@
-//! Copies a journal and the deployment's keys while a process may be using them,
-//! and puts such a copy back. A manifest with a hash of each file is written last.
+//! Copies the logs and the deployment's keys while a process may be using them, and
+//! puts such a copy back. Each log is cut as it is before those that it speaks of: seals,
+//! then usage, then the journal, so that no seal is copied without its events. A manifest
+//! with a hash of each file is written last.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -9,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::disk::{self, RealDisk, read_at};
 use crate::error::{Damage, FileError, OpenError};
 use crate::folder::META;
+use crate::name::LogName;
 use crate::reader::{JournalReader, TornTail};
 
 const MANIFEST: &str = "MANIFEST";
@@ -20,9 +23,9 @@ const COPY_BYTES: usize = 1024 * 1024;
 pub struct BackupReport {
     pub files: u64,
     pub bytes: u64,
-    /// Records of all partitions, each of which was checked.
+    /// Records of all logs, each of which was checked.
     pub records: u64,
-    /// Bytes after the last whole record that were left out.
+    /// Bytes after the journal's last whole record that were left out.
     pub left_out: Option<TornTail>,
 }
 
@@ -41,27 +44,60 @@ pub enum BackupError {
     Changed { file: PathBuf },
 }
 
-/// Copies the journal and `keys/` of `data_dir` to `out_dir`, which must be new or empty,
+/// Copies the logs and `keys/` of `data_dir` to `out_dir`, which must be new or empty,
 /// and checks every record of the copy. Without a manifest, after an error, it is no backup.
 pub fn backup(data_dir: &Path, out_dir: &Path) -> Result<BackupReport, BackupError> {
-    let source = JournalReader::open(data_dir)?;
+    // What is read of a folder here is what is copied: its segments, as long as they are now.
+    let mut sources = Vec::new();
+    for name in LogName::ALL {
+        match JournalReader::open_named(data_dir, name) {
+            Ok(source) => sources.push((name, source)),
+            Err(OpenError::Absent { .. }) if name != LogName::Journal => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     claim_empty(out_dir)?;
-    make_dir(&out_dir.join("journal"))?;
-    let mut entries = vec![copy(data_dir, out_dir, &format!("journal/{META}"), u64::MAX)?];
+    let mut entries = Vec::new();
+    let (mut records, mut left_out) = (0, None);
+    for (name, source) in &sources {
+        let copied = copy_log(data_dir, out_dir, *name, source)?;
+        entries.extend(copied.entries);
+        records += copied.records;
+        left_out = copied.left_out;
+    }
+    entries.extend(copy_keys(data_dir, out_dir)?);
+    write_manifest(out_dir, &entries)?;
+    Ok(report(&entries, records, left_out))
+}
+
+/// A log as it was copied.
+struct CopiedLog {
+    entries: Vec<Entry>,
+    records: u64,
+    left_out: Option<TornTail>,
+}
+
+fn copy_log(
+    data_dir: &Path,
+    out_dir: &Path,
+    name: LogName,
+    source: &JournalReader,
+) -> Result<CopiedLog, BackupError> {
+    let folder = name.as_str();
+    make_dir(&out_dir.join(folder))?;
+    let mut entries = vec![copy(data_dir, out_dir, &format!("{folder}/{META}"), u64::MAX)?];
     for segment in &source.folder.segments {
         // A file that grows meanwhile is copied as long as it was: at worst its last
         // frame is not whole.
-        let name = format!("journal/{:020}.seg", segment.header.number);
-        entries.push(copy(data_dir, out_dir, &name, segment.length)?);
+        let file = format!("{folder}/{:020}.seg", segment.header.number);
+        entries.push(copy(data_dir, out_dir, &file, segment.length)?);
     }
-    let (records, left_out) = check_copy(data_dir, out_dir)?;
+    let (records, left_out) = check_copy(data_dir, out_dir, name)?;
     if let (Some(torn), Some(last)) = (left_out, entries.last_mut()) {
         *last = shorten(out_dir, &last.name, torn.at)?;
     }
-    entries.extend(copy_keys(data_dir, out_dir)?);
-    sync(&out_dir.join("journal"))?;
-    write_manifest(out_dir, &entries)?;
-    Ok(report(&entries, records, left_out))
+    sync(&out_dir.join(folder))?;
+    Ok(CopiedLog { entries, records, left_out })
 }
 
 /// Puts a backup back as `data_dir`, which must be new or empty. Everything is checked
@@ -75,37 +111,39 @@ pub fn restore(backup_dir: &Path, data_dir: &Path) -> Result<BackupReport, Backu
         }
     }
     claim_empty(data_dir)?;
-    make_dir(&data_dir.join("journal"))?;
-    // Meta last: what was restored in part is refused when it is opened.
-    entries.sort_by_key(|entry| entry.name.ends_with(META));
+    // The journal's meta last: what was restored in part is refused when it is opened.
+    let journal_meta = format!("{}/{META}", LogName::Journal.as_str());
+    entries.sort_by_key(|entry| (entry.name == journal_meta, entry.name.ends_with(META)));
     for entry in &entries {
-        if entry.name.starts_with("keys/") {
-            make_dir(&data_dir.join("keys"))?;
+        if let Some((folder, _)) = entry.name.split_once('/') {
+            make_dir(&data_dir.join(folder))?;
         }
         let copied = copy(backup_dir, data_dir, &entry.name, entry.bytes)?;
         if copied != *entry {
             return Err(BackupError::Changed { file: backup_dir.join(&entry.name) });
         }
     }
-    for dir in ["journal", "keys"].map(|name| data_dir.join(name)) {
-        if dir.is_dir() {
-            sync(&dir)?;
-        }
+    let folders = LogName::ALL.map(LogName::as_str).into_iter().chain(["keys"]);
+    for dir in folders.map(|name| data_dir.join(name)).filter(|dir| dir.is_dir()) {
+        sync(&dir)?;
     }
     sync(data_dir)?;
-    let mut records = JournalReader::open(data_dir)?.records();
-    let mut count = 0;
-    for record in records.by_ref() {
-        record?;
-        count += 1;
+    let (mut count, mut torn) = (0, None);
+    for name in LogName::ALL.into_iter().filter(|name| name.dir(data_dir).is_dir()) {
+        let mut records = JournalReader::open_named(data_dir, name)?.records();
+        for record in records.by_ref() {
+            record?;
+            count += 1;
+        }
+        torn = records.torn();
     }
-    Ok(report(&entries, count, records.torn()))
+    Ok(report(&entries, count, torn))
 }
 
 /// One file of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
-    /// Path in the folder: `journal/…` or `keys/…`.
+    /// Path in the folder: of a log, or `keys/…`.
     name: String,
     bytes: u64,
     hash: blake3::Hash,
@@ -177,8 +215,12 @@ fn each_chunk(
 }
 
 /// Walks all records of the copy. Damage is named where it was copied from.
-fn check_copy(data_dir: &Path, out_dir: &Path) -> Result<(u64, Option<TornTail>), BackupError> {
-    let mut records = JournalReader::open(out_dir)?.records();
+fn check_copy(
+    data_dir: &Path,
+    out_dir: &Path,
+    name: LogName,
+) -> Result<(u64, Option<TornTail>), BackupError> {
+    let mut records = JournalReader::open_named(out_dir, name)?.records();
     let mut count = 0;
     for record in records.by_ref() {
         record.map_err(|error| match error {
@@ -265,13 +307,14 @@ fn read_manifest(backup_dir: &Path) -> Result<Vec<Entry>, BackupError> {
     lines.map(|line| entry(line).ok_or_else(changed)).collect()
 }
 
-/// `<hash> <bytes> <name>`. The name leads nowhere but to `journal/` and `keys/`.
+/// `<hash> <bytes> <name>`. The name leads nowhere but to the logs' folders and `keys/`.
 fn entry(line: &str) -> Option<Entry> {
     let mut words = line.splitn(3, ' ');
     let hash = blake3::Hash::from_hex(words.next()?).ok()?;
     let bytes = words.next()?.parse().ok()?;
     let name = words.next()?;
     let (dir, file) = name.split_once('/')?;
-    let plain = matches!(dir, "journal" | "keys") && !file.contains('/') && file != "..";
+    let known = dir == "keys" || LogName::ALL.iter().any(|it| it.as_str() == dir);
+    let plain = known && !file.contains('/') && file != "..";
     plain.then(|| Entry { name: name.to_owned(), bytes, hash })
 }

@@ -1,4 +1,4 @@
-//! How opening, reading and verifying files of the journal fails.
+//! How opening, reading and verifying files of a log fails.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,8 +39,12 @@ pub enum OpenError {
     Partitions { dir: PathBuf, found: u32, asked: u32 },
     #[error("{} has format version {found}; this program reads {}", file.display(), crate::FORMAT_VERSION)]
     Version { file: PathBuf, found: u32 },
-    #[error("{} holds no journal", dir.display())]
+    #[error("there is no log in {}", dir.display())]
     Absent { dir: PathBuf },
+    #[error("{} is open already", dir.display())]
+    Twice { dir: PathBuf },
+    #[error("the log in {} was closed, and its folder let go", dir.display())]
+    Closed { dir: PathBuf },
     #[error("wrong setting: {0}")]
     Options(&'static str),
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use exchequer_journal::{Fault, FaultKind, Journal, RECORD_BYTES_MAX, Record};
+use exchequer_journal::{Fault, FaultKind, Journal, Record};
 use exchequer_types::{Offset, PartitionId};
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -14,13 +14,14 @@ use tokio::sync::oneshot;
 use crate::disk::RealDisk;
 use crate::error::OpenError;
 use crate::lock::FolderLock;
+use crate::name::LogName;
 use crate::open::{self, Opened};
 use crate::options::Options;
 use crate::queue::{Refused, Request};
 use crate::read;
 use crate::shared::Shared;
 
-/// The embedded journal of one data folder. Dropping it closes it.
+/// An embedded log of one data folder. Dropping it closes it.
 #[derive(Debug)]
 pub struct LocalJournal {
     pub(crate) shared: Arc<Shared>,
@@ -30,15 +31,42 @@ pub struct LocalJournal {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub writer: JoinHandle<()>,
-    /// Let go when the writer has ended.
-    pub lock: FolderLock,
+    /// Of the data folder. Let go when the writers of all its logs have ended.
+    pub lock: Arc<FolderLock>,
 }
 
 impl LocalJournal {
     /// Opens the journal in `data_dir`, or creates it there. Cuts off, keeps and reports
     /// what was being written when the last process ended; refuses what is damaged.
     pub fn open(data_dir: &Path, options: Options) -> Result<(Arc<Self>, Opened), OpenError> {
-        open::open(data_dir, options, Arc::new(RealDisk))
+        Self::open_named(data_dir, LogName::Journal, options)
+    }
+
+    /// The same with another log of `data_dir`, and no other beside it.
+    pub fn open_named(
+        data_dir: &Path,
+        name: LogName,
+        options: Options,
+    ) -> Result<(Arc<Self>, Opened), OpenError> {
+        let lock = FolderLock::take(data_dir)?;
+        open::open(data_dir, name, options, Arc::new(RealDisk), lock)
+    }
+
+    /// Opens another log of the same data folder, under the same lock. Each is to be
+    /// opened once; they can be closed in any order.
+    pub fn open_beside(
+        &self,
+        name: LogName,
+        options: Options,
+    ) -> Result<(Arc<Self>, Opened), OpenError> {
+        let lock = {
+            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.as_ref().map(|running| Arc::clone(&running.lock))
+        };
+        let data_dir = self.shared.journal_dir.parent().unwrap_or(&self.shared.journal_dir);
+        let closed = || OpenError::Closed { dir: self.shared.journal_dir.clone() };
+        let lock = lock.ok_or_else(closed)?;
+        open::open(data_dir, name, options, Arc::new(RealDisk), lock)
     }
 
     pub(crate) fn new(shared: Arc<Shared>, running: Running) -> Self {
@@ -57,20 +85,19 @@ impl LocalJournal {
         }
     }
 
-    async fn append_one(
+    async fn append_together(
         &self,
         partition: PartitionId,
-        record: Bytes,
+        records: Vec<Bytes>,
     ) -> Result<Option<Offset>, Fault> {
         self.shared.check()?;
-        if record.len() > RECORD_BYTES_MAX {
-            let bytes = record.len();
-            let message = format!("record of {bytes} bytes; at most {RECORD_BYTES_MAX} are taken");
-            return Err(Fault::new(FaultKind::TooLarge, message));
+        exchequer_journal::check_sizes(&records)?;
+        if records.is_empty() {
+            return Ok(None);
         }
         assert!(partition.index() < self.shared.partitions.len(), "partition {partition}");
         let (reply, answer) = oneshot::channel();
-        let request = Request { partition: partition.0 as u16, record, reply };
+        let request = Request { partition: partition.0 as u16, records, reply };
         self.shared.queue.push(request).map_err(|refused| match refused {
             Refused::Closed => self.shared.stopped_fault(),
             Refused::Full => {
@@ -101,7 +128,15 @@ impl Journal for LocalJournal {
         partition: PartitionId,
         record: Bytes,
     ) -> BoxFuture<'_, Result<Option<Offset>, Fault>> {
-        Box::pin(self.append_one(partition, record))
+        Box::pin(self.append_together(partition, vec![record]))
+    }
+
+    fn append_all(
+        &self,
+        partition: PartitionId,
+        records: Vec<Bytes>,
+    ) -> BoxFuture<'_, Result<Option<Offset>, Fault>> {
+        Box::pin(self.append_together(partition, records))
     }
 
     fn end(&self, partition: PartitionId) -> BoxFuture<'_, Result<Offset, Fault>> {

@@ -1,6 +1,7 @@
-//! The embedded journal: all partitions in one crash-safe log of segment files,
-//! written by one thread with one fdatasync for everything that is queued. The
-//! byte format is in this crate's README.
+//! The embedded logs: the journal, and those of usage and its seals. Of each, all
+//! partitions are in one crash-safe log of segment files, written by one thread with one
+//! fdatasync for everything that is queued. `docs/reference/journal-format.md` describes
+//! the bytes.
 
 mod backup;
 mod disk;
@@ -10,6 +11,7 @@ mod format;
 mod index;
 mod journal;
 mod lock;
+mod name;
 mod open;
 mod options;
 mod queue;
@@ -25,6 +27,7 @@ pub use backup::{BackupError, BackupReport, backup, restore};
 pub use error::{Damage, FileError, OpenError};
 pub use format::FORMAT_VERSION;
 pub use journal::LocalJournal;
+pub use name::LogName;
 pub use open::{Opened, Torn};
 pub use options::Options;
-pub use reader::{JournalReader, PhysicalRecord, Records, TornTail};
+pub use reader::{Cursor, JournalReader, PhysicalRecord, Records, TornTail};

@@ -1,20 +1,27 @@
 //! One process at a time: a lock on `DATA/LOCK` that ends with the process.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{FileError, OpenError};
+use crate::name::LogName;
 
-/// Held until dropped.
+/// Held until dropped by all logs of the folder.
 #[derive(Debug)]
 pub(crate) struct FolderLock {
     _file: File,
+    /// Logs that have been opened under it.
+    opened: Mutex<BTreeSet<LogName>>,
 }
 
 impl FolderLock {
     /// Locks `data_dir`, or says who has it.
-    pub(crate) fn take(data_dir: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn take(data_dir: &Path) -> Result<Arc<Self>, OpenError> {
+        std::fs::create_dir_all(data_dir)
+            .map_err(|source| FileError::io("create", data_dir, source))?;
         let path = data_dir.join("LOCK");
         let io = |doing| move |source| FileError::io(doing, &data_dir.join("LOCK"), source);
         let mut file = OpenOptions::new()
@@ -37,6 +44,15 @@ impl FolderLock {
         }
         // On a full disk the pid cannot be written, and the lock holds all the same.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Self { _file: file })
+        Ok(Arc::new(Self { _file: file, opened: Mutex::default() }))
+    }
+
+    /// Notes that a log is open: no second writer may come to it.
+    pub(crate) fn note(&self, name: LogName, data_dir: &Path) -> Result<(), OpenError> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if opened.insert(name) {
+            return Ok(());
+        }
+        Err(OpenError::Twice { dir: name.dir(data_dir) })
     }
 }

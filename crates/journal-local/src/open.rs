@@ -11,6 +11,7 @@ use crate::format::Header;
 use crate::index::SealedSegments;
 use crate::journal::{LocalJournal, Running};
 use crate::lock::FolderLock;
+use crate::name::LogName;
 use crate::options::Options;
 use crate::queue::Queue;
 use crate::scan::{Found, Scan, Verdict, read_from};
@@ -42,14 +43,16 @@ pub struct Torn {
 
 pub(crate) fn open(
     data_dir: &Path,
+    name: LogName,
     options: Options,
     disk: Arc<dyn Disk>,
+    lock: Arc<FolderLock>,
 ) -> Result<(Arc<LocalJournal>, Opened), OpenError> {
     options.check()?;
-    let journal_dir = data_dir.join("journal");
+    lock.note(name, data_dir)?;
+    let journal_dir = name.dir(data_dir);
     std::fs::create_dir_all(&journal_dir)
         .map_err(|source| FileError::io("create", &journal_dir, source))?;
-    let lock = FolderLock::take(data_dir)?;
     remove_unfinished(&journal_dir)?;
     let found = Folder::read(&journal_dir)?;
     let created = found.is_none();
@@ -86,7 +89,7 @@ pub(crate) fn open(
         buffer: Vec::new(),
     };
     let writer = std::thread::Builder::new()
-        .name("journal-writer".to_owned())
+        .name(format!("{}-writer", name.as_str()))
         .spawn(move || writer.run())
         .map_err(|source| FileError::io("start the writer of", &journal_dir, source))?;
     let journal = LocalJournal::new(shared, Running { writer, lock });

@@ -11,23 +11,26 @@ use tokio::sync::oneshot;
 
 use crate::format::FRAME_EXTRA_BYTES;
 
-/// One record to append, and who waits for it.
+/// Records to append together, and who waits for them.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub partition: u16,
-    pub record: Bytes,
+    /// At least one.
+    pub records: Vec<Bytes>,
+    /// Gets the offset of the first.
     pub reply: oneshot::Sender<Result<Offset, Fault>>,
 }
 
 impl Request {
     /// Bytes in the segment.
     pub(crate) fn frame_bytes(&self) -> usize {
-        FRAME_EXTRA_BYTES + self.record.len()
+        self.records.iter().map(|record| FRAME_EXTRA_BYTES + record.len()).sum()
     }
 
     /// About what it takes in memory.
     fn held_bytes(&self) -> usize {
-        size_of::<Self>() + self.record.len()
+        let records = self.records.iter().map(|record| size_of::<Bytes>() + record.len());
+        size_of::<Self>() + records.sum::<usize>()
     }
 }
 
@@ -160,7 +163,7 @@ mod tests {
 
     fn request(bytes: usize) -> Request {
         let record = Bytes::from(vec![0; bytes]);
-        Request { partition: 0, record, reply: oneshot::channel().0 }
+        Request { partition: 0, records: vec![record], reply: oneshot::channel().0 }
     }
 
     fn batch(queue: &Queue, batch_bytes_max: usize) -> usize {

@@ -10,6 +10,7 @@ use exchequer_types::{Offset, PartitionId};
 
 use crate::error::{FileError, OpenError};
 use crate::folder::{Folder, Segment};
+use crate::name::LogName;
 use crate::scan::{Found, Scan, Verdict};
 
 /// A journal's folder, opened for reading only. Sees the segments there were then.
@@ -43,12 +44,17 @@ pub struct TornTail {
 impl JournalReader {
     /// Reads the heads of the journal in `data_dir` and checks them.
     pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
-        let journal_dir = data_dir.join("journal");
+        Self::open_named(data_dir, LogName::Journal)
+    }
+
+    /// The same with another log.
+    pub fn open_named(data_dir: &Path, name: LogName) -> Result<Self, OpenError> {
+        let journal_dir = name.dir(data_dir);
+        let absent = || OpenError::Absent { dir: journal_dir.clone() };
         if !journal_dir.is_dir() {
-            return Err(OpenError::Absent { dir: data_dir.to_owned() });
+            return Err(absent());
         }
-        let folder = Folder::read(&journal_dir)?
-            .ok_or_else(|| OpenError::Absent { dir: data_dir.to_owned() })?;
+        let folder = Folder::read(&journal_dir)?.ok_or_else(absent)?;
         Ok(Self { folder })
     }
 
@@ -66,6 +72,11 @@ impl JournalReader {
         self.folder.segments.get(usize::try_from(segment).ok()?).map(|found| found.path.clone())
     }
 
+    /// Reads single records again.
+    pub fn cursor(&self) -> Cursor<'_> {
+        Cursor { reader: self, scan: None }
+    }
+
     /// All records, in the order they were written in, up to the last whole frame. Ends
     /// after an error.
     pub fn records(&self) -> Records {
@@ -76,6 +87,41 @@ impl JournalReader {
             scan: None,
             torn: None,
         }
+    }
+}
+
+/// Reads records whose places the walk over all of them told: cheap when they stand close
+/// together.
+#[derive(Debug)]
+pub struct Cursor<'r> {
+    reader: &'r JournalReader,
+    scan: Option<(u64, Scan)>,
+}
+
+impl Cursor<'_> {
+    /// The bytes of the record whose frame begins at `position` of a segment. They share
+    /// the memory of their neighbours.
+    pub fn record(&mut self, segment: u64, position: u64) -> Result<Bytes, FileError> {
+        let scan = match &mut self.scan {
+            Some((open, scan)) if *open == segment => scan,
+            _ => {
+                let found = usize::try_from(segment).ok();
+                let found = found.and_then(|it| self.reader.folder.segments.get(it));
+                let absent = || FileError::damaged(Path::new(""), position, "no such segment");
+                let found = found.ok_or_else(absent)?;
+                let file = File::open(&found.path)
+                    .map_err(|source| FileError::io("open", &found.path, source))?;
+                let header = Arc::clone(&found.header);
+                let scan = Scan::new(Arc::new(file), &found.path, header, found.length);
+                &mut self.scan.insert((segment, scan)).1
+            }
+        };
+        scan.seek(position);
+        if let Found::Record { body, .. } = scan.step()? {
+            return Ok(scan.bytes(body));
+        }
+        let path = self.reader.file(segment).unwrap_or_default();
+        Err(FileError::damaged(&path, position, "no record stands there any more"))
     }
 }
 

@@ -104,6 +104,16 @@ impl Scan {
         self.chunk.slice(body)
     }
 
+    /// Goes on at `at`, where a frame begins.
+    pub(crate) fn seek(&mut self, at: u64) {
+        let chunk_end = self.chunk_at + self.chunk.len() as u64;
+        if !(self.chunk_at..chunk_end).contains(&at) {
+            self.chunk = Bytes::new();
+            self.chunk_at = at;
+        }
+        self.at = at;
+    }
+
     /// Place in the file of the next frame.
     pub(crate) fn at(&self) -> u64 {
         self.at

@@ -113,9 +113,11 @@ impl Writer {
             push_mark(&mut self.buffer, &self.active.segment.header.nonce, self.length);
         }
         let mut positions = Vec::with_capacity(batch.len());
-        for request in batch {
+        for (partition, record) in
+            batch.iter().flat_map(|it| it.records.iter().map(|record| (it.partition, record)))
+        {
             positions.push((self.length + self.buffer.len() as u64) as u32);
-            push_frame(&mut self.buffer, request.partition, &[&request.record]);
+            push_frame(&mut self.buffer, partition, &[record]);
         }
         positions
     }
@@ -158,15 +160,19 @@ impl Writer {
     fn publish(&mut self, batch: VecDeque<Request>, positions: &[u32]) {
         let mut grown = vec![false; self.shared.partitions.len()];
         let mut answers = Vec::with_capacity(batch.len());
-        for (request, position) in batch.into_iter().zip(positions) {
-            let Request { partition, record, reply } = request;
-            self.recent.push(partition, record.len());
+        let mut positions = positions;
+        for Request { partition, records, reply } in batch {
             let it = &self.shared.partitions[usize::from(partition)];
             let mut state = it.lock();
             answers.push((reply, state.end));
-            state.end += 1;
-            state.recent.push_back(record);
-            state.active_positions.push(*position);
+            let (taken, rest) = positions.split_at(records.len());
+            positions = rest;
+            state.end += records.len() as u64;
+            state.active_positions.extend_from_slice(taken);
+            for record in records {
+                self.recent.push(partition, record.len());
+                state.recent.push_back(record);
+            }
             grown[usize::from(partition)] = true;
         }
         self.recent.evict(&self.shared, self.options.recent_bytes_max);

@@ -6,7 +6,7 @@ use exchequer_types::PartitionId;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, join_all};
 
-use crate::{FaultKind, Journal, RECORD_BYTES_MAX};
+use crate::{APPEND_BYTES_MAX, FaultKind, Journal, RECORD_BYTES_MAX};
 
 /// One case: its name, and a check that panics when the journal, which must be
 /// empty and have at least 2 partitions, fails it.
@@ -17,6 +17,8 @@ pub const CASES: &[Case] = &[
     ("partitions are apart", |journal| partitions_are_apart(journal).boxed()),
     ("reads are bounded", |journal| reads_are_bounded(journal).boxed()),
     ("many at once all land", |journal| many_at_once_all_land(journal).boxed()),
+    ("what is appended together stands together", |journal| together(journal).boxed()),
+    ("too much at once is refused whole", |journal| refused_whole(journal).boxed()),
     ("a waiter wakes", |journal| a_waiter_wakes(journal).boxed()),
     ("large records fit, larger ones are refused", |journal| sizes(journal).boxed()),
 ];
@@ -91,6 +93,40 @@ async fn many_at_once_all_land(journal: &dyn Journal) {
     let mut expected = names;
     expected.sort();
     assert_eq!(found, expected);
+}
+
+async fn together(journal: &dyn Journal) {
+    assert_eq!(journal.append_all(P0, Vec::new()).await.map_err(|fault| fault.kind), Ok(None));
+    assert_eq!(end(journal, P0).await, 0);
+    let calls = (0..20).map(|call| async move {
+        let record = |n: usize| Bytes::from(format!("{call}.{n}"));
+        let first = journal.append_all(P0, (0..10).map(record).collect()).await;
+        (call, first.unwrap_or_else(|fault| panic!("append_all failed: {fault}")))
+    });
+    let firsts = join_all(calls).await;
+    let found = read(journal, P0, 0, 1 << 20).await;
+    assert_eq!(found.len(), 200);
+    for run in found.chunks(10) {
+        let (call, _) = run[0].split_once('.').unwrap_or_default();
+        let expected: Vec<String> = (0..10).map(|n| format!("{call}.{n}")).collect();
+        assert_eq!(run, expected, "in their order, and no other between them");
+    }
+    for (call, first) in firsts {
+        let place = found.iter().position(|record| *record == format!("{call}.0"));
+        assert!(first.is_none_or(|first| Some(first as usize) == place), "call {call}");
+    }
+}
+
+async fn refused_whole(journal: &dyn Journal) {
+    let small = Bytes::from_static(b"small");
+    let larger = Bytes::from(vec![7; RECORD_BYTES_MAX + 1]);
+    let large = Bytes::from(vec![7; RECORD_BYTES_MAX]);
+    let too_many = vec![large; APPEND_BYTES_MAX / RECORD_BYTES_MAX + 1];
+    for records in [vec![small.clone(), larger], too_many] {
+        let refused = journal.append_all(P0, records).await.map_err(|fault| fault.kind);
+        assert_eq!(refused, Err(FaultKind::TooLarge));
+    }
+    assert_eq!(end(journal, P0).await, 0);
 }
 
 async fn a_waiter_wakes(journal: &dyn Journal) {

@@ -17,12 +17,29 @@ use futures::future::BoxFuture;
 
 /// The largest record that a journal must take, in bytes.
 pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
+/// All records of one [`Journal::append_all`] together, in bytes.
+pub const APPEND_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// One record as it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub offset: Offset,
     pub bytes: Bytes,
+}
+
+/// Refuses what no journal takes in one call.
+pub fn check_sizes(records: &[Bytes]) -> Result<(), Fault> {
+    let longest = records.iter().map(Bytes::len).max().unwrap_or(0);
+    if longest > RECORD_BYTES_MAX {
+        let message = format!("record of {longest} bytes; at most {RECORD_BYTES_MAX} are taken");
+        return Err(Fault::new(FaultKind::TooLarge, message));
+    }
+    let together = records.iter().map(Bytes::len).sum::<usize>();
+    if together > APPEND_BYTES_MAX {
+        let message = format!("{together} bytes at once; at most {APPEND_BYTES_MAX} are taken");
+        return Err(Fault::new(FaultKind::TooLarge, message));
+    }
+    Ok(())
 }
 
 /// A partitioned log without gaps: the first record of a partition has offset 0,
@@ -37,6 +54,17 @@ pub trait Journal: Send + Sync + core::fmt::Debug {
         &self,
         partition: PartitionId,
         record: Bytes,
+    ) -> BoxFuture<'_, Result<Option<Offset>, Fault>>;
+
+    /// Appends records of at most `RECORD_BYTES_MAX` bytes each and `APPEND_BYTES_MAX`
+    /// together, in their order and without another's between them. Resolves when all are
+    /// durable, with the offset of the first if the log tells; at once when there are none.
+    /// After an error the first few of them, or all, may have landed, or may still land,
+    /// unless the fault's kind says otherwise.
+    fn append_all(
+        &self,
+        partition: PartitionId,
+        records: Vec<Bytes>,
     ) -> BoxFuture<'_, Result<Option<Offset>, Fault>>;
 
     /// The offset that the next record will have. Asked from the log, not from a cache.

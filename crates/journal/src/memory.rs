@@ -7,7 +7,7 @@ use exchequer_types::{Offset, PartitionId};
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
-use crate::{Fault, FaultKind, Journal, RECORD_BYTES_MAX, Record};
+use crate::{Fault, Journal, Record, check_sizes};
 
 /// Keeps everything it is given until it is dropped.
 #[derive(Debug)]
@@ -28,11 +28,21 @@ impl MemoryJournal {
 
     /// Appends at once; returns the offset.
     pub fn push(&self, partition: PartitionId, record: Bytes) -> Offset {
+        self.push_all(partition, [record])
+    }
+
+    /// Appends all at once; returns the offset of the first.
+    pub fn push_all(
+        &self,
+        partition: PartitionId,
+        added: impl IntoIterator<Item = Bytes>,
+    ) -> Offset {
         let it = &self.partitions[partition.index()];
         let offset = {
             let mut records = lock(&it.records);
-            records.push(record);
-            records.len() as u64 - 1
+            let offset = records.len() as u64;
+            records.extend(added);
+            offset
         };
         it.grown.notify_waiters();
         offset
@@ -71,11 +81,18 @@ impl Journal for MemoryJournal {
         partition: PartitionId,
         record: Bytes,
     ) -> BoxFuture<'_, Result<Option<Offset>, Fault>> {
+        self.append_all(partition, vec![record])
+    }
+
+    fn append_all(
+        &self,
+        partition: PartitionId,
+        records: Vec<Bytes>,
+    ) -> BoxFuture<'_, Result<Option<Offset>, Fault>> {
         Box::pin(async move {
-            if record.len() > RECORD_BYTES_MAX {
-                return Err(Fault::new(FaultKind::TooLarge, "record larger than the log takes"));
-            }
-            Ok(Some(self.push(partition, record)))
+            check_sizes(&records)?;
+            let is_empty = records.is_empty();
+            Ok((!is_empty).then(|| self.push_all(partition, records)))
         })
     }
 

@@ -66,6 +66,9 @@ pub struct Ctx {
     /// The stream's tenant.
     pub tenant: TenantId,
     pub actor: ActorId,
+    /// The tenant that `actor` belongs to, where the gateway knows it. None: whoever acts is
+    /// called so in every tenant, as persons of an outside issuer are.
+    pub home: Option<TenantId>,
     pub command_id: CommandId,
     pub identity: Identity,
 }

@@ -43,6 +43,8 @@ pub enum Mutation {
     OwnerStays,
     /// (s) A credential is accepted although it has ended.
     CredentialEnds,
+    /// (t) A row of usage adds what it holds already.
+    AdditivePosition,
 }
 
 impl Mutation {

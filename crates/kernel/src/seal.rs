@@ -1,7 +1,8 @@
 //! The deployment's key: a MAC over every command, so that only gateways put
-//! commands on the log, and the digest by which two bodies are the same.
+//! commands on the log, the digest by which two bodies are the same, and a MAC over
+//! records of usage that only gateways and meters may write.
 //!
-//! Both are BLAKE3 in keyed mode, under keys derived from the deployment's key
+//! All are BLAKE3 in keyed mode, under keys derived from the deployment's key
 //! by BLAKE3's key derivation with the contexts below.
 
 use core::fmt;
@@ -10,12 +11,14 @@ use exchequer_types::{LogId, Offset, PartitionId, Timestamp};
 
 const MAC_CONTEXT: &str = "exchequer 2026-11 command mac v1";
 const DIGEST_CONTEXT: &str = "exchequer 2026-11 command body digest v1";
+const USAGE_CONTEXT: &str = "exchequer 2026-11 usage record mac v1";
 
 /// The deployment's key.
 #[derive(Clone)]
 pub struct SealKey {
     mac: [u8; 32],
     digest: [u8; 32],
+    usage: [u8; 32],
 }
 
 impl fmt::Debug for SealKey {
@@ -34,11 +37,12 @@ pub struct Forwarding {
 }
 
 impl SealKey {
-    /// Derives both keys from the deployment's.
+    /// Derives all keys from the deployment's.
     pub fn new(deployment_key: &[u8; 32]) -> Self {
         Self {
             mac: blake3::derive_key(MAC_CONTEXT, deployment_key),
             digest: blake3::derive_key(DIGEST_CONTEXT, deployment_key),
+            usage: blake3::derive_key(USAGE_CONTEXT, deployment_key),
         }
     }
 
@@ -62,6 +66,16 @@ impl SealKey {
     pub fn verifies(&self, envelope: &[u8], forwarding: Option<&Forwarding>, mac: &[u8]) -> bool {
         let expected = blake3::Hash::from_bytes(self.mac(envelope, forwarding));
         <[u8; 32]>::try_from(mac).is_ok_and(|mac| expected == blake3::Hash::from_bytes(mac))
+    }
+
+    /// MAC of a record of usage: of its bytes before the MAC.
+    pub fn usage_mac(&self, record: &[u8]) -> [u8; 32] {
+        *blake3::keyed_hash(&self.usage, record).as_bytes()
+    }
+
+    /// Is `mac` that of these bytes? In constant time.
+    pub fn verifies_usage(&self, record: &[u8], mac: &[u8; 32]) -> bool {
+        blake3::keyed_hash(&self.usage, record) == blake3::Hash::from_bytes(*mac)
     }
 
     /// Digest of a command's body: what must be equal for a retry to be one.

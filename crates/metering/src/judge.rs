@@ -3,6 +3,7 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::sync::Arc;
 
 use exchequer_types::Timestamp;
 
@@ -51,12 +52,12 @@ pub struct Terms {
 
 /// An event's fate, with what it adds where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judgement<'m> {
+pub struct Judgement<'m, 'a> {
     pub fate: Fate,
     /// Decides the windows.
     pub time: Timestamp,
     /// Of a counted or late event.
-    pub counted: Vec<(&'m Meter, Measured)>,
+    pub counted: Vec<(&'m Arc<Meter>, Measured<'a>)>,
     /// Why it was not counted, by one of its meters or by all; ends with the field at
     /// fault.
     pub faults: Vec<Fault>,
@@ -127,13 +128,13 @@ impl Default for Terms {
 /// tenant's provider has in force; none when the tenant is not known. What was seen
 /// before comes first: an event that was counted is a duplicate, whatever has become of
 /// its meters since.
-pub fn judge<'m>(
+pub fn judge<'m, 'a>(
     meters: Option<&'m Meters>,
     terms: &Terms,
-    body: &Body<'_>,
+    body: &Body<'a>,
     received_at: Timestamp,
     seen: Seen,
-) -> Judgement<'m> {
+) -> Judgement<'m, 'a> {
     let time = body.time.unwrap_or(received_at);
     let of = |fate, faults| Judgement { fate, time, counted: Vec::new(), faults };
     match seen {

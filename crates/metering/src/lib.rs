@@ -4,7 +4,11 @@
 
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
+mod batch;
 mod bucket;
+mod contribution;
+mod definitions;
+pub mod event;
 mod extract;
 mod filter;
 mod judge;
@@ -16,7 +20,16 @@ mod path;
 mod tests;
 mod window;
 
+pub use batch::{
+    CorrectionRecord, EventRecord, First, Judge, Names, Prepared, Record, RecordBody, Unshared,
+    Verdict, partition_of_event, seen,
+};
 pub use bucket::{Bucket, BucketError, Latest, Place};
+pub use contribution::{Contribution, Sign};
+pub use definitions::{
+    AdoptedMeters, AdoptedTenant, Adoption, BackfillOrder, Definitions, InForce, KnownTenant, PERIODS_MAX,
+    VERSIONS_KEPT_MAX, View,
+};
 pub use extract::{Extractor, Found, Unreadable};
 pub use filter::{FILTER_VALUES_MAX, Filter, Scalar, Test};
 pub use judge::{Fate, Fault, Judgement, Seen, Terms, judge};

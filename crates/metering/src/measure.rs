@@ -2,7 +2,9 @@
 //! it out by its filters, or cannot use it, and then says which value is at fault.
 
 use core::fmt;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use exchequer_types::Quantity;
 
@@ -14,10 +16,10 @@ pub const GROUP_BYTES_MAX: usize = 128;
 
 /// What one event adds to a meter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Measured {
+pub struct Measured<'a> {
     pub value: Value,
     /// One for each group-by, in their order; empty where nothing stands.
-    pub groups: Vec<String>,
+    pub groups: Vec<Cow<'a, str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +33,8 @@ pub enum Value {
 
 /// What became of an event at one meter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reading {
-    Counted(Measured),
+pub enum Reading<'a> {
+    Counted(Measured<'a>),
     /// A filter does not hold.
     Filtered,
     Unusable(Unusable),
@@ -67,7 +69,7 @@ struct OfType {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Compiled {
-    meter: Meter,
+    meter: Arc<Meter>,
     /// Places among the extracted values.
     value: Option<usize>,
     groups: Vec<usize>,
@@ -82,22 +84,37 @@ impl Meters {
             let value = meter.value.as_ref().map(|path| own.extractor.ask(path));
             let groups = meter.group_by.iter().map(|it| own.extractor.ask(&it.path)).collect();
             let filters = meter.filters.iter().map(|it| own.extractor.ask(&it.path)).collect();
-            own.meters.push(Compiled { meter, value, groups, filters });
+            own.meters.push(Compiled { meter: Arc::new(meter), value, groups, filters });
         }
         Self { by_type }
     }
 
     /// What `data` comes to at each meter of events of type `kind`; none when no meter
     /// counts such events.
-    pub fn read(&self, kind: &str, data: &str) -> Result<Vec<(&Meter, Reading)>, Unreadable> {
-        let Some(own) = self.by_type.get(kind) else { return Ok(Vec::new()) };
-        let found = own.extractor.extract(data)?;
-        Ok(own.meters.iter().map(|it| (&it.meter, it.read(&found))).collect())
+    pub fn read<'m, 'a>(
+        &'m self,
+        kind: &str,
+        data: &'a str,
+    ) -> Result<impl Iterator<Item = (&'m Arc<Meter>, Reading<'a>)>, Unreadable> {
+        let own = self.by_type.get(kind);
+        let found = own.map(|own| own.extractor.extract(data)).transpose()?.unwrap_or_default();
+        let meters = own.map(|own| own.meters.as_slice()).unwrap_or_default();
+        Ok(meters.iter().map(move |it| (&it.meter, it.read(&found))))
+    }
+
+    /// Do its meters count events of type `kind`?
+    pub fn counts(&self, kind: &str) -> bool {
+        self.by_type.contains_key(kind)
+    }
+
+    /// All meters, by the type of their events.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Meter>> {
+        self.by_type.values().flat_map(|own| own.meters.iter().map(|it| &it.meter))
     }
 }
 
 impl Compiled {
-    fn read(&self, found: &[Option<Found<'_>>]) -> Reading {
+    fn read<'a>(&self, found: &[Option<Found<'a>>]) -> Reading<'a> {
         let at = |place: usize| found.get(place).and_then(Option::as_ref);
         let holds = |(filter, place): (&crate::Filter, &usize)| filter.test.holds(at(*place));
         if !self.meter.filters.iter().zip(&self.filters).all(holds) {
@@ -147,13 +164,14 @@ fn member(found: &Found<'_>) -> Result<[u8; 16], String> {
     Ok(core::array::from_fn(|at| hash[at]))
 }
 
-fn group_text(found: Option<&Found<'_>>) -> Result<String, String> {
+fn group_text<'a>(found: Option<&Found<'a>>) -> Result<Cow<'a, str>, String> {
     let text = match found {
-        None | Some(Found::Null) => String::new(),
-        Some(Found::Text(text)) => text.to_string(),
-        Some(Found::Bool(value)) => value.to_string(),
+        None | Some(Found::Null) => Cow::Borrowed(""),
+        Some(Found::Text(text)) => text.clone(),
+        Some(Found::Bool(true)) => Cow::Borrowed("true"),
+        Some(Found::Bool(false)) => Cow::Borrowed("false"),
         Some(Found::Number(text)) => {
-            Quantity::parse(text).map_err(|error| error.to_string())?.to_string()
+            Cow::Owned(Quantity::parse(text).map_err(|error| error.to_string())?.to_string())
         }
         Some(found @ Found::Compound) => {
             return Err(format!("must be a text, a number or a truth, not {}", kind(found)));

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use exchequer_types::{Json, TenantId, Timestamp};
+use exchequer_types::{Identity, Json, TenantId, Timestamp};
 use serde_json::value::RawValue;
 
 use crate::extract::Unreadable;
@@ -46,7 +46,18 @@ pub struct Body<'a> {
 
 impl EventIdentity {
     pub fn of(tenant: &TenantId, source: &str, id: &str) -> Self {
-        Self(first(&hashed(IDENTITY_CONTEXT, [tenant.as_str(), source, id])))
+        Self::of_texts(tenant.as_str(), source, id)
+    }
+
+    /// The same of a tenant that was not checked.
+    pub fn of_texts(tenant: &str, source: &str, id: &str) -> Self {
+        Self(first(&hashed(IDENTITY_CONTEXT, [tenant, source, id])))
+    }
+}
+
+impl From<EventIdentity> for Identity {
+    fn from(it: EventIdentity) -> Self {
+        Self(it.0)
     }
 }
 

@@ -30,7 +30,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     // With the options, which the types of prost drop.
     std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
     let descriptors = compiler.file_descriptor_set();
-    tonic_prost_build::configure().bytes(".exchequer.journal.v1").compile_fds(descriptors)?;
+    // Lies outside of our packages, so ours are told where.
+    let mut foreign = descriptors.clone();
+    foreign.file.retain(|file| !file.package().starts_with("exchequer."));
+    tonic_prost_build::configure().bytes(".io.cloudevents.v1").compile_fds(foreign)?;
+    tonic_prost_build::configure()
+        .extern_path(".io.cloudevents.v1", "crate::io::cloudevents::v1")
+        .bytes(".exchequer.journal.v1")
+        .bytes(".exchequer.usage.v1")
+        .compile_fds(descriptors)?;
     Ok(())
 }
 

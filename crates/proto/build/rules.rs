@@ -27,6 +27,8 @@ pub(crate) struct Rule {
     /// How the request calls the tenant.
     tenant_field: String,
     platform_by_default: bool,
+    /// The service asks for each item's tenant.
+    items: bool,
     audit: &'static str,
     streams: bool,
 }
@@ -74,7 +76,8 @@ fn rule(
         Some(Value::EnumNumber(4)) => "None",
         _ => return Err("has no audit class".to_owned()),
     };
-    if method.is_client_streaming() {
+    let items = matches!(access.get_field_by_name("items").as_deref(), Some(Value::Bool(true)));
+    if method.is_client_streaming() && !items {
         return Err("takes a stream, of which the guard sees the first message alone".to_owned());
     }
     let input = method.input();
@@ -92,9 +95,13 @@ fn rule(
         tenant_field: text(access, "tenant"),
         permission,
         platform_by_default,
+        items,
         audit,
         streams: method.is_server_streaming(),
     };
+    if items && (rule.permission == MEMBER || !rule.tenant.is_empty()) {
+        return Err("asks item by item: it needs a permission, and names no tenant".to_owned());
+    }
     if rule.tenant.is_empty() && (!rule.project.is_empty() || platform_by_default) {
         return Err("names what lies in a tenant, and no tenant".to_owned());
     }
@@ -149,7 +156,7 @@ pub(crate) fn source(rules: &[Rule]) -> String {
             out,
             "    Method {{ path: {:?}, permission: {:?}, tenant: &{:?}, tenant_field: {:?}, \
              project: &{:?}, environment: &{:?}, flag: &{:?}, audit: AuditClass::{}, \
-             platform_by_default: {:?}, streams: {:?} }},",
+             platform_by_default: {:?}, items: {:?}, streams: {:?} }},",
             rule.path,
             rule.permission,
             rule.tenant,
@@ -159,6 +166,7 @@ pub(crate) fn source(rules: &[Rule]) -> String {
             rule.flag,
             rule.audit,
             rule.platform_by_default,
+            rule.items,
             rule.streams,
         );
     }

@@ -23,9 +23,12 @@ const RULES: &str = "\
 - Whoever does not belong to a tenant is told `TENANT_NOT_FOUND`, as for a tenant that does not exist. Whoever belongs to it and lacks the permission is told `PERMISSION_DENIED`, with the permission and what is missing.
 - A grant must cover everything that the call is about. A call that names no environment is about all of them.
 - **Shared** permissions hold for the whole tenant whatever the scope of the grant: they concern what all members have in common.
-- **Production.** A role that stays out of production (`developer`) does not change flags there: neither in an environment that is marked so, nor, by a call that names no environment, a flag that is on in one. A new flag is off everywhere, so it may be created. What is off serves its off variant: that one can be changed so, and is seen.
+- **Production.** A role that stays out of production (`developer`) changes nothing that production serves: nothing in an environment that is marked so, and, in a project that has one, of no flag what is the same in all environments: its variants, its default and its off variant, which is served also while the flag is off. A name, a description and tags are served to nobody, so it changes those. It creates flags: a new one is off everywhere, and production served nothing under its key before.
+- `SetTargeting` asks for `flags.toggle` beside `flags.edit` when it turns the flag on or off.
+- A reply shows of a flag what those environments make of it in which its caller has `flags.read`. `GetFlag` and `ListFlags` ask for it in one environment when they name one.
+- **Own tokens.** A member makes, reads, changes, rotates and revokes its own personal tokens without `credentials.manage` and `credentials.read`. Through such a token it makes none that lasts longer, comes from elsewhere or is used more often than that token itself (`BEYOND_TOKEN`).
 - **Providers.** Permissions marked *of the provider* are never had by a tenant's own grants for the tenant itself, so that a customer does not lift its own limits. The platform, which has no provider, has them for itself.
-- **From above.** A principal of a tenant above acts in a tenant below with `tenants.act_as` and the permission, both granted for the whole of its own tenant. `billing.operate` alone gives those marked *of customers* in direct customers. Tenants beside each other never reach each other.
+- **From above.** A principal of a tenant above acts in a tenant below with `tenants.act_as` and the permission, both granted for the whole of its own tenant. With `members.manage`, `roles.manage` or `credentials.manage` it needs all that `owner` and `operator` have, for it gives what it wants. `billing.operate` alone gives those marked *of customers* in direct customers. Tenants beside each other never reach each other.
 - Nobody grants what they have not: every permission of the role, in at least the scope and for at least the time in which it is granted.
 - Calls to the health and reflection services need no credential.
 ";
@@ -71,7 +74,7 @@ fn roles(page: &mut String) -> std::fmt::Result {
 }
 
 fn methods(page: &mut String) -> std::fmt::Result {
-    page.push_str("## What each method asks for\n\nOf *reads*, refusals are audited; of *sensitive reads* also who read; *writes* are audited in the commit that decides them; *checks* come by the thousand, and refusals alone are audited. Refusals and reads are counted by who, what and why, with one entry a second. `member`: whoever belongs to the tenant.\n\n");
+    page.push_str("## What each method asks for\n\nOf *reads*, refusals are audited; of *sensitive reads* also who read; *writes* are audited in the commit that decides them; *checks* come by the thousand, and refusals alone are audited. A read from above stands in the audit log of the tenant that was read. So does a call with a credential of the tenant that is not accepted any more, or not from there. Refusals and reads are counted by who, what and why, with one entry a second that says where the last one came from. `member`: whoever belongs to the tenant.\n\n");
     let mut services: BTreeMap<&str, Vec<&Method>> = BTreeMap::new();
     for method in METHODS {
         let service = method.path.trim_start_matches('/').split('/').next().unwrap_or_default();

@@ -41,6 +41,13 @@ pub mod flags {
         tonic::include_proto!("exchequer.flags.v1");
     }
 }
+pub mod io {
+    pub mod cloudevents {
+        pub mod v1 {
+            tonic::include_proto!("io.cloudevents.v1");
+        }
+    }
+}
 pub mod journal {
     pub mod v1 {
         tonic::include_proto!("exchequer.journal.v1");
@@ -49,6 +56,11 @@ pub mod journal {
 pub mod options {
     pub mod v1 {
         tonic::include_proto!("exchequer.options.v1");
+    }
+}
+pub mod quotas {
+    pub mod v1 {
+        tonic::include_proto!("exchequer.quotas.v1");
     }
 }
 pub mod subscriptions {
@@ -64,6 +76,11 @@ pub mod system {
 pub mod tenants {
     pub mod v1 {
         tonic::include_proto!("exchequer.tenants.v1");
+    }
+}
+pub mod usage {
+    pub mod v1 {
+        tonic::include_proto!("exchequer.usage.v1");
     }
 }
 

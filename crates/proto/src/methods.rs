@@ -18,6 +18,8 @@ pub struct Method {
     pub audit: AuditClass,
     /// A request that names no tenant means the platform.
     pub platform_by_default: bool,
+    /// Each item of the request names a tenant: the service asks for each.
+    pub items: bool,
     /// The reply is a stream.
     pub streams: bool,
 }

@@ -106,4 +106,14 @@ fn a_rule_that_cannot_be_kept_is_refused() {
     }
     let streams = r#"rpc Do(stream Ask) returns (Answer) { option (exchequer.options.v1.access) = { permission: "flags.edit" audit: AUDIT_CLASS_READ }; }"#;
     assert!(contract(streams).unwrap_err()[0].contains("takes a stream"));
+    // Unless the service asks for each item.
+    let items = streams.replace("audit:", "items: true audit:");
+    assert!(rules::source(&contract(&items).unwrap()).contains("items: true"));
+    for access in [
+        r#"permission: "member" items: true"#,
+        r#"permission: "flags.edit" tenant: "tenant" items: true"#,
+    ] {
+        let wrong = with(&format!("{access} {read}")).unwrap_err();
+        assert!(wrong[0].contains("item by item"), "{access}: {wrong:?}");
+    }
 }

@@ -51,6 +51,12 @@ pub enum Metric {
     CallsUnauthenticated,
     CallsRateLimited,
     LogLinesDropped,
+    MeterLeading,
+    UsageEvents,
+    UsageRecordsJudged,
+    SealSeconds,
+    UsageLagRecords,
+    UsageUnwrittenBytes,
 }
 
 impl Metric {

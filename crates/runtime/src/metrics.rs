@@ -173,6 +173,42 @@ pub const FAMILIES: &[Family] = &[
         help: "Lines of the access log that nobody took in time.",
         labels: &[],
     },
+    Family {
+        name: "exchequer_meter_leading",
+        kind: Gauge,
+        help: "1 while this process meters the partition.",
+        labels: &["partition"],
+    },
+    Family {
+        name: "exchequer_usage_events_total",
+        kind: Counter,
+        help: "Events that were sent, by what became of them at the gate.",
+        labels: &["verdict"],
+    },
+    Family {
+        name: "exchequer_usage_records_judged_total",
+        kind: Counter,
+        help: "Records of the usage log in accepted seals, by fate.",
+        labels: &["fate"],
+    },
+    Family {
+        name: "exchequer_seal_seconds",
+        kind: Histogram,
+        help: "From the append of a seal to its acknowledgement.",
+        labels: &[],
+    },
+    Family {
+        name: "exchequer_usage_lag_records",
+        kind: Gauge,
+        help: "Records of the usage log that have no fate yet.",
+        labels: &["partition"],
+    },
+    Family {
+        name: "exchequer_usage_unwritten_bytes",
+        kind: Gauge,
+        help: "Figures held in memory that are sealed and not written yet, estimated.",
+        labels: &[],
+    },
 ];
 
-const _: () = assert!(FAMILIES.len() == Metric::LogLinesDropped as usize + 1);
+const _: () = assert!(FAMILIES.len() == Metric::UsageUnwrittenBytes as usize + 1);

@@ -7,6 +7,7 @@ mod config;
 mod greeting;
 mod http;
 mod keys;
+mod logs;
 mod persons;
 mod process;
 mod serve;

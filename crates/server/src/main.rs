@@ -53,7 +53,10 @@ fn run(runtime: &tokio::runtime::Runtime, args: RunArgs) -> ExitCode {
         return say(&config.dump());
     }
     if only_checks {
-        return say("the settings are well\n");
+        return match config.check_folder() {
+            Ok(()) => say("the settings are well\n"),
+            Err(error) => failed(&error.to_string(), 1),
+        };
     }
     match runtime.block_on(exchequer_server::run(config)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use exchequer_runtime::{Runtime as _, TokioRuntime};
 use exchequer_vault::{KeyStore, Vault, VaultError};
-use exchequer_vault_local::{LocalKeys, LocalKms, MASTER_FILE, OpenError, Options, OsEntropy};
+use exchequer_vault_local::{
+    IfMissing, LocalKeys, LocalKms, MASTER_FILE, OpenError, Options, OsEntropy,
+};
 
 use crate::config::Config;
 
@@ -18,14 +20,25 @@ pub enum PersonsError {
     Vault(#[from] VaultError),
 }
 
-/// Opens both, and wraps anew what an older master key wraps.
+/// Opens both, and wraps anew what an older master key wraps. Where there is a journal
+/// with `records`, the persons' keys have been there: a start without them is refused
+/// unless the settings accept the loss.
 pub(crate) async fn open(
     config: &Config,
     runtime: &TokioRuntime,
+    records: u64,
 ) -> Result<(Vault, Arc<LocalKeys>), PersonsError> {
     let folder = config.place.data.join("keys");
-    let options = Options { keys_max: config.keys.persons_max };
+    let if_missing = match records {
+        _ if config.keys.accept_loss => IfMissing::Accept,
+        0 => IfMissing::Create,
+        _ => IfMissing::Refuse,
+    };
+    let options = Options { keys_max: config.keys.persons_max, if_missing };
     let (keys, found) = LocalKeys::open(&folder, options)?;
+    if config.keys.accept_loss {
+        tell_accepted(found.created && records > 0);
+    }
     if let Some(aside) = &found.torn_file {
         let (bytes, kept_as) = (found.torn_bytes, aside.display());
         tracing::warn!(bytes, %kept_as, "a torn tail of the persons' keys was cut off");
@@ -47,4 +60,14 @@ pub(crate) async fn open(
         tracing::info!(tenants, "tenants' keys are wrapped by the newest master key");
     }
     Ok((vault, keys))
+}
+
+fn tell_accepted(is_lost: bool) {
+    if is_lost {
+        tracing::warn!(
+            "the persons' keys are lost: what the journal says of persons until now is shown as \
+             erased"
+        );
+    }
+    tracing::warn!("take keys.accept_loss away: with it a later loss goes unnoticed");
 }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use exchequer_api::{AccessLog, Observe};
 use exchequer_consumer_adoption::Adoption;
+use exchequer_consumer_corrections::Corrections;
 use exchequer_engine::{
-    Commanding, EngineError, Forwarder, LiveKind, Parts, Platform, Ports, React, View, ViewOf,
+    Commanding, Correcting, EngineError, Forwarder, LiveKind, Parts, Platform, Ports, React, View, ViewOf,
     live_of,
 };
 use exchequer_journal::{MemoryInput, MemoryInputLimits};
-use exchequer_journal_local::{LocalJournal, OpenError, Options};
 use exchequer_kernel::SealKey;
 use exchequer_projection_access as access_view;
 use exchequer_projection_audit as audit_view;
@@ -22,6 +22,8 @@ use exchequer_projection_catalogs as catalogs_view;
 use exchequer_projection_dead_letters as letters_view;
 use exchequer_projection_entitlements as entitlements_view;
 use exchequer_projection_flags as flags_view;
+use exchequer_projection_meters as meters_view;
+use exchequer_projection_quotas as quotas_view;
 use exchequer_projection_subscriptions as subscriptions_view;
 use exchequer_projection_tenants as tenants_view;
 use exchequer_projection_timers as timers_view;
@@ -36,6 +38,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 
 use crate::config::{Config, ConfigError};
+use crate::logs::{Logs, LogsError};
 use crate::serve::Ending;
 use crate::telemetry::{TraceError, Traces};
 use crate::{access, bootstrap, greeting, http, keys, persons, serve, telemetry, tls};
@@ -71,7 +74,7 @@ pub enum RunError {
     #[error(transparent)]
     Persons(#[from] persons::PersonsError),
     #[error(transparent)]
-    Journal(#[from] OpenError),
+    Logs(#[from] LogsError),
     #[error(transparent)]
     Views(#[from] readstore::OpenError),
     #[error(transparent)]
@@ -84,8 +87,8 @@ pub enum RunError {
     Traces(#[from] TraceError),
     #[error("serving failed")]
     Serve(#[from] tonic::transport::Error),
-    #[error("logs cannot be written")]
-    Logs(#[source] io::Error),
+    #[error("log lines cannot be written")]
+    Lines(#[source] io::Error),
     #[error("signals cannot be received")]
     Signals(#[source] io::Error),
     #[error("a part of the process that it can't go on without has ended: the log says why")]
@@ -96,7 +99,7 @@ pub enum RunError {
 struct Opened {
     platform: Platform,
     deployment_key: [u8; 32],
-    journal: Arc<LocalJournal>,
+    logs: Logs,
     store: Arc<LocalReadStore>,
     persons: Arc<LocalKeys>,
     runtime: TokioRuntime,
@@ -115,7 +118,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Runs until a signal, or until the process can't go on.
 pub async fn run(config: Config) -> Result<(), RunError> {
-    let lines = telemetry::start_logs(&config.telemetry).map_err(RunError::Logs)?;
+    let lines = telemetry::start_logs(&config.telemetry).map_err(RunError::Lines)?;
     let ended = serve_as(config).await;
     lines.flush();
     ended
@@ -204,30 +207,15 @@ fn observe(config: &Config, runtime: &TokioRuntime) -> Observe {
         _ => AccessLog::All,
     };
     let log_addresses = config.telemetry.log_addresses;
-    Observe { runtime: Arc::new(runtime.clone()), log, log_addresses }
+    let proxies = config.access.proxies();
+    Observe { runtime: Arc::new(runtime.clone()), log, log_addresses, proxies }
 }
 
 async fn open(config: &Config) -> Result<Opened, RunError> {
     std::fs::create_dir_all(&config.place.data)
         .map_err(|source| RunError::Folder { path: config.place.data.clone(), source })?;
     let deployment_key = keys::load(&config.place.data, config.keys.deployment_file.as_deref())?;
-    let options = Options {
-        partitions: config.journal.partitions,
-        segment_bytes_max: config.journal.segment_bytes_max,
-        recent_bytes_max: config.journal.recent_bytes_max,
-        ..Options::default()
-    };
-    let (journal, found) = LocalJournal::open(&config.place.data, options)?;
-    if let Some(torn) = &found.torn {
-        tracing::warn!(
-            file = %torn.file.display(),
-            at = torn.at,
-            bytes = torn.bytes,
-            kept_as = %torn.kept_as.display(),
-            "a torn tail was cut off"
-        );
-    }
-    tracing::info!(records = found.records, created = found.created, "journal opened");
+    let logs = Logs::open(config)?;
     let store = Arc::new(open_views(config)?);
     let runtime = TokioRuntime::default();
     let traces = Traces::start(&config.telemetry)?;
@@ -243,22 +231,27 @@ async fn open(config: &Config) -> Result<Opened, RunError> {
         Arc::new(move || clock.now()),
     );
     let ports = Ports {
-        journal: Arc::<LocalJournal>::clone(&journal),
+        journal: logs.journal(),
         inputs: Arc::new(inputs),
         store: Arc::<LocalReadStore>::clone(&store),
         runtime: Arc::new(runtime.clone()),
         key: SealKey::new(&deployment_key),
-        settings: Arc::new(config.engine.settings(config.readiness.view_lag_commits_max)),
+        settings: Arc::new(exchequer_engine::Settings {
+            usage: config.usage.settings(),
+            ..config.engine.settings(config.readiness.view_lag_commits_max)
+        }),
+        usage: Some(logs.usage_ports()),
     };
     let consumers: Vec<Arc<dyn React>> = vec![
         Arc::new(Commanding(Adoption { partitions })),
+        Arc::new(Correcting(Corrections { partitions })),
         Arc::new(Forwarder { ports: ports.clone() }),
     ];
-    let (vault, persons) = persons::open(config, &runtime).await?;
+    let (vault, persons) = persons::open(config, &runtime, logs.records).await?;
     let platform =
-        Platform::start(ports, Parts { views: views(), lives: lives(), consumers }).await?;
+        Platform::start(ports, Parts { views: views(), lives: lives(), consumers, definitions: None }).await?;
     let platform = platform.with_vault(vault).await?;
-    Ok(Opened { platform, deployment_key, journal, store, persons, runtime, traces })
+    Ok(Opened { platform, deployment_key, logs, store, persons, runtime, traces })
 }
 
 fn views() -> Vec<Arc<dyn View>> {
@@ -281,6 +274,8 @@ fn views() -> Vec<Arc<dyn View>> {
             tables: entitlements_view::TABLES,
         }),
         Arc::new(ViewOf { projection: flags_view::FlagsView, tables: flags_view::TABLES }),
+        Arc::new(ViewOf { projection: meters_view::MetersView, tables: meters_view::TABLES }),
+        Arc::new(ViewOf { projection: quotas_view::QuotasView, tables: quotas_view::TABLES }),
     ]
 }
 
@@ -290,6 +285,9 @@ fn lives() -> Vec<Arc<dyn LiveKind>> {
         live_of(access_view::LiveAccess),
         live_of(entitlements_view::LiveEntitlements),
         live_of(flags_view::LiveFlags),
+        live_of(meters_view::LiveMeters),
+        live_of(meters_view::LiveTerms),
+        live_of(quotas_view::LiveQuotas),
     ]
 }
 
@@ -334,14 +332,14 @@ async fn root_is_seen(platform: &Platform) -> bool {
 }
 
 async fn close(opened: Opened) {
-    let Opened { platform, journal, store, persons, runtime, traces, .. } = opened;
+    let Opened { platform, logs, store, persons, runtime, traces, .. } = opened;
     runtime.shut_down();
     runtime.stopped().await;
     drop(platform);
     if let Err(error) = store.sync().await {
         tracing::warn!(%error, "views were not synced: the next start reads more of the journal");
     }
-    journal.close();
+    logs.close();
     persons.close();
     if let Some(traces) = traces {
         traces.stop();

@@ -32,10 +32,15 @@ struct Server {
 
 impl Server {
     fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    fn start_with(data: &Path, settings: &[(&str, &str)]) -> Self {
         let mut child = Command::new(PROGRAM)
             .args(["run", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .env("EXCHEQUER_LOG", "warn")
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -166,6 +171,40 @@ fn the_first_start_shows_a_token_once_and_admin_token_makes_another() {
     server.stop();
 }
 
+// REQ: EDG-06
+#[test]
+fn the_tools_speak_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let [cert, key] = ["server.pem", "server.key"].map(|it| dir.path().join(it));
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let params = rcgen::CertificateParams::new(names).unwrap();
+    std::fs::write(&cert, params.self_signed(&pair).unwrap().pem()).unwrap();
+    std::fs::write(&key, pair.serialize_pem()).unwrap();
+    let [cert, key] = [&cert, &key].map(|it| it.to_str().unwrap());
+    let settings = [("EXCHEQUER__TLS__CERT_FILE", cert), ("EXCHEQUER__TLS__KEY_FILE", key)];
+    let data = dir.path().join("data");
+    let server = Server::start_with(&data, &settings);
+    let data = data.to_str().unwrap();
+    let secure = format!("https://{}", server.address);
+    let known = ["--ca-file", cert, "--data", data];
+    for address in [&server.address, &secure] {
+        let status = run(&[&["admin", "--server", address, "status"][..], &known].concat());
+        assert!(status.status.success(), "{}", text(&status.stderr));
+    }
+    let show = ["catalog", "show", "--tenant", "platform", "--server", &secure];
+    let shown = run(&[&show[..], &known].concat());
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+    // Nobody vouches for it, and it does not speak without TLS.
+    let plain = format!("http://{}", server.address);
+    for address in [&secure, &plain] {
+        let refused = run(&["admin", "--server", address, "--data", data, "status"]);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(text(&refused.stderr).contains("no server answers"), "{}", text(&refused.stderr));
+    }
+    server.stop();
+}
+
 // REQ: KER-11, KER-18
 #[test]
 fn the_tools_work_beside_a_server() {
@@ -205,5 +244,29 @@ fn the_tools_work_beside_a_server() {
     let again = dir.path().join("again");
     let restored = run(&["restore", "--from", copy, "--data", again.to_str().unwrap()]);
     assert!(restored.status.success(), "{}", text(&restored.stderr));
+    assert!(text(&restored.stdout).contains("exchequer admin keys restore"));
+    // The keys of persons have a backup of their own: that they are missing is said.
+    let lost = run(&["run", "--data", again.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    assert_eq!(lost.status.code(), Some(1));
+    let said = text(&lost.stderr);
+    assert!(
+        said.contains("persons.keys is missing") && said.contains("keys.accept_loss"),
+        "{said}"
+    );
+    Server::start_with(&again, &[("EXCHEQUER__KEYS__ACCEPT_LOSS", "true")]).stop();
+    // From then on there are keys again.
     Server::start(&again).stop();
+    // What a start would find, without one.
+    let check = |name: &str, value: &str| {
+        let args = ["run", "--check-config", "--data", again.to_str().unwrap()];
+        let done = Command::new(PROGRAM).args(args).env(name, value).output().unwrap();
+        (done.status.success(), text(&done.stderr))
+    };
+    assert!(check("EXCHEQUER__JOURNAL__PARTITIONS", "16").0);
+    let (is_well, said) = check("EXCHEQUER__JOURNAL__PARTITIONS", "32");
+    assert!(!is_well && said.contains("the journal has 16"), "{said}");
+    std::fs::remove_file(again.join("keys/persons.keys")).unwrap();
+    let (is_well, said) = check("EXCHEQUER__JOURNAL__PARTITIONS", "16");
+    assert!(!is_well && said.contains("keys.accept_loss"), "{said}");
+    assert!(check("EXCHEQUER__KEYS__ACCEPT_LOSS", "true").0);
 }

@@ -31,6 +31,8 @@ pub struct Leaf {
 pub(crate) struct Facts<'a> {
     pub(crate) action: &'a str,
     pub(crate) actor: &'a str,
+    /// Who appended the entry, when that is not the actor whom it names.
+    pub(crate) appended_by: Option<&'a str>,
     pub(crate) resource_type: &'a str,
     pub(crate) resource_id: &'a str,
     pub(crate) before: Json,
@@ -75,7 +77,7 @@ impl AuditHead {
 impl Facts<'_> {
     pub(crate) fn of_draft<'a>(
         draft: &'a Draft,
-        ctx: &Ctx,
+        ctx: &'a Ctx,
         origin: Option<&'a Protected>,
     ) -> Facts<'a> {
         let canonical = |text: &str| {
@@ -84,13 +86,14 @@ impl Facts<'_> {
         Facts {
             action: &draft.action,
             actor: &draft.actor,
+            appended_by: Some(ctx.actor.as_str()).filter(|it| *it != draft.actor),
             resource_type: &draft.resource_type,
             resource_id: &draft.resource_id,
             before: canonical(&draft.before),
             after: canonical(&draft.after),
             context: canonical(&draft.context),
             personal: personal(draft),
-            origin,
+            origin: draft.origin.as_ref().or(origin),
             claimed: draft.occurred_at.unwrap_or(ctx.claimed_at),
         }
     }
@@ -131,13 +134,16 @@ fn write(
     text(&mut out, ",\"actor\":", facts.actor);
     out.push_str(",\"after\":");
     facts.after.write(&mut out);
+    // This one, and two below, stand in an entry only when there is something to tell.
+    if let Some(by) = facts.appended_by {
+        text(&mut out, ",\"appended_by\":", by);
+    }
     out.push_str(",\"before\":");
     facts.before.write(&mut out);
     text(&mut out, ",\"command\":{\"id\":", ctx.command_id.as_str());
     text(&mut out, ",\"issuer\":", issuer);
     out.push_str("},\"context\":");
     facts.context.write(&mut out);
-    // These two stand in an entry only when there is something to tell.
     if let Some(origin) = facts.origin {
         out.push_str(",\"origin\":");
         origin.to_json().write(&mut out);

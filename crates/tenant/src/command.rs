@@ -7,8 +7,10 @@ use exchequer_domain_audit as audit;
 use exchequer_domain_catalog as catalog;
 use exchequer_domain_entitlements as entitlements;
 use exchequer_domain_flags as flags;
+use exchequer_domain_quotas as quotas;
 use exchequer_domain_subscriptions as subscriptions;
 use exchequer_domain_tenants as tenants;
+use exchequer_domain_usage as usage;
 use exchequer_types::{Selection, SelectionChange, TenantId, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub enum Command {
     Subscriptions(subscriptions::Command),
     Entitlements(entitlements::Command),
     Flags(flags::Command),
+    Quotas(quotas::Command),
+    Usage(usage::Command),
 }
 
 /// Creates the stream's tenant below `parent`, which must be adopted here.
@@ -81,6 +85,8 @@ pub enum Event {
     Subscriptions(subscriptions::Event),
     Entitlements(entitlements::Event),
     Flags(flags::Event),
+    Quotas(quotas::Event),
+    Usage(usage::Event),
     TimerSet {
         id: String,
         due: Timestamp,
@@ -112,4 +118,6 @@ pub enum Reply {
     Subscriptions(Box<subscriptions::Reply>),
     Entitlements(Box<entitlements::Reply>),
     Flags(Box<flags::Reply>),
+    Quotas(Box<quotas::Reply>),
+    Usage(Box<usage::Reply>),
 }

@@ -6,6 +6,7 @@
 
 mod audit;
 mod command;
+mod limits;
 mod resolve;
 mod route;
 mod step;

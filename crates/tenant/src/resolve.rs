@@ -208,7 +208,7 @@ fn exceeded(stream: &Stream, reference: &Reference, holding: &Holding) -> Vec<Ex
     let content = reference.catalog.adopted.content(&holding.offer.plan, &packs);
     content.map_or_else(Vec::new, |content| {
         exchequer_domain_entitlements::exceeded(
-            &stream.entitlements,
+            &crate::limits::in_use(stream),
             &content,
             holding.seats,
             &packs,

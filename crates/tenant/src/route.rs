@@ -5,14 +5,16 @@ use exchequer_domain_audit as audit;
 use exchequer_domain_catalog as catalog;
 use exchequer_domain_entitlements as entitlements;
 use exchequer_domain_flags as flags;
+use exchequer_domain_quotas as quotas;
 use exchequer_domain_subscriptions as subscriptions;
 use exchequer_domain_tenants as tenants;
+use exchequer_domain_usage as usage;
 use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_kernel::{Ctx, Decider, Shown};
 use exchequer_types::{Fact, HeldPlan, Json, PlanContent};
 
 use crate::resolve::{Refusal, rejected, rejection};
-use crate::{Command, Decided, Event, Reference, Reply, Stream};
+use crate::{Command, Decided, Event, Reference, Reply, Stream, limits};
 
 /// What a command came to: events, and the stream with them taken over.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ pub(crate) fn route(
         }
         Command::Catalog(command) => {
             if !command.is_adoption() {
-                check_provider(stream)?;
+                check_provider(stream, "catalogs")?;
             }
             let events = decide::<catalog::Catalog>(&stream.catalog, command, ctx)?;
             routing.take(Order::Catalog, events, catalog::facts, Event::Catalog);
@@ -85,11 +87,27 @@ pub(crate) fn route(
             let events = decide::<flags::Flags>(&stream.flags, command, ctx)?;
             routing.take(Order::Flags, events, flags::facts, Event::Flags);
         }
+        Command::Quotas(command) => {
+            let tenant = tenants::open(&stream.tenants).map_err(rejected)?;
+            limits::check(stream, tenant, command, ctx.now)?;
+            let events = decide::<quotas::Quotas>(&stream.quotas, command, ctx)?;
+            routing.take(Order::Quotas, events, quotas::facts, Event::Quotas);
+        }
+        Command::Usage(command) => {
+            if command.is_correction() {
+                tenants::open(&stream.tenants).map_err(rejected)?;
+            } else {
+                check_provider(stream, "meters")?;
+            }
+            let events = decide::<usage::Usage>(&stream.usage, command, ctx)?;
+            routing.take(Order::Usage, events, usage::facts, Event::Usage);
+        }
         Command::Create(_)
         | Command::Subscribe(_)
         | Command::ChangeSubscription(_)
         | Command::AmendChange(_) => unreachable!("commands are resolved before they are routed"),
     }
+    routing.set_limits(stream);
     Ok(Routed { events: routing.events, stream: routing.stream })
 }
 
@@ -101,12 +119,13 @@ fn decide<D: Decider>(
     D::decide(state, command, ctx).map_err(rejected)
 }
 
-fn check_provider(stream: &Stream) -> Result<(), Refusal> {
+/// `what` a provider alone has.
+fn check_provider(stream: &Stream, what: &str) -> Result<(), Refusal> {
     let tenant = tenants::open(&stream.tenants).map_err(rejected)?;
     if tenant.provider {
         return Ok(());
     }
-    let message = "only a provider has catalogs: promote the tenant first".to_owned();
+    let message = format!("only a provider has {what}: promote the tenant first");
     Err(Refusal::Rejected(rejection("TENANT_NOT_PROVIDER", "tenant", message)))
 }
 
@@ -134,7 +153,9 @@ enum Order {
     Catalog,
     Subscriptions,
     Entitlements,
+    Quotas,
     Flags,
+    Usage,
 }
 
 struct Routing<'a> {
@@ -187,7 +208,22 @@ impl Routing<'_> {
             let facts = entitlements::facts;
             self.take(Order::Entitlements, events, facts, Event::Entitlements);
         }
+        if order < Order::Quotas && *fact == Fact::TenantClosed {
+            let events = quotas::close(&self.stream.quotas);
+            self.take(Order::Quotas, events, quotas::facts, Event::Quotas);
+        }
         self.follow_timers(fact);
+    }
+
+    /// Quotas follow what is given, whatever it was that changed it. A closed tenant has none.
+    fn set_limits(&mut self, before: &Stream) {
+        if !limits::may_differ(before, &self.stream) || tenants::open(&self.stream.tenants).is_err()
+        {
+            return;
+        }
+        let terms = limits::terms(&self.stream, self.reference, self.ctx.now);
+        let events = quotas::follow_terms(&self.stream.quotas, &terms, self.ctx);
+        self.take(Order::Quotas, events, quotas::facts, Event::Quotas);
     }
 
     fn content(&self, held: &HeldPlan) -> Option<PlanContent> {
@@ -224,6 +260,7 @@ pub(crate) fn timer_command(timer: &str) -> Command {
         Some(("tma", _)) => Command::Access(access::timer_command(timer)),
         Some(("tms", _)) => Command::Subscriptions(subscriptions::timer_command(timer)),
         Some(("tme", _)) => Command::Entitlements(entitlements::timer_command(timer)),
+        Some(("tmq", _)) => Command::Quotas(quotas::timer_command(timer)),
         _ => Command::Tenants(tenants::Command::FireClosing(tenants::FireClosing {
             timer: timer.to_owned(),
         })),
@@ -242,6 +279,8 @@ pub(crate) fn version(stream: &Stream, command: &Command) -> u64 {
         Command::Subscriptions(command) => subscriptions::version(&stream.subscriptions, command),
         Command::Entitlements(command) => entitlements::version(&stream.entitlements, command),
         Command::Flags(command) => flags::version(&stream.flags, command),
+        Command::Quotas(command) => quotas::version(&stream.quotas, command),
+        Command::Usage(command) => usage::version(&stream.usage, command),
         _ => stream.tenants.tenant.as_ref().map_or(0, |tenant| tenant.version),
     }
 }
@@ -291,6 +330,14 @@ pub(crate) fn reply(
             });
             Reply::Flags(Box::new(flags::reply(&after.flags, command, &events)))
         }
+        Command::Usage(command) => {
+            let events = only(events, |event| match event {
+                Event::Usage(event) => Some(event.clone()),
+                _ => None,
+            });
+            Reply::Usage(Box::new(usage::reply(&after.usage, command, &events)))
+        }
+        Command::Quotas(command) => Reply::Quotas(Box::new(quotas::reply(&after.quotas, command))),
         Command::Tenants(_) => match &after.tenants.tenant {
             Some(tenant) => Reply::Tenant(Box::new(tenant.clone())),
             None => Reply::Nothing,
@@ -331,6 +378,10 @@ pub(crate) fn shown(before: &Stream, after: &Stream, command: &Command) -> Optio
             entitlements::shown(&before.entitlements, &after.entitlements, command)
         }
         Command::Flags(command) => flags::shown(&before.flags, &after.flags, command),
+        Command::Quotas(command) => {
+            return quotas::shown(&before.quotas, &after.quotas, command);
+        }
+        Command::Usage(command) => usage::shown(&before.usage, &after.usage, command),
         _ => return None,
     })
 }

@@ -33,6 +33,8 @@ pub struct Request {
     pub issuer: String,
     pub id: CommandId,
     pub actor: ActorId,
+    /// The tenant that `actor` belongs to, where the gateway knows it.
+    pub home: Option<TenantId>,
     pub claimed_at: Timestamp,
     pub expected_version: Option<u64>,
     pub validate_only: bool,
@@ -121,6 +123,7 @@ pub fn park(stream: &Stream, request: &Request, poison: &Poison, now: Timestamp)
         let facts = Facts {
             action: "tenant.parked",
             actor: request.actor.as_str(),
+            appended_by: None,
             resource_type: "tenant",
             resource_id: tenant.as_str(),
             before: Json::Null,
@@ -243,9 +246,11 @@ impl<'a> Step<'a> {
         let erased = &self.stream.access.erased;
         let is_erased = |it: &Protected| erased.contains(&it.key);
         let in_entries = match &self.request.command {
-            Command::Audit(exchequer_domain_audit::Command::Append(append)) => {
-                append.entries.iter().flat_map(|it| it.personal.values()).any(is_erased)
-            }
+            Command::Audit(exchequer_domain_audit::Command::Append(append)) => append
+                .entries
+                .iter()
+                .flat_map(|it| it.personal.values().chain(&it.origin))
+                .any(is_erased),
             _ => false,
         };
         if !in_entries && !self.request.origin.as_ref().is_some_and(is_erased) {
@@ -357,6 +362,7 @@ impl<'a> Step<'a> {
         let facts = Facts {
             action: shown.action,
             actor: ctx.actor.as_str(),
+            appended_by: None,
             resource_type: shown.resource_type,
             resource_id: &shown.resource_id,
             before: shown.before,
@@ -431,6 +437,7 @@ impl<'a> Step<'a> {
             claimed_at: self.request.claimed_at,
             tenant: self.request.stream.tenant().cloned().unwrap_or_else(TenantId::platform),
             actor: actor.clone(),
+            home: self.request.home.clone(),
             command_id: id.clone(),
             identity,
         }

@@ -7,8 +7,10 @@ use exchequer_domain_audit as audit;
 use exchequer_domain_catalog as catalog;
 use exchequer_domain_entitlements as entitlements;
 use exchequer_domain_flags as flags;
+use exchequer_domain_quotas as quotas;
 use exchequer_domain_subscriptions as subscriptions;
 use exchequer_domain_tenants as tenants;
+use exchequer_domain_usage as usage;
 use exchequer_kernel::{Decider as _, Timers};
 use exchequer_types::Timestamp;
 
@@ -30,6 +32,8 @@ pub struct Stream {
     pub subscriptions: Arc<subscriptions::State>,
     pub entitlements: Arc<entitlements::State>,
     pub flags: Arc<flags::State>,
+    pub quotas: Arc<quotas::State>,
+    pub usage: Arc<usage::State>,
 }
 
 /// What a decision may know of other streams: what the partition has adopted.
@@ -72,6 +76,10 @@ impl Stream {
                 entitlements::Entitlements::evolve(state, event, at);
             }
             Event::Flags(event) => flags::Flags::evolve(Arc::make_mut(&mut self.flags), event, at),
+            Event::Quotas(event) => {
+                quotas::Quotas::evolve(Arc::make_mut(&mut self.quotas), event, at);
+            }
+            Event::Usage(event) => usage::Usage::evolve(Arc::make_mut(&mut self.usage), event, at),
             Event::TimerSet { id, due, .. } => Arc::make_mut(&mut self.timers).set(id, *due),
             Event::TimerCleared { id, .. } => Arc::make_mut(&mut self.timers).clear(id),
             Event::Parked { reason } => self.parked = Some(Arc::from(reason.as_str())),
@@ -91,5 +99,7 @@ impl Stream {
             + subscriptions::weight(&self.subscriptions)
             + entitlements::weight(&self.entitlements)
             + flags::weight(&self.flags)
+            + quotas::weight(&self.quotas)
+            + usage::weight(&self.usage)
     }
 }

@@ -2,6 +2,7 @@
 //! chain, parking.
 
 mod access;
+mod quotas;
 mod scheduled;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ fn request(id: &str, command: Command) -> Request {
         issuer: "api".to_owned(),
         id: CommandId::parse(id).unwrap(),
         actor: ActorId::parse("u-1").unwrap(),
+        home: None,
         claimed_at: at(1),
         expected_version: None,
         validate_only: false,

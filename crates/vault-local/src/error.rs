@@ -19,11 +19,18 @@ pub enum OpenError {
     )]
     MasterMissing { path: PathBuf },
     #[error(
-        "{} is missing, and its master keys are there: put a backup back with `exchequer admin \
-         keys restore --from <file>`; when the keys are lost for ever, remove {} too",
-        path.display(), master.display()
+        "{} is missing, and its master keys are there, in {}: put a backup back with `exchequer \
+         admin keys restore --from <file>`; when the keys are lost for ever, start with \
+         keys.accept_loss = true", path.display(), master.display()
     )]
     RowsMissing { path: PathBuf, master: PathBuf },
+    #[error(
+        "{} is missing, and there is a journal: without the persons' keys nothing that it says \
+         of them can be read. Put a backup back with `exchequer admin keys restore --from \
+         <file>`; when the keys are lost for ever, start with keys.accept_loss = true",
+        path.display()
+    )]
+    Lost { path: PathBuf },
     #[error("{source_name}: {what}; a line has a version and 64 hexadecimal digits")]
     MasterMalformed { source_name: String, what: &'static str },
     #[error("{} exists already: move it away first, if it is to be replaced", path.display())]

@@ -18,4 +18,4 @@ pub use backup::{BackedUp, backup, restore};
 pub use entropy::OsEntropy;
 pub use error::OpenError;
 pub use master::{LocalKms, MASTER_FILE};
-pub use store::{LocalKeys, Opened, Options, ROWS_FILE};
+pub use store::{IfMissing, LocalKeys, Opened, Options, ROWS_FILE};

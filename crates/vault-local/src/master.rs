@@ -66,18 +66,21 @@ impl LocalKms {
     }
 
     /// Takes up a version that was added to the file by hand; else adds one.
-    fn rotate_file(&self, file: &Path) -> Result<String, OpenError> {
-        let mut keys = read(file)?;
+    fn rotate_file(&self, file: &Path) -> Result<String, VaultError> {
+        let mut keys = read(file).map_err(|error| match error {
+            OpenError::MasterMalformed { what, .. } => VaultError::MasterMalformed(what),
+            error => unavailable(&error),
+        })?;
         for (version, own) in self.keys.all() {
             if keys.get(&version).is_some_and(|key| key.bytes() != own.bytes()) {
-                let name = file.display().to_string();
-                return Err(malformed(&name, "a version has other digits than at the start"));
+                return Err(VaultError::MasterWrong(version.to_string()));
             }
         }
         let highest = keys.last_key_value().map_or(0, |(version, _)| *version);
         if highest <= self.keys.version() {
             keys.insert(highest.saturating_add(1), Key::random(&OsEntropy));
-            write(file, &keys).map_err(OpenError::io("write", file))?;
+            let written = write(file, &keys).map_err(OpenError::io("write", file));
+            written.map_err(|error| unavailable(&error))?;
         }
         self.keys.replace(keys);
         Ok(self.keys.current())
@@ -108,9 +111,7 @@ impl Kms for LocalKms {
 
     fn rotate(&self) -> BoxFuture<'_, Result<String, VaultError>> {
         let rotated = match &self.file {
-            Some(file) => {
-                self.rotate_file(file).map_err(|error| VaultError::Unavailable(error.to_string()))
-            }
+            Some(file) => self.rotate_file(file),
             None => Err(VaultError::Unsupported(
                 "the master keys are given by the setting keys.master: add a version there and \
                  start again, which wraps everything anew"
@@ -119,6 +120,12 @@ impl Kms for LocalKms {
         };
         Box::pin(ready(rotated))
     }
+}
+
+/// With what the system says, which [`OpenError`] leaves to its source.
+fn unavailable(error: &OpenError) -> VaultError {
+    let cause = core::error::Error::source(error).map(|it| format!(": {it}"));
+    VaultError::Unavailable(format!("{error}{}", cause.unwrap_or_default()))
 }
 
 fn malformed(name: &str, what: &'static str) -> OpenError {

@@ -23,16 +23,28 @@ use crate::{MASTER_FILE, OpenError};
 pub const ROWS_FILE: &str = "persons.keys";
 const LOCK_FILE: &str = "persons.lock";
 
-/// Bounds of a key store.
+/// What becomes of a start that finds no file of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfMissing {
+    /// It is made, unless master keys lie beside it: those are made after it.
+    Create,
+    /// It has been there, because there is a journal: [`OpenError::Lost`].
+    Refuse,
+    /// Whoever runs it has said that the keys are lost for ever: it is made.
+    Accept,
+}
+
+/// Bounds of a key store, and what it may begin with.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Persons' keys, at about 250 bytes of memory each.
     pub keys_max: usize,
+    pub if_missing: IfMissing,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keys_max: 2_000_000 }
+        Self { keys_max: 2_000_000, if_missing: IfMissing::Create }
     }
 }
 
@@ -67,8 +79,10 @@ impl LocalKeys {
         let keys = Arc::new(MemoryKeys::bounded(options.keys_max));
         let mut opened = Opened { created: false, torn_bytes: 0, torn_file: None };
         let is_there = path.try_exists().map_err(OpenError::io("read", &path))?;
-        if !is_there {
-            refuse_lost(folder, &path)?;
+        match options.if_missing {
+            IfMissing::Create if !is_there => refuse_lost(folder, &path)?,
+            IfMissing::Refuse if !is_there => return Err(OpenError::Lost { path }),
+            _ => {}
         }
         let (file, length) = if is_there {
             read(&path, &keys, &mut opened)?

@@ -57,7 +57,7 @@ impl Reopen for Local {
 
     fn reopen(&mut self) -> Option<Arc<dyn KeyStore>> {
         let folder = self.folder.as_ref()?.path();
-        let options = Options { keys_max: self.keys_max };
+        let options = Options { keys_max: self.keys_max, ..Options::default() };
         Some(Arc::new(LocalKeys::open(folder, options).unwrap().0))
     }
 }

@@ -21,6 +21,9 @@ pub enum VaultError {
     /// A master key with the right version and other digits.
     #[error("master key {0} is not the one that wrapped the tenants' keys: put the right one back")]
     MasterWrong(String),
+    /// The master keys changed into what cannot be read. The text shows none of them.
+    #[error("the master keys cannot be read: {0}")]
+    MasterMalformed(&'static str),
     /// The key service makes no new master keys by itself.
     #[error("{0}")]
     Unsupported(String),

@@ -72,6 +72,7 @@ impl World {
             claimed_at: now,
             tenant: id(tenant),
             actor: ActorId::parse("u-1").unwrap(),
+            home: None,
             command_id: CommandId::parse(&name).unwrap(),
             identity: Identity::of(tenant, "api", &name),
         };

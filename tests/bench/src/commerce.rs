@@ -69,7 +69,7 @@ async fn other_gateway(world: &World) -> Result<Platform, Failure> {
     let store = Arc::new(MemoryStore::new(true));
     let ports = exchequer_engine::Ports { store, ..world.platform.ports.clone() };
     let given = Parts { views: all_views(ViewsRun::All), lives: lives(), ..Parts::default() };
-    let roles = Roles { decides: false, bootstraps: false };
+    let roles = Roles { decides: false, bootstraps: false, meters: false };
     Ok(Platform::start_as(roles, ports, given).await?)
 }
 

@@ -2,12 +2,16 @@
 
 mod commerce;
 mod durable;
+mod echo;
 mod guard;
 mod pure;
 mod renewals;
 mod report;
+mod reservations;
 mod scale;
 mod server;
+mod usage;
+mod usage_stream;
 mod vault;
 mod world;
 
@@ -22,7 +26,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 14] = [
     "durable",
     "durable-with-views",
     "latency",
@@ -34,13 +38,16 @@ const NAMES: [&str; 11] = [
     "flags",
     "guard",
     "vault",
+    "edge",
+    "usage",
+    "reservations",
 ];
 
 /// Measures what docs/benchmarks.md states.
 #[derive(Debug, Parser)]
 struct Args {
     /// Only this one: durable, durable-with-views, latency, plan-changes, renewals,
-    /// grpc, scale, proration, flags, guard, vault.
+    /// grpc, scale, proration, flags, guard, vault, edge, usage, reservations.
     #[arg(long)]
     only: Option<String>,
     /// Also writes the figures here, as JSON.
@@ -49,14 +56,22 @@ struct Args {
     /// Multiplies how much is measured.
     #[arg(long, default_value_t = 1)]
     scale: usize,
-    /// How much of their commands and tenants `scale` and `renewals` run.
+    /// How much of what they do `scale`, `renewals` and `usage` run.
     #[arg(long, default_value_t = 100)]
     percent: usize,
+    /// Not to be called by people: serves this message, for `edge`.
+    #[arg(long, hide = true, requires = "echo_on")]
+    echo: Option<String>,
+    #[arg(long, hide = true)]
+    echo_on: Option<String>,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let args = Args::parse();
+    if let (Some(text), Some(address)) = (&args.echo, &args.echo_on) {
+        return echo::serve(address, text).await;
+    }
     let chosen: Vec<&str> = match &args.only {
         None => NAMES.to_vec(),
         Some(only) => NAMES.into_iter().filter(|name| name == only).collect(),
@@ -76,7 +91,10 @@ async fn main() -> Result<(), Failure> {
             "proration" => pure::proration(&args)?,
             "flags" => pure::flags(&args)?,
             "guard" => Box::pin(guard::run(&args)).await?,
+            "reservations" => Box::pin(reservations::run(&args)).await?,
             "vault" => vault::run(&args).await?,
+            "edge" => Box::pin(echo::run(&args)).await?,
+            "usage" => Box::pin(usage::run(&args)).await?,
             _ => Box::pin(scale::run(&args)).await?,
         };
         for figure in &measured {

@@ -22,12 +22,18 @@ const CONNECTIONS: usize = 8;
 const CALLERS: usize = 1_000;
 const TENANTS: usize = 100;
 
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    address: String,
+    pub(crate) address: String,
     /// `Bearer` and the token that the first start has shown.
-    bearer: MetadataValue<Ascii>,
+    pub(crate) bearer: MetadataValue<Ascii>,
     _folder: tempfile::TempDir,
+}
+
+impl Server {
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for Server {
@@ -37,7 +43,8 @@ impl Drop for Server {
     }
 }
 
-fn start() -> Result<Server, Failure> {
+/// The program of `EXCHEQUER_BIN` on a new folder, with settings as variables.
+pub(crate) fn start(settings: &[(&str, &str)]) -> Result<Server, Failure> {
     let program = std::env::var_os("EXCHEQUER_BIN").ok_or("EXCHEQUER_BIN names the server")?;
     let folder = tempfile::tempdir()?;
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -45,6 +52,7 @@ fn start() -> Result<Server, Failure> {
     let mut child = Command::new(program)
         .args(["run", "--listen", &address, "--data"])
         .arg(folder.path())
+        .envs(settings.iter().copied())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
@@ -59,14 +67,14 @@ fn start() -> Result<Server, Failure> {
 }
 
 /// A request with the credential that every call presents.
-fn with<T>(bearer: &MetadataValue<Ascii>, message: T) -> Request<T> {
+pub(crate) fn with<T>(bearer: &MetadataValue<Ascii>, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("authorization", bearer.clone());
     request
 }
 
 pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
-    let server = start()?;
+    let server = start(&[])?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let idle = resident_bytes(&server.child.id().to_string()) as f64 / 1e6;
     let mut channels = Vec::new();

@@ -64,6 +64,7 @@ impl World {
             runtime: Arc::new(runtime.clone()),
             key: SealKey::new(&[7; 32]),
             settings: Arc::new(Settings::default()),
+            usage: None,
         };
         let consumers: Vec<Arc<dyn React>> = vec![
             Arc::new(Commanding(Adoption { partitions })),
@@ -71,7 +72,12 @@ impl World {
         ];
         let platform = Platform::start(
             ports,
-            Parts { views: all_views(views), lives: all_lives(views), consumers },
+            Parts {
+                views: all_views(views),
+                lives: all_lives(views),
+                consumers,
+                definitions: None,
+            },
         )
         .await?;
         let mut changes = platform.tail.changes();
@@ -122,7 +128,16 @@ pub(crate) fn lives() -> Vec<Arc<dyn LiveKind>> {
     use exchequer_projection_access::LiveAccess;
     use exchequer_projection_entitlements::LiveEntitlements;
     use exchequer_projection_flags::LiveFlags;
-    vec![live_of(LiveAccess), live_of(LiveEntitlements), live_of(LiveFlags)]
+    use exchequer_projection_meters::{LiveMeters, LiveTerms};
+    use exchequer_projection_quotas::LiveQuotas;
+    vec![
+        live_of(LiveAccess),
+        live_of(LiveEntitlements),
+        live_of(LiveFlags),
+        live_of(LiveMeters),
+        live_of(LiveTerms),
+        live_of(LiveQuotas),
+    ]
 }
 
 pub(crate) fn all_views(views: ViewsRun) -> Vec<Arc<dyn View>> {
@@ -132,6 +147,8 @@ pub(crate) fn all_views(views: ViewsRun) -> Vec<Arc<dyn View>> {
     use exchequer_projection_dead_letters as dead_letters;
     use exchequer_projection_entitlements as entitlements;
     use exchequer_projection_flags as flags;
+    use exchequer_projection_meters as meters;
+    use exchequer_projection_quotas as quotas;
     use exchequer_projection_subscriptions as subscriptions;
     use exchequer_projection_tenants as tenants;
     use exchequer_projection_timers as timers;
@@ -157,6 +174,8 @@ pub(crate) fn all_views(views: ViewsRun) -> Vec<Arc<dyn View>> {
             tables: entitlements::TABLES,
         }),
         Arc::new(ViewOf { projection: flags::FlagsView, tables: flags::TABLES }),
+        Arc::new(ViewOf { projection: meters::MetersView, tables: meters::TABLES }),
+        Arc::new(ViewOf { projection: quotas::QuotasView, tables: quotas::TABLES }),
     ]
 }
 

@@ -21,10 +21,13 @@ const TIMESTAMP: &str = ".google.protobuf.Timestamp";
 const ERROR: &str = ".exchequer.common.v1.Error";
 
 /// Reads that are called otherwise than Get and List.
-const READS: &[&str] = &["Check", "Diff", "Evaluate", "Explain", "Tail", "Test"];
+const READS: &[&str] = &[
+    "Check", "Diff", "Evaluate", "Explain", "Export", "Query", "Reconcile", "Tail", "Test", "Watch",
+];
 /// Neither reads nor commands: they ask the process itself to do something, and asking
 /// twice does no harm.
-const OPERATIONS: &[&str] = &["RebuildView", "ReplayDeadLetter", "RotateKeys"];
+const OPERATIONS: &[&str] =
+    &["PublishEvents", "RebuildView", "ReplayDeadLetter", "RotateKeys", "StreamEvents"];
 /// Lists of what the program itself knows, which fit one reply.
 const WHOLE_LISTS: &[&str] = &["ListPermissions"];
 /// Batches that are one command, or one read: all of it or nothing.

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use exchequer_journal_local::{JournalReader, PhysicalRecord};
+use exchequer_journal_local::{JournalReader, LogName, PhysicalRecord};
 
 use crate::{Failure, Res};
 
@@ -22,14 +22,19 @@ pub struct Last {
 }
 
 impl Last {
-    /// Finds it, walking all records.
+    /// Finds it in the journal, walking all records.
     pub fn find(data: &Path) -> Res<Self> {
-        let reader = JournalReader::open(data)?;
+        Self::find_in(data, LogName::Journal)
+    }
+
+    /// The same in another log.
+    pub fn find_in(data: &Path, name: LogName) -> Res<Self> {
+        let reader = JournalReader::open_named(data, name)?;
         let mut last = None;
         for record in reader.records() {
             last = Some(record?);
         }
-        let record = last.ok_or("the journal is empty")?;
+        let record = last.ok_or("the log is empty")?;
         let file = reader.file(record.segment).ok_or("a record without a file")?;
         let length = file.metadata()?.len();
         Ok(Self { file, record, length })

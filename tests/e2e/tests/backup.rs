@@ -8,6 +8,14 @@ fn backup(data: &Path, to: &Path) -> Res<Finished> {
     run(["backup".as_ref(), "--data".as_ref(), data.as_ref(), "--to".as_ref(), to.as_ref()])
 }
 
+/// Persons' keys have backups of their own.
+fn keys(from: &Path, to: &Path) -> Res<()> {
+    for name in ["persons.keys", "master.keys"] {
+        std::fs::copy(from.join("keys").join(name), to.join("keys").join(name))?;
+    }
+    Ok(())
+}
+
 fn restore(from: &Path, data: &Path) -> Res<Finished> {
     run(["restore".as_ref(), "--from".as_ref(), from.as_ref(), "--data".as_ref(), data.as_ref()])
 }
@@ -31,6 +39,7 @@ async fn a_backup_taken_while_writing_holds_everything_answered_before() -> Res<
     assert!(done.status.success(), "{}", done.output);
     let verified = run(["verify".as_ref(), "journal".as_ref(), "--data".as_ref(), back.as_ref()])?;
     assert!(verified.status.success(), "{}", verified.output);
+    keys(&data, &back)?;
     let restored = Server::start(&back)?;
     let found = check::everything(&restored, &before).await?;
     assert_eq!(found.wrong, Vec::<String>::new());

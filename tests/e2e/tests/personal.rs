@@ -143,6 +143,9 @@ async fn no_backup_brings_an_erased_person_back() -> Res<()> {
     // The older journal with the keys of today: nobody is back, and nobody else is lost.
     let done = exchequer(&["restore"], &[("--from", &copy), ("--data", &new)])?;
     assert!(done.status.success(), "{}", done.output);
+    let refused = Server::refused(&new)?;
+    assert!(refused.output.contains("persons.keys is missing"), "{}", refused.output);
+    assert!(!new.join("keys/persons.keys").exists(), "no empty one was made");
     for name in ["persons.keys", "master.keys"] {
         std::fs::copy(data.join("keys").join(name), new.join("keys").join(name))?;
     }

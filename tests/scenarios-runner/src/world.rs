@@ -22,6 +22,8 @@ use exchequer_projection_catalogs as catalogs;
 use exchequer_projection_dead_letters as dead_letters;
 use exchequer_projection_entitlements as entitlements;
 use exchequer_projection_flags as flags;
+use exchequer_projection_meters as meters;
+use exchequer_projection_quotas as quotas;
 use exchequer_projection_subscriptions as subscriptions;
 use exchequer_projection_tenants as tenants;
 use exchequer_projection_timers as timers;
@@ -108,6 +110,7 @@ impl World {
             runtime: Arc::new(self.executor.clone()),
             key: self.key.clone(),
             settings: Arc::new(self.setup.settings.clone()),
+            usage: None,
         };
         let views: Vec<Arc<dyn View>> = vec![
             Arc::new(ViewOf { projection: tenants::TenantsView, tables: tenants::TABLES }),
@@ -121,6 +124,8 @@ impl World {
                 tables: entitlements::TABLES,
             }),
             Arc::new(ViewOf { projection: flags::FlagsView, tables: flags::TABLES }),
+            Arc::new(ViewOf { projection: meters::MetersView, tables: meters::TABLES }),
+            Arc::new(ViewOf { projection: quotas::QuotasView, tables: quotas::TABLES }),
             Arc::new(ViewOf { projection: access::AccessView, tables: access::TABLES }),
             Arc::new(ViewOf { projection: audit::AuditView, tables: audit::TABLES }),
             Arc::new(ViewOf { projection: timers::TimersView, tables: timers::TABLES }),
@@ -136,9 +141,12 @@ impl World {
         let lives = vec![
             live_of(entitlements::LiveEntitlements),
             live_of(flags::LiveFlags),
+            live_of(meters::LiveMeters),
+            live_of(meters::LiveTerms),
+            live_of(quotas::LiveQuotas),
             live_of(access::LiveAccess),
         ];
-        let given = Parts { views, lives, consumers };
+        let given = Parts { views, lives, consumers, definitions: None };
         let started = self.ask(Platform::start(ports, given));
         self.executor.settle();
         let platform = started.take().ok_or("the platform does not start")?;

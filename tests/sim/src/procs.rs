@@ -14,6 +14,8 @@ use exchequer_projection_catalogs as catalogs;
 use exchequer_projection_dead_letters as dead_letters;
 use exchequer_projection_entitlements as entitlements;
 use exchequer_projection_flags as flags;
+use exchequer_projection_meters as meters;
+use exchequer_projection_quotas as quotas;
 use exchequer_projection_subscriptions as subscriptions;
 use exchequer_projection_tenants as tenants;
 use exchequer_projection_timers as timers;
@@ -73,6 +75,8 @@ pub(crate) fn views() -> Vec<Arc<dyn View>> {
             tables: subscriptions::TABLES,
         }),
         Arc::new(ViewOf { projection: flags::FlagsView, tables: flags::TABLES }),
+        Arc::new(ViewOf { projection: meters::MetersView, tables: meters::TABLES }),
+        Arc::new(ViewOf { projection: quotas::QuotasView, tables: quotas::TABLES }),
         Arc::new(ViewOf {
             projection: entitlements::EntitlementsView,
             tables: entitlements::TABLES,
@@ -85,6 +89,9 @@ fn lives() -> Vec<Arc<dyn LiveKind>> {
     vec![
         live_of(entitlements::LiveEntitlements),
         live_of(flags::LiveFlags),
+        live_of(meters::LiveMeters),
+        live_of(meters::LiveTerms),
+        live_of(quotas::LiveQuotas),
         live_of(access::LiveAccess),
     ]
 }
@@ -187,7 +194,7 @@ impl Procs {
         let consumers = || -> Vec<Arc<dyn React>> {
             vec![Arc::new(Commanding(adoption)), Arc::new(Forwarder { ports: ports.clone() })]
         };
-        let follows = Roles { decides: false, bootstraps: false };
+        let follows = Roles { decides: false, bootstraps: false, meters: false };
         let (roles, views, lives, consumers) = match role {
             Role::Everything => (Roles::ALL, views(), lives(), consumers()),
             Role::Decider(_) => (Roles { decides: true, ..follows }, vec![], vec![], vec![]),
@@ -195,7 +202,7 @@ impl Procs {
             Role::Views => (follows, views(), lives(), vec![]),
             Role::Reactors => (Roles { bootstraps: true, ..follows }, vec![], vec![], consumers()),
         };
-        let given = Parts { views, lives, consumers };
+        let given = Parts { views, lives, consumers, definitions: None };
         match Platform::start_as(roles, ports.clone(), given).await {
             Ok(platform) => {
                 let mut slots = lock(&self.slots);
@@ -235,6 +242,7 @@ impl Procs {
             runtime,
             key: world.key.clone(),
             settings: Arc::new(world.plan.settings.clone()),
+            usage: None,
         }
     }
 

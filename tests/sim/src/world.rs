@@ -20,7 +20,7 @@ use crate::workload::{Asked, Evaluated, Glance, Look};
 pub(crate) struct Underway {
     pub(crate) proc: Proc,
     pub(crate) partition: PartitionId,
-    pub(crate) record: Bytes,
+    pub(crate) records: Vec<Bytes>,
 }
 
 #[derive(Debug)]
@@ -136,13 +136,13 @@ impl World {
         for (index, id) in (0..).zip(ids) {
             let Some(it) = underway.remove(&id) else { continue };
             if index < kept {
-                self.land(it.partition, it.record);
+                self.land(it.partition, it.records);
             }
         }
     }
 
-    pub(crate) fn land(&self, partition: PartitionId, record: Bytes) -> u64 {
-        let offset = self.journal.push(partition, record);
+    pub(crate) fn land(&self, partition: PartitionId, records: Vec<Bytes>) -> u64 {
+        let offset = self.journal.push_all(partition, records);
         self.sim.note(|| format!("journal {partition} +{offset}"));
         offset
     }

@@ -22,9 +22,9 @@ From four sources, the later ones before the earlier: the defaults below, the TO
 called `EXCHEQUER__`, the table, `__`, the setting, all in capitals: \
 `EXCHEQUER__ENGINE__COMMANDS_MAX`. A setting that there is not is refused.
 
-`exchequer run --check-config` names everything that is wrong with the settings and the files that \
-they name, with its place and what to do, and ends with 0 or 1. `exchequer run --dump-config` prints \
-the settings in force as a commented file, without secrets.
+`exchequer run --check-config` names everything that is wrong with the settings, the files that \
+they name and the data folder, with its place and what to do, and ends with 0 or 1. `exchequer run \
+--dump-config` prints the settings in force as a commented file, without secrets.
 
 A secret may stand in a file: the setting with `_file` behind its name, or the variable with \
 `_FILE`, names it.

@@ -67,6 +67,7 @@ pub(super) const ROWS: &[Row] = &[
             "crates/proto",
             "crates/codec",
             "crates/catalog-file",
+            "crates/event-schema",
             "crates/journal",
             "crates/readstore",
             "crates/vault",

@@ -48,3 +48,28 @@ fn what_is_no_block_is_refused() {
         assert_eq!(AddressRange::parse(bad), Err(error), "{bad}");
     }
 }
+
+// REQ: IAM-14
+#[test]
+fn ipv4_written_as_ipv6_is_ipv4() {
+    let range = |text: &str| AddressRange::parse(text).unwrap();
+    assert_eq!(range("::ffff:203.0.113.0/120"), range("203.0.113.0/24"));
+    assert_eq!(range("::ffff:203.0.113.7"), range("203.0.113.7"));
+    assert!(range("::ffff:203.0.113.0/120").contains("203.0.113.9".parse().unwrap()));
+    assert_eq!(range("::ffff:0.0.0.0/96").to_string(), "0.0.0.0/0");
+    // A block that is wider than all of IPv4 is none of it.
+    let wide = AddressRange::parse("::ffff:0.0.0.0/95");
+    assert_eq!(wide.unwrap_err(), E::HostBits);
+}
+
+#[test]
+fn a_block_holds_what_lies_inside_it() {
+    let holds = |all: &str, it: &str| {
+        AddressRange::parse(all).unwrap().holds(&AddressRange::parse(it).unwrap())
+    };
+    assert!(holds("203.0.113.0/24", "203.0.113.128/25"));
+    assert!(holds("203.0.113.0/24", "203.0.113.0/24"));
+    assert!(!holds("203.0.113.128/25", "203.0.113.0/24"));
+    assert!(!holds("203.0.113.0/24", "198.51.100.0/25"));
+    assert!(!holds("::/0", "203.0.113.0/24") && holds("::/0", "2001:db8::/32"));
+}

@@ -4,27 +4,24 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use exchequer_access::{AddressRange, Principal, admits};
+use exchequer_access::{AddressRange, Place, Principal, admits};
+use exchequer_domain_access::KEY_ACTOR_PREFIX;
+use exchequer_projection_access::Snapshot;
 use exchequer_runtime::Runtime;
 use exchequer_types::{ActorId, TenantId, Timestamp};
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, USER_AGENT};
 
 use super::directory::{Directory, Unavailable};
-use super::error::NotAuthenticated;
+use super::error::{NotAuthenticated, NotRecognised, Whose};
 use super::jwt::Issuers;
 use super::known::{Judged, Known, Tokens};
 use super::peer::{Peer, PeerCertificate};
 use super::proof::{self, ProofError, ProofKey};
 use super::token::{self, TokenHash};
 use super::uses::UseCounter;
-use crate::guard::{Caller, Proof};
+use crate::guard::{AGENT_CHARS_MAX, Caller, CredentialInfo, Origin, Proof, Who};
 
-/// `user-agent` is kept up to here.
-const AGENT_CHARS_MAX: usize = 256;
-/// Proxies in front of each other that are looked through.
-const PROXIES_MAX: usize = 16;
-const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Who acts by the deployment's proof.
 const DEPLOYMENT: &str = "deployment";
 
@@ -38,6 +35,14 @@ pub struct Trust {
     pub certificates: bool,
     /// What these say in `x-forwarded-for` is believed.
     pub proxies: Vec<AddressRange>,
+}
+
+/// A caller, with what was looked at to know it.
+#[derive(Debug)]
+pub(crate) struct Recognised {
+    pub(crate) caller: Caller,
+    /// Access control of its home, and where it stands in the policy there.
+    pub(crate) home: Option<(Arc<Snapshot>, Option<Place>)>,
 }
 
 /// Knows callers by their credentials.
@@ -67,23 +72,35 @@ impl Authenticator {
         headers: &HeaderMap,
         peer: &Peer,
     ) -> Result<Caller, NotAuthenticated> {
+        let recognised = self.recognise(headers, peer, self.runtime.now()).await;
+        recognised.map(|it| it.caller).map_err(|refused| refused.why)
+    }
+
+    /// The same at `now`; of what is refused also whose it was, as far as that is known.
+    pub(crate) async fn recognise(
+        &self,
+        headers: &HeaderMap,
+        peer: &Peer,
+        now: Timestamp,
+    ) -> Result<Recognised, NotRecognised> {
         let address = self.address(headers, peer);
         let Some(text) = bearer(headers)? else {
             let certificate = peer.certificate.as_ref().filter(|_| self.trust.certificates);
             let certificate = certificate.ok_or(NotAuthenticated::Missing)?;
-            return self.by_certificate(certificate, headers, address);
+            let (who, proof) = by_certificate(certificate, now)?;
+            return Ok(Caller::new(who, proof, address, headers).into());
         };
         if text.starts_with(proof::PREFIX) {
-            self.by_deployment(text, headers, address)
+            let who = self.by_deployment(text, address, now)?;
+            Ok(Caller::new(who, Proof::Deployment, address, headers).into())
         } else if text.contains('.') && !self.trust.issuers.is_empty() {
             let (verified, expires_at) = self.trust.issuers.verify(text).await?;
             let actor = verified.actor.clone();
-            let (principal, proof) =
-                (Principal::Member(actor.clone()), Proof::Issued { expires_at });
-            let home = verified.home.clone();
-            Ok(Caller { actor, principal, home, proof, address, agent: agent(headers) })
+            let principal = Principal::Member(actor.clone());
+            let who = Arc::new(Who { actor, principal, home: verified.home.clone() });
+            Ok(Caller::new(who, Proof::Issued { expires_at }, address, headers).into())
         } else {
-            self.by_token(text, headers, address).await
+            self.by_token(text, headers, address, now).await
         }
     }
 
@@ -98,7 +115,7 @@ impl Authenticator {
         let snapshot = self.directory.access_of(&caller.home).await?;
         let found = snapshot.state.credentials.get(&credential.id);
         let found = found.ok_or(NotAuthenticated::Revoked)?;
-        let Judged { info, .. } = Judged::of(found, &credential.hash)?;
+        let Judged { info, .. } = Judged::of(&caller.home, &snapshot, found, &credential.hash)?;
         if info.expires_at.is_some_and(|at| at <= now) {
             return Err(NotAuthenticated::Expired);
         }
@@ -113,36 +130,53 @@ impl Authenticator {
         text: &str,
         headers: &HeaderMap,
         address: IpAddr,
-    ) -> Result<Caller, NotAuthenticated> {
-        let now = self.runtime.now();
+        now: Timestamp,
+    ) -> Result<Recognised, NotRecognised> {
         let hash = TokenHash::of(text);
         let known = match self.tokens.get(&hash) {
             Some(known) => known,
             None => self.look_up(text, hash, now).await?,
         };
         let snapshot = self.directory.access_of(&known.tenant).await?;
-        let credential = snapshot.state.credentials.get(&known.id);
-        let credential = credential.ok_or(NotAuthenticated::Revoked)?;
+        let renewed;
         let judged = match &known.judged {
-            Some(judged) if Arc::ptr_eq(&judged.credential, credential) => judged.clone(),
+            Some(judged) if judged.is_of(&snapshot) => Ok(judged),
             _ => {
-                let judged = Judged::of(credential, &hash)?;
-                let known = Known { judged: Some(judged.clone()), ..known.as_ref().clone() };
-                self.tokens.put(hash, Arc::new(known));
-                judged
+                renewed = self.judged(&known, hash, &snapshot);
+                renewed.as_ref().map_err(Clone::clone)
             }
         };
-        let Judged { info, actor, principal, .. } = judged;
-        if info.expires_at.is_some_and(|at| at <= now) {
-            return Err(NotAuthenticated::Expired);
-        }
-        // Its tenant's list counts where the tenant's grants do.
-        if !admits(&info.addresses, address) {
-            return Err(NotAuthenticated::AddressNotAllowed);
-        }
-        self.uses.count(&known.tenant, &info.id, now);
-        let (home, proof) = (known.tenant.clone(), Proof::Credential(info));
-        Ok(Caller { actor, principal, home, proof, address, agent: agent(headers) })
+        let held = judged.and_then(|judged| check(&judged.info, address, now).map(|()| judged));
+        let judged = held.map_err(|why| {
+            let origin = Origin { address, agent: agent(headers).to_owned() };
+            let whose = actor_of(&snapshot, &known.id)
+                .map(|actor| Box::new(Whose { tenant: known.tenant.clone(), actor, origin }));
+            NotRecognised { why, whose }
+        })?;
+        let Judged { place, info, who, .. } = judged;
+        self.uses.count(info.keys.credential(), &known.tenant, &info.id, now);
+        let proof = Proof::Credential(Arc::clone(info));
+        let caller = Caller::new(Arc::clone(who), proof, address, headers);
+        Ok(Recognised { caller, home: Some((snapshot, *place)) })
+    }
+
+    /// What the bearer of a known token is, by a snapshot that is another than before.
+    fn judged(
+        &self,
+        known: &Arc<Known>,
+        hash: TokenHash,
+        snapshot: &Arc<Snapshot>,
+    ) -> Result<Judged, NotAuthenticated> {
+        let credential = snapshot.state.credentials.get(&known.id);
+        let credential = credential.ok_or(NotAuthenticated::Revoked)?;
+        let before = known.judged.as_ref();
+        let judged = match before.and_then(|it| it.moved(credential, snapshot)) {
+            Some(judged) => judged,
+            None => Judged::of(&known.tenant, snapshot, credential, &hash)?,
+        };
+        let known = Known { judged: Some(judged.clone()), ..known.as_ref().clone() };
+        self.tokens.put(hash, Arc::new(known));
+        Ok(judged)
     }
 
     /// A token that comes for the first time, or that was forgotten.
@@ -169,11 +203,11 @@ impl Authenticator {
     fn by_deployment(
         &self,
         text: &str,
-        headers: &HeaderMap,
         address: IpAddr,
-    ) -> Result<Caller, NotAuthenticated> {
+        now: Timestamp,
+    ) -> Result<Arc<Who>, NotAuthenticated> {
         let key = self.trust.proof.as_ref().ok_or(NotAuthenticated::ProofInvalid)?;
-        key.check(text, self.runtime.now()).map_err(|error| match error {
+        key.check(text, now).map_err(|error| match error {
             ProofError::Invalid => NotAuthenticated::ProofInvalid,
             ProofError::Expired => NotAuthenticated::Expired,
         })?;
@@ -181,48 +215,13 @@ impl Authenticator {
             return Err(NotAuthenticated::ProofFromAfar);
         }
         let actor = ActorId::parse(DEPLOYMENT).map_err(|_| NotAuthenticated::Unavailable)?;
-        let (principal, home) = (Principal::Member(actor.clone()), TenantId::platform());
-        let agent = agent(headers);
-        Ok(Caller { actor, principal, home, proof: Proof::Deployment, address, agent })
-    }
-
-    fn by_certificate(
-        &self,
-        certificate: &PeerCertificate,
-        headers: &HeaderMap,
-        address: IpAddr,
-    ) -> Result<Caller, NotAuthenticated> {
-        let expires_at = certificate.expires_at;
-        if expires_at <= self.runtime.now() {
-            return Err(NotAuthenticated::Expired);
-        }
-        let actor = certificate.actor().ok_or(NotAuthenticated::CertificateNameless)?;
-        let (principal, home) = (Principal::Member(actor.clone()), TenantId::platform());
-        let (proof, agent) = (Proof::Certificate { expires_at }, agent(headers));
-        Ok(Caller { actor, principal, home, proof, address, agent })
+        let principal = Principal::Member(actor.clone());
+        Ok(Arc::new(Who { actor, principal, home: TenantId::platform() }))
     }
 
     /// Where the call comes from: the nearest address that is no trusted proxy's.
     fn address(&self, headers: &HeaderMap, peer: &Peer) -> IpAddr {
-        let is_proxy =
-            |address: IpAddr| self.trust.proxies.iter().any(|range| range.contains(address));
-        let mut address = peer.address.to_canonical();
-        if !is_proxy(address) {
-            return address;
-        }
-        // Each proxy adds whom it heard it from, at the end.
-        let said = headers.get_all(FORWARDED_FOR).iter().rev();
-        let said = said.filter_map(|value| value.to_str().ok());
-        let hops = said.flat_map(|value| value.rsplit(',')).take(PROXIES_MAX);
-        for hop in hops {
-            // What cannot be read hides everything before it.
-            let Ok(read) = hop.trim().parse::<IpAddr>() else { break };
-            address = read.to_canonical();
-            if !is_proxy(address) {
-                break;
-            }
-        }
-        address
+        peer.nearest(headers, &self.trust.proxies)
     }
 }
 
@@ -230,6 +229,45 @@ impl From<Unavailable> for NotAuthenticated {
     fn from(_: Unavailable) -> Self {
         Self::Unavailable
     }
+}
+
+impl From<Caller> for Recognised {
+    fn from(caller: Caller) -> Self {
+        Self { caller, home: None }
+    }
+}
+
+fn by_certificate(
+    certificate: &PeerCertificate,
+    now: Timestamp,
+) -> Result<(Arc<Who>, Proof), NotAuthenticated> {
+    let expires_at = certificate.expires_at;
+    if expires_at <= now {
+        return Err(NotAuthenticated::Expired);
+    }
+    let actor = certificate.actor().ok_or(NotAuthenticated::CertificateNameless)?;
+    let principal = Principal::Member(actor.clone());
+    let who = Who { actor, principal, home: TenantId::platform() };
+    Ok((Arc::new(who), Proof::Certificate { expires_at }))
+}
+
+/// A token that is known holds now, from `address`.
+fn check(info: &CredentialInfo, address: IpAddr, now: Timestamp) -> Result<(), NotAuthenticated> {
+    if info.expires_at.is_some_and(|at| at <= now) {
+        return Err(NotAuthenticated::Expired);
+    }
+    // Its tenant's list counts where the tenant's grants do.
+    if !admits(&info.addresses, address) {
+        return Err(NotAuthenticated::AddressNotAllowed);
+    }
+    Ok(())
+}
+
+/// As whom a credential acts, or acted. None when its id cannot be part of an actor's.
+fn actor_of(snapshot: &Snapshot, credential: &str) -> Option<ActorId> {
+    let found = snapshot.state.credentials.get(credential);
+    let owner = found.and_then(|it| it.kind.owner());
+    owner.cloned().or_else(|| ActorId::parse(format!("{KEY_ACTOR_PREFIX}{credential}")).ok())
 }
 
 /// What stands behind `Bearer` in the header `authorization`.
@@ -248,8 +286,8 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, NotAuthenticated> {
     Ok(Some(text))
 }
 
-fn agent(headers: &HeaderMap) -> String {
+fn agent(headers: &HeaderMap) -> &str {
     let text = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     // It is visible ASCII, so any byte ends a character.
-    text[..text.len().min(AGENT_CHARS_MAX)].to_owned()
+    text.get(..AGENT_CHARS_MAX).unwrap_or(text)
 }

@@ -4,9 +4,11 @@
 use core::time::Duration;
 
 use exchequer_runtime::Metric;
+use exchequer_types::{ActorId, TenantId};
 
 use super::jwt::JwtError;
 use super::token::TokenError;
+use crate::guard::Origin;
 use crate::status::Refusal;
 
 /// Codes of refused credentials. Each has a page under `docs/errors/`.
@@ -49,6 +51,28 @@ pub enum NotAuthenticated {
     AddressNotAllowed,
     #[error("the credential cannot be checked at the moment")]
     Unavailable,
+}
+
+/// Why a caller is not known, and whose credential it presented, where that is known: the
+/// tenant is told.
+#[derive(Clone, Debug)]
+pub(crate) struct NotRecognised {
+    pub(crate) why: NotAuthenticated,
+    pub(crate) whose: Option<Box<Whose>>,
+}
+
+/// Whose credential was presented, and from where.
+#[derive(Clone, Debug)]
+pub(crate) struct Whose {
+    pub(crate) tenant: TenantId,
+    pub(crate) actor: ActorId,
+    pub(crate) origin: Origin,
+}
+
+impl<E: Into<NotAuthenticated>> From<E> for NotRecognised {
+    fn from(why: E) -> Self {
+        Self { why: why.into(), whose: None }
+    }
 }
 
 /// Why a JWT is not accepted, in words for its sender.

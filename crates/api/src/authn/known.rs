@@ -4,15 +4,18 @@
 
 use core::time::Duration;
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 
-use exchequer_access::Principal;
+use exchequer_access::{Place, Principal};
 use exchequer_domain_access::{Credential, CredentialKind, EndedBy};
+use exchequer_projection_access::Snapshot;
 use exchequer_types::{ActorId, TenantId, Timestamp};
 
 use super::error::NotAuthenticated;
 use super::token::{TokenHash, TokenKind};
-use crate::guard::CredentialInfo;
+use crate::guard::{CredentialInfo, Who};
+use crate::hashed::ByHash;
+use crate::limits::Keys;
 
 /// Tokens in memory.
 const KNOWN_MAX: usize = 65_536;
@@ -33,26 +36,32 @@ pub(super) struct Known {
 #[derive(Clone, Debug)]
 pub(super) struct Judged {
     /// The state of the credential that this follows from.
-    pub(super) credential: Arc<Credential>,
+    credential: Arc<Credential>,
+    /// Its tenant's snapshot in which it was found last. Weak: what it says is not kept for
+    /// this, only its place in memory.
+    snapshot: Weak<Snapshot>,
+    /// Where the principal stands in that snapshot's policy.
+    pub(super) place: Option<Place>,
     pub(super) info: Arc<CredentialInfo>,
-    pub(super) actor: ActorId,
-    pub(super) principal: Principal,
+    pub(super) who: Arc<Who>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
-    known: RwLock<HashMap<TokenHash, Arc<Known>>>,
+    /// By the first bytes of their hash, which nobody chooses.
+    known: RwLock<ByHash<(TokenHash, Arc<Known>)>>,
     unknown: RwLock<HashMap<TokenHash, Timestamp>>,
 }
 
 impl Tokens {
     pub(super) fn get(&self, hash: &TokenHash) -> Option<Arc<Known>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
+        let all = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        all.get(&key(hash)).filter(|(whole, _)| whole == hash).map(|(_, known)| Arc::clone(known))
     }
 
     pub(super) fn put(&self, hash: TokenHash, known: Arc<Known>) {
         let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= KNOWN_MAX && !all.contains_key(&hash) {
+        if all.len() >= KNOWN_MAX && !all.contains_key(&key(&hash)) {
             // Whoever is forgotten is looked up again: any half will do.
             let mut keep = false;
             all.retain(|_, _| {
@@ -60,7 +69,7 @@ impl Tokens {
                 keep
             });
         }
-        all.insert(hash, known);
+        all.insert(key(&hash), (hash, known));
     }
 
     pub(super) fn is_unknown(&self, hash: &TokenHash, now: Timestamp) -> bool {
@@ -81,8 +90,25 @@ impl Tokens {
 }
 
 impl Judged {
-    /// What the bearer of the token with `hash` is, when `credential` holds.
+    /// It follows from this very snapshot.
+    pub(super) fn is_of(&self, snapshot: &Arc<Snapshot>) -> bool {
+        // The place is not used again as long as there is a weak reference to it.
+        core::ptr::eq(self.snapshot.as_ptr(), Arc::as_ptr(snapshot))
+    }
+
+    /// The same as of another snapshot, in which the credential is as it was.
+    pub(super) fn moved(&self, credential: &Arc<Credential>, to: &Arc<Snapshot>) -> Option<Self> {
+        Arc::ptr_eq(&self.credential, credential).then(|| Self {
+            snapshot: Arc::downgrade(to),
+            place: to.policy().place(&self.who.principal),
+            ..self.clone()
+        })
+    }
+
+    /// What the bearer of the token with `hash` is, when `credential` of `tenant` holds.
     pub(super) fn of(
+        tenant: &TenantId,
+        snapshot: &Arc<Snapshot>,
         credential: &Arc<Credential>,
         hash: &TokenHash,
     ) -> Result<Self, NotAuthenticated> {
@@ -108,6 +134,7 @@ impl Judged {
             expires_at,
             addresses: credential.addresses.clone(),
             requests_per_minute: credential.requests_per_minute,
+            keys: Keys::of(tenant, &credential.id),
         };
         let (actor, principal) = if let Some(owner) = credential.kind.owner() {
             (owner.clone(), Principal::Member(owner.clone()))
@@ -117,8 +144,20 @@ impl Judged {
             let actor = actor.map_err(|_| NotAuthenticated::Unavailable)?;
             (actor, Principal::Credential(credential.id.clone()))
         };
-        Ok(Self { credential: Arc::clone(credential), info: Arc::new(info), actor, principal })
+        let place = snapshot.policy().place(&principal);
+        Ok(Self {
+            credential: Arc::clone(credential),
+            snapshot: Arc::downgrade(snapshot),
+            place,
+            info: Arc::new(info),
+            who: Arc::new(Who { actor, principal, home: tenant.clone() }),
+        })
     }
+}
+
+fn key(hash: &TokenHash) -> u64 {
+    let (first, _) = hash.0.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+    u64::from_le_bytes(*first)
 }
 
 fn kind(kind: &CredentialKind) -> TokenKind {

@@ -12,9 +12,11 @@ mod proof;
 pub mod token;
 mod uses;
 
+pub(crate) use authenticator::Recognised;
 pub use authenticator::{Authenticator, Trust};
 pub use directory::{Directory, PlatformDirectory, Unavailable};
 pub use error::{NotAuthenticated, codes};
+pub(crate) use error::{NotRecognised, Whose};
 pub use jwt::{
     Algorithm, FetchError, FetchKeys, FileKeys, HttpKeys, ISSUERS_MAX, Issuer, Issuers, UrlError,
 };

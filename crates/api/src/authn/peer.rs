@@ -4,7 +4,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::http::HeaderMap;
+use exchequer_access::AddressRange;
 use exchequer_types::{ActorId, Timestamp};
+
+/// Proxies in front of each other that are looked through.
+const PROXIES_MAX: usize = 16;
+const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// Who is at the other end. In the extensions of every request.
 #[derive(Clone, Debug)]
@@ -12,6 +18,30 @@ pub struct Peer {
     pub address: IpAddr,
     /// Of a client whose certificate an accepted authority vouches for.
     pub certificate: Option<Arc<PeerCertificate>>,
+}
+
+impl Peer {
+    /// Where a call comes from: the nearest address that is none of `proxies`.
+    pub(crate) fn nearest(&self, headers: &HeaderMap, proxies: &[AddressRange]) -> IpAddr {
+        let is_proxy = |address: IpAddr| proxies.iter().any(|range| range.contains(address));
+        let mut address = self.address.to_canonical();
+        if !is_proxy(address) {
+            return address;
+        }
+        // Each proxy adds whom it heard it from, at the end.
+        let said = headers.get_all(FORWARDED_FOR).iter().rev();
+        let said = said.filter_map(|value| value.to_str().ok());
+        let hops = said.flat_map(|value| value.rsplit(',')).take(PROXIES_MAX);
+        for hop in hops {
+            // What cannot be read hides everything before it.
+            let Ok(read) = hop.trim().parse::<IpAddr>() else { break };
+            address = read.to_canonical();
+            if !is_proxy(address) {
+                break;
+            }
+        }
+        address
+    }
 }
 
 /// A client certificate that was verified when the connection began.

@@ -410,6 +410,6 @@ async fn a_user_agent_is_kept_up_to_a_bound() {
         let mut headers = bearer(&it.text);
         headers.insert("user-agent", given.parse().unwrap());
         let caller = world.authenticator.authenticate(&headers, &peer("192.0.2.7")).await;
-        assert_eq!(caller.unwrap().agent.len(), kept);
+        assert_eq!(caller.unwrap().agent().len(), kept);
     }
 }

@@ -2,14 +2,16 @@
 //! down from time to time. What was not written before a crash is lost.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher as _, RandomState};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use exchequer_engine::Ports;
 use exchequer_projection_access::{Uses, add_uses};
 use exchequer_runtime::{OnEnd, TaskKind};
 use exchequer_types::{TenantId, Timestamp};
+
+use crate::hashed::ByHash;
+use crate::limits::Keys;
 
 /// Credentials counted between two writes; uses of further ones are not counted.
 const CREDENTIALS_MAX: usize = 65_536;
@@ -21,8 +23,7 @@ const WRITE: TaskKind = TaskKind { name: "credential-uses", on_end: OnEnd::Fine 
 /// Counts uses, by tenant and credential.
 #[derive(Debug, Default)]
 pub struct UseCounter {
-    hashes: RandomState,
-    shards: [Mutex<HashMap<u64, Used>>; SHARDS],
+    shards: [Mutex<ByHash<Used>>; SHARDS],
 }
 
 /// The use of one credential since it was last written down.
@@ -34,13 +35,14 @@ struct Used {
 }
 
 impl UseCounter {
-    pub(super) fn count(&self, tenant: &TenantId, credential: &str, now: Timestamp) {
-        self.add(tenant, credential, Uses { last_used_at: now, requests: 1 });
+    /// `key` is the credential's, as [`Keys`] has it.
+    pub(super) fn count(&self, key: u64, tenant: &TenantId, credential: &str, now: Timestamp) {
+        self.add(key, tenant, credential, Uses { last_used_at: now, requests: 1 });
     }
 
-    fn add(&self, tenant: &TenantId, credential: &str, more: Uses) {
-        let key = self.hashes.hash_one((tenant, credential));
-        let shard = &self.shards[key as usize % SHARDS];
+    fn add(&self, key: u64, tenant: &TenantId, credential: &str, more: Uses) {
+        // Other bits than those by which the map itself spreads.
+        let shard = &self.shards[(key >> 32) as usize % SHARDS];
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Used { uses, .. }) = shard.get_mut(&key) {
             uses.requests = uses.requests.saturating_add(more.requests);
@@ -70,7 +72,12 @@ impl UseCounter {
             if let Err(fault) = add_uses(ports.store.as_ref(), &tenant, &more, now).await {
                 tracing::warn!(%fault, "uses of credentials were not written down");
                 for (credential, uses) in more {
-                    self.add(&tenant, &credential, uses);
+                    self.add(
+                        Keys::of(&tenant, &credential).credential(),
+                        &tenant,
+                        &credential,
+                        uses,
+                    );
                 }
             }
         }
@@ -104,7 +111,8 @@ mod tests {
         for (tenant, credential, now) in
             [(&one, "a", 5), (&one, "a", 9), (&one, "a", 7), (&two, "a", 3), (&one, "b", 4)]
         {
-            counter.count(tenant, credential, at(now));
+            let key = Keys::of(tenant, credential).credential();
+            counter.count(key, tenant, credential, at(now));
         }
         let mut taken = counter.take();
         let of_one = taken.get_mut(&one).unwrap();

@@ -3,14 +3,16 @@
 
 use core::future::poll_fn;
 use core::pin::Pin;
+use core::task::{Context, Poll};
 
-use axum::body::{Body, HttpBody as _};
+use axum::body::{Body, HttpBody};
 use bytes::{Buf as _, Bytes, BytesMut};
-use futures::{StreamExt as _, stream};
+use http_body::{Frame, SizeHint};
 use tonic::Status;
 
 use crate::REQUEST_BYTES_MAX;
-use crate::status::{METHOD_UNKNOWN, REQUEST_MALFORMED, REQUEST_TOO_LARGE, Refusal};
+use crate::malformed::compressed;
+use crate::status::{REQUEST_MALFORMED, REQUEST_TOO_LARGE, Refusal};
 
 /// Of a gRPC message: whether it is compressed, and its length.
 const FRAME_BYTES: usize = 5;
@@ -46,8 +48,7 @@ fn message_in(bytes: &Bytes) -> Result<Option<Bytes>, Status> {
         return Ok(None);
     }
     if rest.get_u8() != 0 {
-        let message = "no such method, or a compression that is not spoken here";
-        return Err(Refusal::new(METHOD_UNKNOWN, message).status());
+        return Err(compressed().status());
     }
     let length = rest.get_u32() as usize;
     if length > REQUEST_BYTES_MAX {
@@ -61,8 +62,36 @@ fn again(read: Bytes, rest: Body) -> Body {
     if rest.is_end_stream() {
         return Body::from(read);
     }
-    let read = stream::once(async { Ok::<_, axum::Error>(read) });
-    Body::from_stream(read.chain(rest.into_data_stream()))
+    Body::new(Again { read: Some(read), rest })
+}
+
+/// What was read already, and then the rest.
+struct Again {
+    read: Option<Bytes>,
+    rest: Body,
+}
+
+impl HttpBody for Again {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.read.take() {
+            Some(read) => Poll::Ready(Some(Ok(Frame::data(read)))),
+            None => Pin::new(&mut self.rest).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.read.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
 }
 
 pub(super) fn malformed() -> Status {
@@ -72,9 +101,11 @@ pub(super) fn malformed() -> Status {
 #[cfg(test)]
 mod tests {
     use axum::body::to_bytes;
+    use futures::stream;
     use tonic_types::StatusExt as _;
 
     use super::*;
+    use crate::status::COMPRESSION_UNKNOWN;
 
     fn framed(message: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0];
@@ -114,7 +145,7 @@ mod tests {
         };
         assert_eq!(code(framed(b"cut off")[..8].to_vec()).await, REQUEST_MALFORMED);
         assert_eq!(code(vec![0, 0]).await, REQUEST_MALFORMED);
-        assert_eq!(code(vec![1, 0, 0, 0, 1, 7]).await, METHOD_UNKNOWN);
+        assert_eq!(code(vec![1, 0, 0, 0, 1, 7]).await, COMPRESSION_UNKNOWN);
         assert_eq!(code(vec![0, 0xff, 0xff, 0xff, 0xff, 7]).await, REQUEST_TOO_LARGE);
         let none = first_message(Body::empty()).await.unwrap_err();
         assert_eq!(reason(none), REQUEST_MALFORMED);

@@ -6,23 +6,49 @@ use std::sync::Arc;
 
 use exchequer_access::{AddressRange, Principal};
 use exchequer_types::{ActorId, TenantId, Timestamp};
+use http::header::USER_AGENT;
+use http::{HeaderMap, HeaderValue};
 
 use crate::authn::{TokenHash, TokenKind};
+use crate::limits::Keys;
+
+/// `user-agent` is kept up to here.
+pub(crate) const AGENT_CHARS_MAX: usize = 256;
 
 /// Whoever makes a call, once it is known. In the extensions of every request that the
-/// guard has let through.
+/// guard has let through. Made on every call, so that what it holds is shared.
 #[derive(Clone, Debug)]
 pub struct Caller {
+    pub who: Arc<Who>,
+    pub proof: Proof,
+    pub address: IpAddr,
+    agent: Option<HeaderValue>,
+}
+
+/// Who a caller is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
     /// Who acts, as audit entries say it.
     pub actor: ActorId,
     /// Who holds grants: the credential itself, or the member whom it stands for.
     pub principal: Principal,
     /// The tenant that the credential belongs to; the platform for what belongs to none.
     pub home: TenantId,
-    pub proof: Proof,
-    pub address: IpAddr,
-    /// `user-agent`, cut to a bound; empty when there was none.
-    pub agent: String,
+}
+
+impl core::ops::Deref for Caller {
+    type Target = Who;
+
+    fn deref(&self) -> &Who {
+        &self.who
+    }
+}
+
+/// Where a call comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) address: IpAddr,
+    pub(crate) agent: String,
 }
 
 /// By what the caller proved itself.
@@ -54,14 +80,40 @@ pub struct CredentialInfo {
     pub addresses: Vec<AddressRange>,
     /// Its own limit.
     pub requests_per_minute: Option<u32>,
+    /// By which its counts are found.
+    pub keys: Keys,
 }
 
 impl Caller {
+    pub(crate) fn new(who: Arc<Who>, proof: Proof, address: IpAddr, headers: &HeaderMap) -> Self {
+        Self { who, proof, address, agent: headers.get(USER_AGENT).cloned() }
+    }
+
+    /// `user-agent`, cut to a bound; empty when there was none.
+    pub fn agent(&self) -> &str {
+        let text = self.agent.as_ref().and_then(|it| it.to_str().ok()).unwrap_or_default();
+        // It is visible ASCII, so any byte ends a character.
+        text.get(..AGENT_CHARS_MAX).unwrap_or(text)
+    }
+
     pub fn credential(&self) -> Option<&Arc<CredentialInfo>> {
         match &self.proof {
             Proof::Credential(credential) => Some(credential),
             _ => None,
         }
+    }
+
+    /// The tenant whose member or credential the caller is, where one alone can be meant.
+    /// Persons of an outside issuer may be members of any.
+    pub(crate) fn belongs_to(&self) -> Option<&TenantId> {
+        match &self.proof {
+            Proof::Credential(_) | Proof::Deployment => Some(&self.home),
+            Proof::Issued { .. } | Proof::Certificate { .. } => None,
+        }
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        Origin { address: self.address, agent: self.agent().to_owned() }
     }
 
     pub fn is_deployment(&self) -> bool {

@@ -1,11 +1,13 @@
-//! Refusals, and reads of what is sensitive, counted by who, what and why, and written
-//! into the audit log of the tenant once a second. Nobody waits for it. What was counted
-//! and not written when the process dies is lost.
+//! Refusals, and reads of what is sensitive or by a tenant above, counted by who, what and
+//! why, and written into the audit log of the tenant once a second, with where the last of
+//! them came from. Nobody waits for it. What was counted and not written when the process
+//! dies is lost.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use exchequer_domain_access::codes::PERSON_ERASED;
 use exchequer_domain_audit::{Append, Draft, ENTRIES_MAX};
 use exchequer_engine::{Platform, Submission};
 use exchequer_kernel::Status;
@@ -13,8 +15,10 @@ use exchequer_runtime::{OnEnd, TaskError, TaskKind};
 use exchequer_tenant::Command;
 use exchequer_types::{ActorId, CommandId, Issuer, StreamId, TenantId, Timestamp};
 
+use super::caller::Origin;
 use super::rules::Rule;
 use crate::edge::hex;
+use crate::personal::{ORIGIN, encode_origin};
 
 const KIND: TaskKind = TaskKind { name: "access-audit", on_end: OnEnd::Fine };
 const ISSUER: &str = "gateway";
@@ -52,8 +56,25 @@ pub(crate) struct Denials {
 
 #[derive(Debug, Default)]
 struct Counts {
-    by_key: HashMap<Key, u64>,
+    by_key: HashMap<Key, Count>,
     uncounted: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Count {
+    calls: u64,
+    /// Of the last one.
+    origin: Origin,
+}
+
+/// What became of a command.
+enum Written {
+    /// The log has taken it, or never will.
+    Done,
+    /// To be tried again.
+    NotYet,
+    /// Somebody whom it tells of was erased meanwhile: what is encrypted in it is refused.
+    Erased,
 }
 
 /// A command that is to be accepted.
@@ -65,12 +86,12 @@ struct Unwritten {
 }
 
 impl Denials {
-    /// Counts a call by `actor` in the log of `log`.
+    /// Counts a call by `actor`, from `origin`, in the log of `log`.
     pub(crate) fn count(
         &self,
         log: &TenantId,
         noted: Noted,
-        actor: &ActorId,
+        (actor, origin): (&ActorId, Origin),
         rule: &Rule,
         why: &'static str,
     ) {
@@ -81,12 +102,15 @@ impl Denials {
         if counts.by_key.len() >= COUNTS_MAX && !counts.by_key.contains_key(&key) {
             counts.uncounted += 1;
         } else {
-            *counts.by_key.entry(key).or_default() += 1;
+            let fresh = || Count { calls: 0, origin: origin.clone() };
+            let count = counts.by_key.entry(key).or_insert_with(fresh);
+            count.calls += 1;
+            count.origin = origin;
         }
     }
 
     /// Everything counted since the last time, as entries by log.
-    fn take(&self, at: Timestamp) -> BTreeMap<TenantId, Vec<Draft>> {
+    fn take(&self, at: Timestamp) -> BTreeMap<TenantId, Vec<(Draft, Origin)>> {
         let counts =
             core::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner));
         if counts.uncounted > 0 {
@@ -96,10 +120,10 @@ impl Denials {
             );
         }
         let mut by_key: Vec<_> = counts.by_key.into_iter().collect();
-        by_key.sort_unstable();
-        let mut entries: BTreeMap<TenantId, Vec<Draft>> = BTreeMap::new();
-        for (key, count) in by_key {
-            entries.entry(key.log.clone()).or_default().push(entry(key, count, at));
+        by_key.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        let mut entries: BTreeMap<TenantId, Vec<_>> = BTreeMap::new();
+        for (key, Count { calls, origin }) in by_key {
+            entries.entry(key.log.clone()).or_default().push((entry(key, calls, at), origin));
         }
         entries
     }
@@ -116,9 +140,13 @@ impl Denials {
         loop {
             runtime.sleep(EVERY).await;
             for (log, entries) in self.take(runtime.now()) {
-                for entries in entries.chunks(BATCH_MAX) {
-                    let id = hex(&runtime.nonce());
-                    unwritten.push(Unwritten { id, log: log.clone(), entries: entries.to_vec() });
+                for counted in entries.chunks(BATCH_MAX) {
+                    let entries = with_origins(&platform, &log, counted).await;
+                    unwritten.push(Unwritten {
+                        id: hex(&runtime.nonce()),
+                        log: log.clone(),
+                        entries,
+                    });
                 }
             }
             if unwritten.len() > UNWRITTEN_MAX {
@@ -127,9 +155,15 @@ impl Denials {
                 unwritten.drain(..lost);
             }
             let mut rest = Vec::new();
-            for batch in unwritten {
-                if !write(&platform, &batch).await? {
-                    rest.push(batch);
+            for mut batch in unwritten {
+                match write(&platform, &batch).await? {
+                    Written::Done => {}
+                    Written::NotYet => rest.push(batch),
+                    Written::Erased => {
+                        batch.id = hex(&runtime.nonce());
+                        batch.entries.iter_mut().for_each(|it| it.origin = None);
+                        rest.push(batch);
+                    }
                 }
             }
             unwritten = rest;
@@ -137,8 +171,30 @@ impl Denials {
     }
 }
 
-/// Whether the log has taken it, or never will. Written again, it is the same command.
-async fn write(platform: &Platform, batch: &Unwritten) -> Result<bool, TaskError> {
+/// The entries, with where each came from, encrypted under the key of who called. Without a
+/// key store an entry says no more than who did what.
+async fn with_origins(
+    platform: &Platform,
+    log: &TenantId,
+    counted: &[(Draft, Origin)],
+) -> Vec<Draft> {
+    let mut entries = Vec::with_capacity(counted.len());
+    for (entry, origin) in counted {
+        let mut entry = entry.clone();
+        if let Some(vault) = &platform.vault {
+            let clear = encode_origin(origin);
+            match vault.protect_bytes(log, &entry.actor, ORIGIN, &clear).await {
+                Ok(protected) => entry.origin = Some(protected),
+                Err(error) => tracing::warn!(%error, "where a refused call came from is not kept"),
+            }
+        }
+        entries.push(entry);
+    }
+    entries
+}
+
+/// Written again, it is the same command.
+async fn write(platform: &Platform, batch: &Unwritten) -> Result<Written, TaskError> {
     let failed = |error: exchequer_types::IdError| TaskError(error.to_string());
     let submission = Submission::new(
         StreamId::Tenant(batch.log.clone()),
@@ -150,15 +206,16 @@ async fn write(platform: &Platform, batch: &Unwritten) -> Result<bool, TaskError
         })),
     );
     match platform.gateway.submit(submission, PATIENCE).await {
-        Ok(answer) if answer.status() == Some(Status::Accepted) => Ok(true),
+        Ok(answer) if answer.status() == Some(Status::Accepted) => Ok(Written::Done),
+        Ok(answer) if answer.outcome.code == PERSON_ERASED => Ok(Written::Erased),
         Ok(answer) => {
             let (tenant, code) = (batch.log.as_str(), answer.outcome.code.as_str());
             tracing::warn!(tenant, code, "refusals are not audited");
-            Ok(true)
+            Ok(Written::Done)
         }
         Err(error) => {
             tracing::warn!(tenant = batch.log.as_str(), %error, "refusals are not audited yet");
-            Ok(false)
+            Ok(Written::NotYet)
         }
     }
 }
@@ -195,6 +252,10 @@ mod tests {
         }
     }
 
+    fn origin() -> Origin {
+        Origin { address: [192, 0, 2, 1].into(), agent: String::new() }
+    }
+
     fn named(name: &str) -> (TenantId, ActorId) {
         (TenantId::parse("acme").unwrap(), ActorId::parse(name).unwrap())
     }
@@ -205,15 +266,19 @@ mod tests {
         let denials = Denials::default();
         for name in ["ann", "bob", "ann", "ann"] {
             let (log, actor) = named(name);
-            denials.count(&log, Noted::Denied, &actor, &rule(), "NO_GRANT");
+            denials.count(&log, Noted::Denied, (&actor, origin()), &rule(), "NO_GRANT");
         }
         let taken = denials.take(Timestamp::MIN);
-        let said: Vec<_> =
-            taken.values().flatten().map(|it| (it.actor.as_str(), it.context.as_str())).collect();
+        let said: Vec<_> = taken
+            .values()
+            .flatten()
+            .map(|it| (it.0.actor.as_str(), it.0.context.as_str()))
+            .collect();
         let context =
             |count| format!(r#"{{"count":{count},"permission":"tenants.read","rule":"NO_GRANT"}}"#);
         assert_eq!(said, [("ann", context(3).as_str()), ("bob", context(1).as_str())]);
-        let command = Append { entries: taken.into_values().flatten().collect() };
+        let entries = taken.into_values().flatten().map(|it| it.0);
+        let command = Append { entries: entries.collect() };
         assert_eq!(command.entries[0].resource_id, "exchequer.tenants.v1.TenantService/GetTenant");
         assert!(denials.take(Timestamp::MIN).is_empty());
     }
@@ -223,7 +288,7 @@ mod tests {
         let denials = Denials::default();
         for index in 0..COUNTS_MAX + 10 {
             let (log, actor) = named(&format!("a{index}"));
-            denials.count(&log, Noted::Denied, &actor, &rule(), "NO_GRANT");
+            denials.count(&log, Noted::Denied, (&actor, origin()), &rule(), "NO_GRANT");
         }
         assert_eq!(denials.counts.lock().unwrap().uncounted, 10);
         assert_eq!(denials.take(Timestamp::MIN).values().map(Vec::len).sum::<usize>(), COUNTS_MAX);

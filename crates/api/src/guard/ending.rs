@@ -11,13 +11,13 @@ use http_body::{Frame, SizeHint};
 use tonic::Status;
 
 /// A reply's body, until `end` says why it is over.
-pub(super) struct Ending {
+pub(crate) struct Ending {
     inner: Option<Body>,
     end: BoxFuture<'static, Status>,
 }
 
 impl Ending {
-    pub(super) fn new(inner: Body, end: BoxFuture<'static, Status>) -> Self {
+    pub(crate) fn new(inner: Body, end: BoxFuture<'static, Status>) -> Self {
         Self { inner: Some(inner), end }
     }
 }

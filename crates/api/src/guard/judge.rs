@@ -6,8 +6,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use exchequer_access::{
-    Above, BuiltIn, Grant, Permission, Policy, Principal, Rule, Scope, Source, Target, admits,
+    Above, BuiltIn, Grant, Permission, Place, Policy, Principal, Rule, Scope, Source, Target,
+    admits,
 };
+use exchequer_domain_access::Credential;
+use exchequer_domain_flags::Flag;
 use exchequer_engine::Platform;
 use exchequer_projection_access::Snapshot;
 use exchequer_runtime::Runtime;
@@ -53,6 +56,15 @@ pub(crate) enum Denied {
     Unavailable,
 }
 
+/// By whose grants it is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grounds {
+    /// Those of the tenant itself.
+    Own,
+    /// Those of a tenant above it, by the rule of this code.
+    Above(&'static str),
+}
+
 /// Decides.
 #[derive(Debug)]
 pub(crate) struct Judge {
@@ -63,8 +75,18 @@ pub(crate) struct Judge {
     runtime: Arc<dyn Runtime>,
 }
 
+/// Who asks, and what is known of them already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker<'a> {
+    pub(crate) caller: &'a Caller,
+    /// The access control of its home, and where it stands in the policy there.
+    pub(crate) home: Option<(&'a Snapshot, Option<Place>)>,
+    pub(crate) now: Timestamp,
+}
+
 /// One question, while it is looked at.
 struct Question<'a> {
+    asker: Asker<'a>,
     caller: &'a Caller,
     need: Need,
     about: &'a About<'a>,
@@ -96,12 +118,33 @@ impl Judge {
         need: Need,
         about: &About<'_>,
     ) -> Result<(), Denied> {
-        let now = self.runtime.now();
+        self.grounds(caller, need, about).await.map(|_| ())
+    }
+
+    /// The same, with what allows it.
+    pub(crate) async fn grounds(
+        &self,
+        caller: &Caller,
+        need: Need,
+        about: &About<'_>,
+    ) -> Result<Grounds, Denied> {
+        let asker = Asker { caller, home: None, now: self.runtime.now() };
+        self.grounds_of(asker, need, about).await
+    }
+
+    /// The same for a caller of whom something is known already.
+    pub(super) async fn grounds_of(
+        &self,
+        asker: Asker<'_>,
+        need: Need,
+        about: &About<'_>,
+    ) -> Result<Grounds, Denied> {
+        let Asker { caller, now, .. } = asker;
         let changes = match need {
             Need::Permission(permission) if permission.changes_flags() => Some(permission),
             _ => None,
         };
-        let strict = Question { caller, need, about, production: changes.is_some(), now };
+        let strict = Question { asker, caller, need, about, production: changes.is_some(), now };
         match (self.ask(&strict).await, changes) {
             // Whether it really changes production matters to few.
             (Err(Denied::Lacks { rule, grant }), Some(permission)) => {
@@ -114,8 +157,47 @@ impl Judge {
         }
     }
 
+    /// The same of a change that is known to leave production as it is.
+    pub(super) async fn grounds_outside(
+        &self,
+        caller: &Caller,
+        need: Need,
+        about: &About<'_>,
+    ) -> Result<Grounds, Denied> {
+        let now = self.runtime.now();
+        let asker = Asker { caller, home: None, now };
+        self.ask(&Question { asker, caller, need, about, production: false, now }).await
+    }
+
+    /// The flag as it is. None when there is none.
+    pub(super) async fn flag(
+        &self,
+        tenant: &TenantId,
+        project: &str,
+        flag: &str,
+    ) -> Result<Option<Flag>, Unavailable> {
+        let (Ok(project), Ok(flag)) = (Slug::parse(project), Slug::parse(flag)) else {
+            return Ok(None);
+        };
+        self.production.flag(tenant, &project, &flag).await
+    }
+
+    /// The credential as it is. None when there is none.
+    pub(super) async fn credential(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+    ) -> Result<Option<Arc<Credential>>, Unavailable> {
+        let snapshot = self.directory.access_of(tenant).await?;
+        Ok(snapshot.state.credentials.get(id).cloned())
+    }
+
     /// No limit holds for the deployment and those who operate it.
-    pub(crate) async fn is_unlimited(&self, caller: &Caller) -> Result<bool, Unavailable> {
+    pub(crate) async fn is_unlimited(
+        &self,
+        caller: &Caller,
+        now: Timestamp,
+    ) -> Result<bool, Unavailable> {
         if caller.is_deployment() {
             return Ok(true);
         }
@@ -125,25 +207,32 @@ impl Judge {
         let snapshot = self.directory.access_of(&caller.home).await?;
         let (who, whole) = (&caller.principal, Target::default());
         let operates = Permission::SystemOperate;
-        Ok(snapshot.policy().decide(who, operates, &whole, self.runtime.now()).allowed)
+        Ok(snapshot.policy().decide(who, operates, &whole, now).allowed)
     }
 
-    async fn ask(&self, question: &Question<'_>) -> Result<(), Denied> {
+    async fn ask(&self, question: &Question<'_>) -> Result<Grounds, Denied> {
         let tenant = question.about.tenant;
-        let snapshot = self.directory.access_of(tenant).await?;
+        let found;
+        let (snapshot, place) = match question.asker.home {
+            Some(home) if *tenant == question.caller.home => home,
+            _ => {
+                found = self.directory.access_of(tenant).await?;
+                (found.as_ref(), None)
+            }
+        };
         if !snapshot.exists {
             return Err(Denied::Hidden);
         }
-        let own = match self.policy(question.caller, tenant, &snapshot) {
-            Some(policy) => question.of_own(policy),
+        let own = match self.policy(question.caller, tenant, snapshot) {
+            Some(policy) => question.of_own(policy, place),
             None => Rule::NotMember,
         };
         if matches!(own, Rule::Granted { .. }) {
-            return question.check_address(&snapshot);
+            return question.check_address(snapshot).map(|()| Grounds::Own);
         }
-        let from_above = self.ask_above(question, &snapshot).await?;
+        let from_above = self.ask_above(question, snapshot).await?;
         match (own, from_above) {
-            (_, FromAbove::Allowed) => Ok(()),
+            (_, FromAbove::Allowed(rule)) => Ok(Grounds::Above(rule)),
             (_, FromAbove::Address) => Err(Denied::Address),
             (Rule::NotMember, FromAbove::Nothing) => Err(Denied::Hidden),
             (Rule::NotMember, FromAbove::Incomplete) => {
@@ -180,7 +269,7 @@ impl Judge {
                 match (verdict.allowed, verdict.rule) {
                     (true, _) if !is_whole => said = said.max(FromAbove::Incomplete),
                     (true, _) if question.check_address(&snapshot).is_ok() => {
-                        return Ok(FromAbove::Allowed);
+                        return Ok(FromAbove::Allowed(verdict.rule.code()));
                     }
                     (true, _) => said = FromAbove::Address,
                     (false, Rule::AboveIncomplete) => said = said.max(FromAbove::Incomplete),
@@ -219,16 +308,18 @@ impl Judge {
         let Some(project) = about.project else { return Ok(true) };
         // A project of no such name has no environments.
         let Ok(project) = Slug::parse(project) else { return Ok(false) };
-        self.production.changes(about.tenant, &project, about.environment, about.flag).await
+        self.production.changes(about.tenant, &project, about.environment).await
     }
 }
 
 impl Question<'_> {
-    fn of_own<'p>(&self, policy: &'p Policy) -> Rule<'p> {
+    /// `place`: where the caller stands in the policy, when that is known.
+    fn of_own<'p>(&self, policy: &'p Policy, place: Option<Place>) -> Rule<'p> {
         let (who, about) = (&self.caller.principal, self.about);
+        let place = place.or_else(|| policy.place(who));
         let is_root = about.tenant.as_str() == PLATFORM;
         match self.need {
-            Need::Member if policy.knows(who) => Rule::Granted { grant: "", team: None },
+            Need::Member if place.is_some() => Rule::Granted { grant: "", team: None },
             Need::Permission(permission) if is_root || !permission.of_provider() => {
                 let target = Target {
                     project: about.project,
@@ -236,9 +327,11 @@ impl Question<'_> {
                     flag: about.flag,
                     production: self.production,
                 };
-                policy.decide(who, permission, &target, self.now).rule
+                let verdict =
+                    place.map(|place| policy.decide_at(place, permission, &target, self.now));
+                verdict.map_or(Rule::NotMember, |verdict| verdict.rule)
             }
-            Need::Permission(_) if policy.knows(who) => Rule::ProviderOnly,
+            Need::Permission(_) if place.is_some() => Rule::ProviderOnly,
             Need::Member | Need::Permission(_) => Rule::NotMember,
         }
     }
@@ -260,7 +353,7 @@ enum FromAbove {
     Nothing,
     Incomplete,
     Address,
-    Allowed,
+    Allowed(&'static str),
 }
 
 /// The deployment owns and operates the platform.

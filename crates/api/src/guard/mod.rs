@@ -4,12 +4,15 @@
 
 mod body;
 mod caller;
+mod content;
 mod denials;
-mod ending;
+pub(crate) mod ending;
 mod fields;
+mod items;
 mod judge;
 mod production;
 mod rules;
+mod streams;
 
 use core::time::Duration;
 use std::borrow::Cow;
@@ -25,26 +28,37 @@ use bytes::Bytes;
 use exchequer_engine::Platform;
 use exchequer_proto::AuditClass;
 use exchequer_runtime::Runtime;
-use exchequer_types::TenantId;
+use exchequer_types::{CommandId, TenantId, Timestamp};
 use tokio::sync::watch;
 use tonic::Status;
 
-pub use caller::{Caller, CredentialInfo, Proof};
-pub(crate) use judge::{About, Denied, Judge};
+pub(crate) use caller::{AGENT_CHARS_MAX, Origin};
+pub use caller::{Caller, CredentialInfo, Proof, Who};
+pub(crate) use content::SeenVersion;
+pub(crate) use items::Items;
+pub(crate) use judge::{About, Asker, Denied, Grounds, Judge};
 pub(crate) use production::{PlatformFlags, Production};
 pub use rules::RuleError;
 pub(crate) use rules::{Need, OPEN};
 
-use crate::authn::{Authenticator, NotAuthenticated, Peer, codes};
+use crate::authn::{
+    Authenticator, NotAuthenticated, NotRecognised, Peer, Recognised, Whose, codes,
+};
+use crate::call::COMMAND_ID;
+use crate::hashed::hashed;
 use crate::limits::{Asking, Exceeded, Limits, Taken};
 use crate::malformed;
 use crate::observe::Note;
 use crate::status::{self, ID_INVALID, METHOD_UNKNOWN, PERMISSION_DENIED, Refusal};
 use denials::{Denials, Noted};
 use rules::{Found, Rule, Rules};
+use streams::{Open, Streams};
 
 /// A stream is looked at again after this long: its end may take no longer than a second.
 const LOOK_AGAIN: Duration = Duration::from_millis(400);
+
+/// Of `write.command_id`, in every request that has it.
+const COMMAND_ID_PATH: [u32; 2] = [15, 1];
 
 const LIMIT: &str = "x-ratelimit-limit";
 const REMAINING: &str = "x-ratelimit-remaining";
@@ -64,6 +78,7 @@ pub struct Guard {
     access: Access,
     judge: Judge,
     denials: Arc<Denials>,
+    streams: Arc<Streams>,
     runtime: Arc<dyn Runtime>,
     stopping: watch::Receiver<bool>,
 }
@@ -81,6 +96,8 @@ struct Watched {
     caller: Caller,
     rule: Rule,
     message: Bytes,
+    /// Counts the stream while it lasts.
+    _open: Open,
 }
 
 /// A call that may not, with what its caller is told of its rate.
@@ -101,7 +118,8 @@ impl Guard {
         let judge = Judge::of(platform);
         let denials = Arc::new(Denials::default());
         Arc::clone(&denials).start(platform);
-        Ok(Self { rules: Rules::compile()?, access, judge, denials, runtime, stopping })
+        let (rules, streams) = (Rules::compile()?, Arc::default());
+        Ok(Self { rules, access, judge, denials, streams, runtime, stopping })
     }
 
     /// Decides on one call without its body: the whole work of the guard, for whoever has
@@ -116,43 +134,97 @@ impl Guard {
         let Found::Rule(rule) = self.rules.of(path) else {
             return Err(Refusal::new(METHOD_UNKNOWN, "no such method").status());
         };
-        let known = self.access.authenticator.authenticate(headers, peer).await;
-        let caller = known.map_err(|error| Refusal::from(error).status())?;
-        self.take(&caller).await.map_err(|refused| refused.refusal)?;
-        self.authorise(&caller, rule, message, None).await?;
-        Ok(caller)
+        let now = self.runtime.now();
+        let known = self.access.authenticator.recognise(headers, peer, now).await;
+        let known = known.map_err(|refused| self.not_recognised(rule, refused))?;
+        self.take_at(&known.caller, now).await.map_err(|refused| refused.refusal)?;
+        if !rule.method.items {
+            self.authorise(asker(&known, now), rule, message, None).await?;
+        }
+        Ok(known.caller)
     }
 
     /// Who calls, whether their rate allows it, and whether they may.
-    async fn admit(&self, rule: &Rule, parts: Parts, body: Body) -> Result<Admitted, Refused> {
-        let caller = self.authenticate(&parts).await.map_err(Refused::from)?;
+    async fn admit(
+        self: &Arc<Self>,
+        rule: &Rule,
+        parts: Parts,
+        body: Body,
+    ) -> Result<Admitted, Refused> {
+        let now = self.runtime.now();
+        let known = self.authenticate(rule, &parts, now).await.map_err(Refused::from)?;
+        let caller = &known.caller;
         if let Some(note) = parts.extensions.get::<Arc<Note>>() {
             note.set_actor(caller.actor.as_str());
             if let Some(credential) = caller.credential() {
                 note.set_credential(&credential.id);
             }
         }
-        let taken = self.take(&caller).await?;
+        let taken = self.take_at(caller, now).await?;
         let refused = |refusal| Refused { refusal, taken };
+        let open = self.open(caller, rule).map_err(refused)?;
+        let watch = |message: &Bytes, open| {
+            let (caller, rule, message) = (caller.clone(), *rule, message.clone());
+            Watched { caller, rule, message, _open: open }
+        };
+        if rule.method.items {
+            let watched = open.map(|open| watch(&Bytes::new(), open));
+            let mut request = Request::from_parts(parts, body);
+            request.extensions_mut().insert(Items { guard: Arc::clone(self), rule: *rule });
+            request.extensions_mut().insert(known.caller);
+            return Ok(Admitted { request, taken, watched });
+        }
         let (message, body) = body::first_message(body).await.map_err(refused)?;
-        let allowed = self.authorise(&caller, rule, &message, parts.extensions.get()).await;
-        allowed.map_err(refused)?;
-        let watched = rule.method.streams;
-        let watched = watched.then(|| Watched { caller: caller.clone(), rule: *rule, message });
+        let asker = asker(&known, now);
+        let allowed = self.authorise(asker, rule, &message, parts.extensions.get()).await;
+        let seen = allowed.map_err(|refusal| refused(with_command_id(rule, &message, refusal)))?;
+        let watched = open.map(|open| watch(&message, open));
         let mut request = Request::from_parts(parts, body);
-        request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(known.caller);
+        if let Some(version) = seen {
+            request.extensions_mut().insert(SeenVersion(version));
+        }
         Ok(Admitted { request, taken, watched })
     }
 
-    async fn authenticate(&self, parts: &Parts) -> Result<Caller, Status> {
+    async fn authenticate(
+        &self,
+        rule: &Rule,
+        parts: &Parts,
+        now: Timestamp,
+    ) -> Result<Recognised, Status> {
         let peer = parts.extensions.get::<Peer>();
         let peer = peer.ok_or_else(|| status::internal("guard", "a request without its peer"))?;
-        let known = self.access.authenticator.authenticate(&parts.headers, peer).await;
-        known.map_err(|error| Refusal::from(error).status())
+        let known = self.access.authenticator.recognise(&parts.headers, peer, now).await;
+        known.map_err(|refused| self.not_recognised(rule, refused))
+    }
+
+    /// Told to the caller; and to the tenant whose credential it was.
+    fn not_recognised(&self, rule: &Rule, refused: NotRecognised) -> Status {
+        let NotRecognised { why, whose } = refused;
+        if let Some(whose) = whose {
+            let Whose { tenant, actor, origin } = *whose;
+            self.denials.count(&tenant, Noted::Denied, (&actor, origin), rule, why.code());
+        }
+        Refusal::from(why).status()
+    }
+
+    /// One more stream, when the method's reply is one.
+    fn open(&self, caller: &Caller, rule: &Rule) -> Result<Option<Open>, Status> {
+        if !rule.method.streams {
+            return Ok(None);
+        }
+        let of_actor = || hashed((caller.home.as_str(), caller.actor.as_str()));
+        let whose = caller.credential().map_or_else(of_actor, |it| it.keys.credential());
+        self.streams.open(whose).map(Some)
     }
 
     async fn take(&self, caller: &Caller) -> Result<Option<Taken>, Refused> {
-        let unlimited = self.judge.is_unlimited(caller).await;
+        self.take_at(caller, self.runtime.now()).await
+    }
+
+    async fn take_at(&self, caller: &Caller, now: Timestamp) -> Result<Option<Taken>, Refused> {
+        let unlimited = self.judge.is_unlimited(caller, now).await;
         if unlimited.map_err(|_| Refused::from(unavailable().status()))? {
             return Ok(None);
         }
@@ -161,22 +233,25 @@ impl Guard {
             tenant: &caller.home,
             credential: credential.map_or(caller.actor.as_str(), |it| it.id.as_str()),
             requests_per_minute: credential.and_then(|it| it.requests_per_minute),
+            keys: credential.map(|it| it.keys),
         };
-        self.access.limits.take(asking).await.map(Some).map_err(|exceeded| {
+        self.access.limits.take_at(asking, now).await.map(Some).map_err(|exceeded| {
             let Exceeded { limit, reset, .. } = exceeded;
             let taken = Some(Taken { limit, remaining: 0, reset });
             Refused { refusal: Refusal::from(exceeded).status(), taken }
         })
     }
 
-    /// The rule against what the request names.
+    /// The rule against what the request names, and says where the rule leaves it to that.
+    /// The version in which the caller may change what it names; None for any.
     async fn authorise(
         &self,
-        caller: &Caller,
+        asker: Asker<'_>,
         rule: &Rule,
         message: &[u8],
         note: Option<&Arc<Note>>,
-    ) -> Result<(), Status> {
+    ) -> Result<Option<u64>, Status> {
+        let caller = asker.caller;
         let method = rule.method;
         let paths = [method.tenant, method.project, method.environment, method.flag];
         let found = fields::find(message, paths);
@@ -196,15 +271,26 @@ impl Guard {
             note.set_tenant(tenant.as_str());
         }
         let about = About { tenant, project, environment, flag };
-        match self.judge.judge(caller, rule.need, &about).await {
-            Ok(()) => {
-                if method.audit == AuditClass::SensitiveRead {
-                    self.denials.count(tenant, Noted::Read, &caller.actor, rule, "GRANTED");
-                }
-                Ok(())
+        match self.judge.judge_content(asker, rule, &about, message).await {
+            Ok(allowed) => {
+                self.note_read(caller, rule, tenant, allowed.grounds);
+                Ok(allowed.version)
             }
-            Err(denied) => Err(self.refuse(caller, rule, tenant, denied)),
+            Err((need, denied)) => {
+                Err(self.refuse(caller, &Rule { need, ..*rule }, tenant, denied))
+            }
         }
+    }
+
+    /// Who reads what is sensitive, and who reads from above, stands in the tenant's log.
+    fn note_read(&self, caller: &Caller, rule: &Rule, tenant: &TenantId, grounds: Grounds) {
+        let why = match (rule.method.audit, grounds) {
+            (AuditClass::Read | AuditClass::SensitiveRead, Grounds::Above(code)) => code,
+            (AuditClass::SensitiveRead, Grounds::Own) => "GRANTED",
+            _ => return,
+        };
+        let who = (&caller.actor, caller.origin());
+        self.denials.count(tenant, Noted::Read, who, rule, why);
     }
 
     /// Told to the caller, and to the audit log: of the tenant when the caller belongs to
@@ -212,13 +298,14 @@ impl Guard {
     fn refuse(&self, caller: &Caller, rule: &Rule, tenant: &TenantId, denied: Denied) -> Status {
         let (log, why, refusal) = match denied {
             // That there is a platform is no secret.
-            Denied::Hidden if rule.method.tenant.is_empty() => {
+            Denied::Hidden if rule.method.tenant.is_empty() && !rule.method.items => {
                 let why = "NOT_MEMBER";
                 (&caller.home, why, permission_denied(rule, why, None))
             }
             Denied::Unavailable => return unavailable().status(),
             Denied::Hidden => {
-                let refusal = status::tenant_not_found(rule.method.tenant_field);
+                let field = if rule.method.items { "tenant" } else { rule.method.tenant_field };
+                let refusal = status::tenant_not_found(field);
                 (&caller.home, "NOT_MEMBER", refusal)
             }
             Denied::Address => {
@@ -229,13 +316,13 @@ impl Guard {
                 (tenant, why, permission_denied(rule, why, grant))
             }
         };
-        self.denials.count(log, Noted::Denied, &caller.actor, rule, why);
+        self.denials.count(log, Noted::Denied, (&caller.actor, caller.origin()), rule, why);
         refusal
     }
 
     /// Resolves when the stream's caller may not read on.
     async fn until_over(self: Arc<Self>, watched: Watched) -> Status {
-        let Watched { caller, rule, message } = watched;
+        let Watched { caller, rule, message, _open } = watched;
         let mut stopping = self.stopping.clone();
         loop {
             tokio::select! {
@@ -261,6 +348,10 @@ impl Guard {
         message: &[u8],
     ) -> Result<(), Status> {
         let method = rule.method;
+        // The service asks for each item, as long as the stream goes on.
+        if method.items {
+            return Ok(());
+        }
         let paths = [method.tenant, method.project, method.environment, method.flag];
         let Ok([tenant, project, environment, flag]) = fields::find(message, paths) else {
             return Ok(());
@@ -307,8 +398,25 @@ pub(crate) async fn guard(
     }
 }
 
+fn asker(known: &Recognised, now: Timestamp) -> Asker<'_> {
+    let home = known.home.as_ref().map(|(snapshot, place)| (snapshot.as_ref(), *place));
+    Asker { caller: &known.caller, home, now }
+}
+
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
     drop(stopping.wait_for(|stopping| *stopping).await);
+}
+
+/// A refused write tells its id, as one does that is decided.
+fn with_command_id(rule: &Rule, message: &[u8], mut refusal: Status) -> Status {
+    let paths: [&[u32]; 4] = [&COMMAND_ID_PATH, &[], &[], &[]];
+    if rule.method.audit == AuditClass::Write
+        && let Ok([Some(id), ..]) = fields::find(message, paths)
+        && let Some(value) = CommandId::parse(id).ok().and_then(|_| id.parse().ok())
+    {
+        refusal.metadata_mut().insert(COMMAND_ID, value);
+    }
+    refusal
 }
 
 /// What the caller's rate allows.
@@ -338,6 +446,9 @@ fn said(rule: &str) -> &'static str {
         "EXPIRED" => "the grant that gave it has expired",
         "OUT_OF_SCOPE" => "a grant gives it elsewhere, not for everything that this call is about",
         "OUTSIDE_PRODUCTION" => "a grant gives it outside production alone",
+        "BEYOND_TOKEN" => {
+            "a token makes none that lasts longer, comes from elsewhere or is used more often"
+        }
         "ABOVE_INCOMPLETE" => "acting in a tenant below takes it beside tenants.act_as",
         _ => "no grant gives it; an admin of the tenant can grant a role that does",
     }

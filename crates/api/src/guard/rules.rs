@@ -1,9 +1,11 @@
 //! The contract's rules as the guard asks them: by path, compiled once at the start.
 
-use std::collections::HashMap;
-
 use exchequer_access::Permission;
 use exchequer_proto::{METHODS, Method};
+
+use super::content::Content;
+use crate::hashed::ByWord;
+use crate::usage::EVENTS_PATH;
 
 /// Instead of a permission: whoever belongs to the tenant.
 const MEMBER: &str = "member";
@@ -14,11 +16,16 @@ pub(crate) const OPEN: [&str; 3] = [
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
 
+/// Paths that stand for a method beside its own.
+const ALSO: [(&str, &str); 1] = [(EVENTS_PATH, "/exchequer.usage.v1.IngestService/PublishEvents")];
+
 /// What a method asks of its caller.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
     pub(crate) method: &'static Method,
     pub(crate) need: Need,
+    /// What it leaves to the request.
+    pub(super) content: Content,
 }
 
 /// What a caller needs.
@@ -48,7 +55,7 @@ pub struct RuleError {
 
 /// The rules of all methods.
 #[derive(Debug)]
-pub(crate) struct Rules(HashMap<&'static str, Rule>);
+pub(crate) struct Rules(ByWord<Rule>);
 
 /// What is known of a path.
 #[derive(Clone, Copy, Debug)]
@@ -70,9 +77,15 @@ impl Rules {
                     Permission::parse(word).map_err(|_| RuleError { path, permission })?,
                 ),
             };
-            Ok((path, Rule { method, need }))
+            Ok((path, Rule { method, need, content: Content::of(path) }))
         });
-        compiled.collect::<Result<_, _>>().map(Self)
+        let mut rules: ByWord<Rule> = compiled.collect::<Result<_, _>>()?;
+        for (path, method) in ALSO {
+            if let Some(rule) = rules.get(method).copied() {
+                rules.insert(path, rule);
+            }
+        }
+        Ok(Self(rules))
     }
 
     pub(crate) fn of(&self, path: &str) -> Found<'_> {
@@ -92,7 +105,7 @@ mod tests {
     #[test]
     fn every_method_of_the_contract_has_a_rule_and_nothing_else_is_let_through() {
         let rules = Rules::compile().unwrap();
-        assert_eq!(rules.0.len(), METHODS.len());
+        assert_eq!(rules.0.len(), METHODS.len() + ALSO.len());
         let found = |path| match rules.of(path) {
             Found::Open => "open",
             Found::Rule(rule) => rule.need.as_str(),
@@ -104,6 +117,7 @@ mod tests {
             "billing.read"
         );
         assert_eq!(found("/grpc.health.v1.Health/Check"), "open");
+        assert_eq!(found("/v1/events"), "usage.ingest");
         for closed in [
             "",
             "/",

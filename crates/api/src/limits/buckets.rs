@@ -1,11 +1,10 @@
 //! Buckets by whom they are of, in bounded memory: full ones are forgotten, because
 //! one that is not there counts as full.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 use super::bucket::{Bucket, Exceeded, Limit, Taken};
+use crate::hashed::ByHash;
 
 /// Buckets of a process. Beyond it the fullest are forgotten.
 pub const BUCKETS_MAX: usize = 65_536;
@@ -17,32 +16,33 @@ const EVICTED: usize = SHARD_BUCKETS_MAX / 8;
 
 #[derive(Debug)]
 pub(super) struct Buckets {
-    /// Keyed at random, so that nobody can aim at another's bucket.
-    hashes: RandomState,
-    shards: Vec<Mutex<HashMap<u64, Bucket>>>,
+    shards: Vec<Mutex<ByHash<Bucket>>>,
 }
 
 impl Default for Buckets {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { hashes: RandomState::new(), shards }
+        Self { shards }
     }
 }
 
 impl Buckets {
-    /// Takes one request out of the bucket of `whose`, at `now` in nanoseconds.
-    pub(super) fn take(&self, whose: impl Hash, limit: Limit, now: i64) -> Result<Taken, Exceeded> {
+    /// Takes one request out of the bucket of `whose`, a key as [`hashed`] makes them, at
+    /// `now` in nanoseconds.
+    ///
+    /// [`hashed`]: crate::hashed::hashed
+    pub(super) fn take(&self, whose: u64, limit: Limit, now: i64) -> Result<Taken, Exceeded> {
         self.with(whose, now, |bucket| bucket.take(limit, now))
     }
 
     /// Gives back what [`Self::take`] took just now.
-    pub(super) fn give_back(&self, whose: impl Hash, limit: Limit, now: i64) {
+    pub(super) fn give_back(&self, whose: u64, limit: Limit, now: i64) {
         self.with(whose, now, |bucket| bucket.give_back(limit));
     }
 
-    fn with<T>(&self, whose: impl Hash, now: i64, change: impl FnOnce(&mut Bucket) -> T) -> T {
-        let key = self.hashes.hash_one(whose);
-        let shard = &self.shards[key as usize % SHARDS];
+    fn with<T>(&self, key: u64, now: i64, change: impl FnOnce(&mut Bucket) -> T) -> T {
+        // Other bits than those by which the map itself spreads.
+        let shard = &self.shards[(key >> 32) as usize % SHARDS];
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         if shard.len() >= SHARD_BUCKETS_MAX && !shard.contains_key(&key) {
             make_room(&mut shard, now);
@@ -58,7 +58,7 @@ impl Buckets {
 }
 
 /// Forgets all full buckets; when there are none, those that soonest will be.
-fn make_room(shard: &mut HashMap<u64, Bucket>, now: i64) {
+fn make_room(shard: &mut ByHash<Bucket>, now: i64) {
     shard.retain(|_, bucket| !bucket.is_full(now));
     if shard.len() < SHARD_BUCKETS_MAX {
         return;
@@ -76,6 +76,7 @@ fn make_room(shard: &mut HashMap<u64, Bucket>, now: i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hashed::hashed;
 
     const NOW: i64 = 1_790_000_000_000_000_000;
 
@@ -84,11 +85,11 @@ mod tests {
     fn callers_have_buckets_of_their_own() {
         let buckets = Buckets::default();
         let limit = Limit::per_minute(1);
-        assert!(buckets.take("one", limit, NOW).is_ok());
-        assert!(buckets.take("one", limit, NOW).is_err());
-        assert!(buckets.take("other", limit, NOW).is_ok());
-        buckets.give_back("one", limit, NOW);
-        assert!(buckets.take("one", limit, NOW).is_ok());
+        assert!(buckets.take(hashed("one"), limit, NOW).is_ok());
+        assert!(buckets.take(hashed("one"), limit, NOW).is_err());
+        assert!(buckets.take(hashed("other"), limit, NOW).is_ok());
+        buckets.give_back(hashed("one"), limit, NOW);
+        assert!(buckets.take(hashed("one"), limit, NOW).is_ok());
     }
 
     // REQ: USE-09
@@ -97,13 +98,13 @@ mod tests {
         let buckets = Buckets::default();
         let busy = Limit::per_minute(10);
         for _ in 0..10 {
-            buckets.take("busy", busy, NOW).unwrap();
+            buckets.take(hashed("busy"), busy, NOW).unwrap();
         }
         for caller in 0..4 * BUCKETS_MAX {
-            buckets.take(caller, Limit::per_minute(1_000), NOW).unwrap();
+            buckets.take(hashed(caller), Limit::per_minute(1_000), NOW).unwrap();
         }
         assert!(buckets.len() <= BUCKETS_MAX, "{}", buckets.len());
-        assert!(buckets.take("busy", busy, NOW).is_err());
+        assert!(buckets.take(hashed("busy"), busy, NOW).is_err());
     }
 
     // REQ: USE-09
@@ -111,11 +112,11 @@ mod tests {
     fn full_buckets_are_forgotten() {
         let buckets = Buckets::default();
         for caller in 0..4 * BUCKETS_MAX {
-            buckets.take(caller, Limit::per_minute(60), NOW).unwrap();
+            buckets.take(hashed(caller), Limit::per_minute(60), NOW).unwrap();
         }
         let later = NOW + 2_000_000_000;
         for caller in 0..SHARDS * 256 {
-            buckets.take(("later", caller), Limit::per_minute(60), later).unwrap();
+            buckets.take(hashed(("later", caller)), Limit::per_minute(60), later).unwrap();
         }
         assert!(buckets.len() < BUCKETS_MAX / 2, "{}", buckets.len());
     }

@@ -11,13 +11,13 @@ pub use buckets::BUCKETS_MAX;
 pub use sources::{FEATURE, PlatformLimits, SETTING};
 
 use core::fmt;
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use exchequer_runtime::{Metric, Runtime};
-use exchequer_types::TenantId;
+use exchequer_types::{TenantId, Timestamp};
 use futures::future::BoxFuture;
 
+use crate::hashed::{ByHash, hashed};
 use crate::status::{RATE_LIMITED, Refusal};
 use buckets::Buckets;
 
@@ -82,6 +82,27 @@ pub struct Asking<'a> {
     pub credential: &'a str,
     /// The credential's own limit.
     pub requests_per_minute: Option<u32>,
+    /// Made before, for whoever asks often.
+    pub keys: Option<Keys>,
+}
+
+/// By which the buckets of a tenant and of one of its credentials are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keys {
+    tenant: u64,
+    credential: u64,
+}
+
+impl Keys {
+    pub fn of(tenant: &TenantId, credential: &str) -> Self {
+        let tenant = tenant.as_str();
+        Self { tenant: hashed(tenant), credential: hashed((tenant, credential)) }
+    }
+
+    /// Of the credential alone.
+    pub(crate) fn credential(self) -> u64 {
+        self.credential
+    }
 }
 
 /// The rate limits of a process.
@@ -92,7 +113,7 @@ pub struct Limits {
     runtime: Arc<dyn Runtime>,
     of_credentials: Buckets,
     of_tenants: Buckets,
-    remembered: RwLock<HashMap<TenantId, Remembered>>,
+    remembered: RwLock<ByHash<Remembered>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -120,22 +141,32 @@ impl Limits {
     /// Lets one request through, or says when it will. What is told is the tighter one
     /// of the credential's bucket and its tenant's.
     pub async fn take(&self, asking: Asking<'_>) -> Result<Taken, Exceeded> {
-        let now = self.now();
-        let Said { of_plan, of_settings } = self.of_tenant(asking.tenant, now).await;
+        self.take_at(asking, self.runtime.now()).await
+    }
+
+    /// The same at `now`, which has been asked already.
+    pub(crate) async fn take_at(
+        &self,
+        asking: Asking<'_>,
+        now: Timestamp,
+    ) -> Result<Taken, Exceeded> {
+        let now = now.micros().saturating_mul(1_000);
+        let keys = asking.keys.unwrap_or_else(|| Keys::of(asking.tenant, asking.credential));
+        let Said { of_plan, of_settings } = self.of_tenant(asking.tenant, keys.tenant, now).await;
         let allowed = of_plan.or(of_settings).unwrap_or(self.defaults.requests_per_minute);
         // Whoever makes a credential may bound it, and does not lift the tenant's limit.
         let own = asking.requests_per_minute.map_or(allowed, |own| own.min(allowed));
         let own = self.limit(own);
-        let whose = (asking.tenant.as_str(), asking.credential);
+        let whose = keys.credential;
         let Some(shared) = of_plan.map(|requests| self.limit(requests)) else {
             return self.of_credentials.take(whose, own, now);
         };
-        let all = self.of_tenants.take(asking.tenant.as_str(), shared, now)?;
+        let all = self.of_tenants.take(keys.tenant, shared, now)?;
         match self.of_credentials.take(whose, own, now) {
             Ok(taken) if taken.remaining <= all.remaining => Ok(taken),
             Ok(_) => Ok(all),
             Err(exceeded) => {
-                self.of_tenants.give_back(asking.tenant.as_str(), shared, now);
+                self.of_tenants.give_back(keys.tenant, shared, now);
                 Err(exceeded)
             }
         }
@@ -146,15 +177,11 @@ impl Limits {
         Limit::with_burst(requests_per_minute, burst.min(requests_per_minute))
     }
 
-    fn now(&self) -> i64 {
-        self.runtime.now().micros().saturating_mul(1_000)
-    }
-
     /// What the tenant's plan and settings say, as remembered or asked anew.
-    async fn of_tenant(&self, tenant: &TenantId, now: i64) -> Said {
+    async fn of_tenant(&self, tenant: &TenantId, key: u64, now: i64) -> Said {
         let known = {
             let remembered = self.remembered.read().unwrap_or_else(PoisonError::into_inner);
-            remembered.get(tenant).copied()
+            remembered.get(&key).copied()
         };
         if let Some(known) = known
             && now < known.until
@@ -165,13 +192,13 @@ impl Limits {
         let said = self.tenants.of(tenant).await.unwrap_or(before);
         let until = now + REMEMBERED_NANOS;
         let mut remembered = self.remembered.write().unwrap_or_else(PoisonError::into_inner);
-        if remembered.len() >= TENANTS_MAX && !remembered.contains_key(tenant) {
+        if remembered.len() >= TENANTS_MAX && !remembered.contains_key(&key) {
             remembered.retain(|_, known| now < known.until);
             if remembered.len() >= TENANTS_MAX {
                 remembered.clear();
             }
         }
-        remembered.insert(tenant.clone(), Remembered { said, until });
+        remembered.insert(key, Remembered { said, until });
         said
     }
 }

@@ -5,7 +5,6 @@ use core::time::Duration;
 use std::sync::Mutex;
 
 use exchequer_runtime::{TaskError, TaskKind};
-use exchequer_types::Timestamp;
 use futures::FutureExt as _;
 
 use super::*;
@@ -73,7 +72,7 @@ impl World {
 
     fn take(&self, credential: &str, own: Option<u32>) -> Result<Taken, Exceeded> {
         let tenant = &self.tenant;
-        let asking = Asking { tenant, credential, requests_per_minute: own };
+        let asking = Asking { tenant, credential, requests_per_minute: own, keys: None };
         self.limits.take(asking).now_or_never().unwrap()
     }
 

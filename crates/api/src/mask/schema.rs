@@ -15,6 +15,8 @@ pub(crate) struct Field {
     pub(crate) number: u32,
     pub(crate) is_repeated: bool,
     pub(crate) is_text: bool,
+    /// A whole number without a sign.
+    pub(crate) is_count: bool,
     /// The full name of its message type.
     pub(crate) message: Option<String>,
 }
@@ -53,6 +55,7 @@ fn take(all: &mut BTreeMap<String, Fields>, scope: &str, message: &DescriptorPro
             number: it.number().unsigned_abs(),
             is_repeated: it.label() == Label::Repeated,
             is_text: it.r#type() == Type::String,
+            is_count: matches!(it.r#type(), Type::Uint32 | Type::Uint64),
             message: is_message.then(|| it.type_name().trim_start_matches('.').to_owned()),
         };
         (it.name().to_owned(), field)

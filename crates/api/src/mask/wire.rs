@@ -8,6 +8,8 @@ pub(crate) struct Part<'a> {
     pub(crate) whole: &'a [u8],
     /// The bytes of a text, message or packed list; None for a number.
     pub(crate) body: Option<&'a [u8]>,
+    /// A number as it stands, before its type says what it means.
+    pub(crate) varint: Option<u64>,
 }
 
 /// Reads fields until the bytes end, or do not make a field.
@@ -21,19 +23,26 @@ impl<'a> Iterator for Parts<'a> {
         let start = self.0;
         let (tag, rest) = varint(start)?;
         let number = u32::try_from(tag >> 3).ok()?;
-        let (body, rest) = match tag & 7 {
-            0 => (None, varint(rest)?.1),
-            1 => (None, rest.get(8..)?),
-            5 => (None, rest.get(4..)?),
+        let (mut body, mut value) = (None, None);
+        let rest = match tag & 7 {
+            0 => {
+                let (number, rest) = varint(rest)?;
+                value = Some(number);
+                rest
+            }
+            1 => rest.get(8..)?,
+            5 => rest.get(4..)?,
             2 => {
                 let (length, rest) = varint(rest)?;
-                let (body, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-                (Some(body), rest)
+                let (bytes, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+                body = Some(bytes);
+                rest
             }
             _ => return None,
         };
         self.0 = rest;
-        Some(Part { number, whole: &start[..start.len() - rest.len()], body })
+        let whole = &start[..start.len() - rest.len()];
+        Some(Part { number, whole, body, varint: value })
     }
 }
 

@@ -1,9 +1,7 @@
-//! Bodies that are counted as they pass, and whose end is the call's.
+//! Bodies of replies, which are counted as they pass, and whose end is the call's.
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
@@ -11,41 +9,6 @@ use http_body::{Frame, SizeHint};
 use super::record::Record;
 
 type Polled = Poll<Option<Result<Frame<Bytes>, axum::Error>>>;
-
-/// A request's body.
-pub(super) struct Counted {
-    inner: Body,
-    bytes: Arc<AtomicU64>,
-}
-
-impl Counted {
-    pub(super) fn new(inner: Body, bytes: Arc<AtomicU64>) -> Self {
-        Self { inner, bytes }
-    }
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
-        let polled = Pin::new(&mut self.inner).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            self.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
 
 /// A reply's body. The call is over when it has been read, or when nobody reads it
 /// any more.

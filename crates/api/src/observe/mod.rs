@@ -6,27 +6,31 @@ mod body;
 mod note;
 mod record;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use exchequer_access::AddressRange;
 use exchequer_runtime::Runtime;
 use exchequer_runtime::trace::TraceContext;
 
 use crate::answers::RequestId;
 use crate::authn::Peer;
 use crate::guard;
-use body::{Counted, Watched};
+use crate::usage::EVENTS_PATH;
+use body::Watched;
 pub(crate) use note::Note;
 use record::Record;
 
 /// The target of the access log's lines, among those of the log.
 pub const ACCESS_LOG: &str = "exchequer::access";
 /// What the port answers besides methods.
-const PAGES: [&str; 3] = ["/healthz", "/metrics", "/readyz"];
+const PAGES: [&str; 4] = ["/healthz", "/metrics", "/readyz", EVENTS_PATH];
 /// The W3C header of the trace that a call belongs to.
 const TRACE_PARENT: &str = "traceparent";
 
@@ -46,12 +50,20 @@ pub struct Observe {
     pub log: AccessLog,
     /// Does a line tell the client's address?
     pub log_addresses: bool,
+    /// What these say in `x-forwarded-for` is believed, as for credentials.
+    pub proxies: Vec<AddressRange>,
 }
 
 impl Observe {
     /// Everything that `router` answers is observed.
     pub fn around(self, router: Router) -> Router {
         router.layer(from_fn_with_state(Arc::new(self), observe))
+    }
+
+    /// The client's, as lists of allowed addresses see it.
+    fn address(&self, parts: &Parts) -> Option<String> {
+        let peer = parts.extensions.get::<Peer>()?;
+        Some(peer.nearest(&parts.headers, &self.proxies).to_string())
     }
 }
 
@@ -68,29 +80,30 @@ async fn observe(State(observe): State<Arc<Observe>>, request: Request, next: Ne
     parts.extensions.insert(Arc::clone(&note));
     let mut record = Record {
         began: runtime.now(),
-        path: known(parts.uri.path()).to_owned(),
+        path: known(parts.uri.path()),
         trace: step.or(came_with).map(|it| it.trace_id()),
         parent: came_with.map(|it| it.span),
         step,
-        address: observe.log_addresses.then(|| address(&parts.extensions)).flatten(),
+        address: observe.log_addresses.then(|| observe.address(&parts)).flatten(),
         id,
         note,
         observe: Arc::clone(&observe),
         ended: None,
-        received: Arc::default(),
         sent: 0,
     };
-    let body = Counted::new(body, Arc::clone(&record.received));
-    let response = next.run(Request::from_parts(parts, axum::body::Body::new(body))).await;
+    let response = next.run(Request::from_parts(parts, body)).await;
     record.answered(response.status(), response.headers());
     response.map(|body| axum::body::Body::new(Watched::new(body, record)))
 }
 
 /// A path that is answered here. What is none may be anything, a token too.
-fn known(path: &str) -> &str {
-    let is_method = exchequer_proto::METHODS.iter().any(|it| it.path == path);
+fn known(path: &str) -> Cow<'static, str> {
+    let methods = exchequer_proto::METHODS;
+    if let Ok(at) = methods.binary_search_by(|it| it.path.cmp(path)) {
+        return Cow::Borrowed(methods[at].path);
+    }
     let is_page = PAGES.contains(&path) || guard::OPEN.iter().any(|it| path.starts_with(it));
-    if is_method || is_page { path } else { "unknown" }
+    if is_page { Cow::Owned(path.to_owned()) } else { Cow::Borrowed("unknown") }
 }
 
 fn trace_parent(headers: &HeaderMap) -> Option<TraceContext> {
@@ -108,6 +121,28 @@ fn step(runtime: &dyn Runtime, came_with: Option<TraceContext>) -> Option<TraceC
     tracer.samples(&root.trace).then_some(TraceContext { sampled: true, ..root })
 }
 
-fn address(extensions: &axum::http::Extensions) -> Option<String> {
-    extensions.get::<Peer>().map(|peer| peer.address.to_string())
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use exchequer_runtime::TokioRuntime;
+
+    use super::*;
+
+    // REQ: IAM-13
+    #[test]
+    fn the_address_is_the_clients_and_not_the_proxys() {
+        let observe = Observe {
+            runtime: Arc::new(TokioRuntime::default()),
+            log: AccessLog::All,
+            log_addresses: true,
+            proxies: vec![AddressRange::parse("10.0.0.0/8").unwrap()],
+        };
+        for (peer, expected) in [("10.1.2.3", "203.0.113.7"), ("192.0.2.1", "192.0.2.1")] {
+            let request = Request::builder().header("x-forwarded-for", "203.0.113.7");
+            let (mut parts, _) = request.body(Body::empty()).unwrap().into_parts();
+            let address = peer.parse().unwrap();
+            parts.extensions.insert(Peer { address, certificate: None });
+            assert_eq!(observe.address(&parts).as_deref(), Some(expected));
+        }
+    }
 }

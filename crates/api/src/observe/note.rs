@@ -1,6 +1,7 @@
 //! What becomes known of a call while it is answered, for its line in the access log.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Filled by whoever gets to know something; the first word stays.
 #[derive(Debug, Default)]
@@ -8,6 +9,8 @@ pub(crate) struct Note {
     tenant: OnceLock<String>,
     actor: OnceLock<String>,
     credential: OnceLock<String>,
+    /// Bytes of the request's body.
+    received: AtomicU64,
 }
 
 impl Note {
@@ -24,6 +27,15 @@ impl Note {
     /// The id of the credential, never the credential.
     pub(crate) fn set_credential(&self, id: &str) {
         self.credential.get_or_init(|| id.to_owned());
+    }
+
+    /// More of the request's body has come.
+    pub(crate) fn receive(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     pub(super) fn tenant(&self) -> Option<&str> {

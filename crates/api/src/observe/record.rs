@@ -1,8 +1,8 @@
 //! One call from its first byte to its last: the line and the span that it leaves
 //! behind when it is over, however that comes about.
 
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{HeaderMap, StatusCode};
 use exchequer_runtime::trace::{Attribute, Span, SpanKind, TraceContext};
@@ -13,13 +13,15 @@ use tonic_types::StatusExt as _;
 use super::{ACCESS_LOG, AccessLog, Note, Observe};
 use crate::answers::RequestId;
 
+const GRPC_STATUS: &str = "grpc-status";
+
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) observe: Arc<Observe>,
     pub(super) id: RequestId,
     pub(super) note: Arc<Note>,
     pub(super) began: Timestamp,
-    pub(super) path: String,
+    pub(super) path: Cow<'static, str>,
     /// The trace that the call belongs to, whether it is followed here or not.
     pub(super) trace: Option<String>,
     pub(super) step: Option<TraceContext>,
@@ -28,7 +30,6 @@ pub(super) struct Record {
     pub(super) address: Option<String>,
     /// None while it is not known: a caller that goes before, goes without.
     pub(super) ended: Option<Ended>,
-    pub(super) received: Arc<AtomicU64>,
     pub(super) sent: u64,
 }
 
@@ -37,7 +38,7 @@ pub(super) struct Record {
 pub(super) struct Ended {
     /// The gRPC code, or the HTTP status of what is no gRPC.
     code: i32,
-    word: String,
+    word: Cow<'static, str>,
     reason: Option<String>,
     is_ok: bool,
     is_fault: bool,
@@ -55,7 +56,10 @@ impl Record {
 
     /// The tail of a reply tells how it ended.
     pub(super) fn trailed(&mut self, trailers: &HeaderMap) {
-        if let Some(status) = Status::from_header_map(trailers) {
+        // Most calls end so, and a status is long to read.
+        if trailers.get(GRPC_STATUS).is_some_and(|it| it == "0") {
+            self.ended = Some(Ended::of(&Status::ok("")));
+        } else if let Some(status) = Status::from_header_map(trailers) {
             self.ended = Some(Ended::of(&status));
         }
     }
@@ -71,14 +75,14 @@ impl Record {
         }
         tracing::info!(
             target: ACCESS_LOG,
-            method = self.path.as_str(),
+            method = &*self.path,
             tenant = self.note.tenant(),
             actor = self.note.actor(),
             credential = self.note.credential(),
-            code = ended.word.as_str(),
+            code = &*ended.word,
             reason = ended.reason.as_deref(),
             ms = ended_at.since(self.began).as_micros() as f64 / 1_000.0,
-            bytes_in = self.received.load(Ordering::Relaxed),
+            bytes_in = self.note.received(),
             bytes_out = self.sent,
             request_id = &*self.id.0,
             trace_id = self.trace.as_deref(),
@@ -113,7 +117,7 @@ impl Record {
             attributes,
             failure: ended
                 .is_fault
-                .then(|| ended.reason.clone().unwrap_or_else(|| ended.word.clone())),
+                .then(|| ended.reason.clone().unwrap_or_else(|| ended.word.clone().into_owned())),
         });
     }
 }
@@ -135,7 +139,7 @@ impl Ended {
         let reason = if is_ok { None } else { status.get_details_error_info() };
         Self {
             code: code.into(),
-            word: word(code).to_owned(),
+            word: Cow::Borrowed(word(code)),
             reason: reason.map(|info| info.reason),
             is_ok,
             is_fault: matches!(
@@ -153,7 +157,7 @@ impl Ended {
     fn of_http(status: StatusCode) -> Self {
         Self {
             code: status.as_u16().into(),
-            word: format!("HTTP_{}", status.as_u16()),
+            word: Cow::Owned(format!("HTTP_{}", status.as_u16())),
             reason: None,
             is_ok: status.is_success(),
             is_fault: status.is_server_error(),
@@ -165,7 +169,7 @@ impl Ended {
         let code = Code::Cancelled;
         Self {
             code: code.into(),
-            word: word(code).to_owned(),
+            word: Cow::Borrowed(word(code)),
             reason: None,
             is_ok: false,
             is_fault: false,

@@ -53,7 +53,8 @@ async fn entries_are_appended_listed_and_filtered() {
     let all = world.audit.list_entries(seeing(list("acme"), &one.token)).await.unwrap();
     let all = all.into_inner().entries;
     assert_eq!(all.iter().map(|it| it.seq).collect::<Vec<_>>(), [6, 5, 4, 3, 2, 1]);
-    assert!(all[4].json.contains("\"after\":null,\"before\":1.5"), "{}", all[4].json);
+    let said = "\"after\":null,\"appended_by\":\"svc-billing\",\"before\":1.5";
+    assert!(all[4].json.contains(said), "{}", all[4].json);
     assert_eq!(all[4].occurred_at.as_ref().unwrap().seconds, 1_700_000_000);
     let mut paid =
         pb::ListEntriesRequest { action: "invoice.paid".to_owned(), page_size: 1, ..list("acme") };

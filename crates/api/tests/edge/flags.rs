@@ -440,7 +440,7 @@ async fn what_is_wrong_is_told_with_its_place_and_nothing_is_written() {
     refused(shop.flags.set_targeting(set(nested(60))).await, "FLAG_CONDITION_TOO_DEEP");
     let status = refused(shop.flags.set_targeting(set(nested(200))).await, "REQUEST_TOO_DEEP");
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
-    assert_eq!(named(&status).1, ["targeting.rules.condition.kind"]);
+    assert_eq!(named(&status).1, ["targeting.rules.condition"]);
     let status =
         refused(shop.flags.set_targeting(set(is_below("a", "NaN"))).await, "VALUE_INVALID");
     assert_eq!(named(&status).1, ["targeting.rules[0].condition.attribute.below"]);

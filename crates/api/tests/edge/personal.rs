@@ -7,6 +7,7 @@ use exchequer_access::Scope;
 use exchequer_proto::access::v1 as pba;
 use exchequer_proto::access::v1::access_service_client::AccessServiceClient;
 use exchequer_proto::audit::v1 as pb;
+use exchequer_proto::common::v1::WriteOptions;
 use exchequer_types::PartitionId;
 use tonic::transport::Channel;
 
@@ -147,6 +148,11 @@ async fn a_members_name_goes_with_the_member_and_views_are_built_anew() {
         email: "ada@example.org".to_owned(),
         write: Some(write("m-1")),
     };
+    // A trial tells what would be, with the name.
+    let only = WriteOptions { validate_only: true, ..write("trial") };
+    let trial = pba::AddMemberRequest { write: Some(only), ..add.clone() };
+    let trial = access(&world).add_member(trial).await.unwrap().into_inner();
+    assert_eq!((&*trial.name, &*trial.email), ("Ada Lovelace", "ada@example.org"));
     let added = Reply::of(access(&world).add_member(add.clone()).await.unwrap());
     assert_eq!(added.message.name, "Ada Lovelace");
     let again = access(&world).add_member(add).await.unwrap().into_inner();

@@ -1,6 +1,7 @@
 //! The operator's calls, health and reflection over a real port.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::world::{World, named, refused};
 use bytes::Bytes;
@@ -11,12 +12,17 @@ use exchequer_proto::journal::v1 as pbj;
 use exchequer_proto::system::v1 as pb;
 use exchequer_tenant::Command;
 use exchequer_types::{PartitionId, partition_of};
+use futures::StreamExt as _;
+use tonic::{Code, Status, Streaming};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
+
+/// A stream ends at once; a busy machine gets more.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 // REQ: KER-08
 #[tokio::test(flavor = "multi_thread")]
@@ -211,4 +217,38 @@ async fn reflection_shows_services_and_error_details() {
         assert!(names.contains(&format!("exchequer.{name}").as_str()), "{names:?}");
     }
     assert!(matches!(next().await, MessageResponse::FileDescriptorResponse(_)));
+}
+
+/// How the stream ends.
+async fn end<T>(mut stream: Streaming<T>) -> Status {
+    let read = async {
+        loop {
+            match stream.message().await {
+                Ok(item) => assert!(item.is_some(), "it ended without a reason"),
+                Err(status) => return status,
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, read).await.unwrap()
+}
+
+// REQ: EDG-07
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_of_health_and_reflection_end_when_the_server_stops() {
+    let world = World::start().await;
+    let mut health = HealthClient::new(world.channel.clone());
+    let watched = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    let asked = MessageRequest::ListServices(String::new());
+    let asked = ServerReflectionRequest { host: String::new(), message_request: Some(asked) };
+    // It never says that it has no more questions.
+    let questions = futures::stream::iter([asked]).chain(futures::stream::pending());
+    let mut reflection = ServerReflectionClient::new(world.channel.clone());
+    let mut answers = reflection.server_reflection_info(questions).await.unwrap().into_inner();
+    assert!(answers.message().await.unwrap().is_some());
+    world.stopping.send_replace(true);
+    for end in [end(watched).await, end(answers).await] {
+        assert_eq!((end.code(), named(&end).0.as_str()), (Code::Unavailable, "SHUTTING_DOWN"));
+    }
+    // Who only asks is answered to the end.
+    assert!(health.check(HealthCheckRequest::default()).await.is_ok());
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use exchequer_consumer_adoption::Adoption;
+use exchequer_consumer_corrections::Corrections;
 use exchequer_engine::{
-    Commanding, Forwarder, LiveKind, Parts, Platform, Ports, React, Settings, View, ViewOf, live_of,
+    Commanding, Correcting, Forwarder, LiveKind, Parts, Platform, Ports, React, Settings, UsagePorts, View,
+    ViewOf, live_of,
 };
 use exchequer_journal::{MemoryInput, MemoryInputLimits, MemoryJournal};
 use exchequer_kernel::SealKey;
@@ -17,6 +19,8 @@ use exchequer_projection_catalogs as catalogs_view;
 use exchequer_projection_dead_letters as letters_view;
 use exchequer_projection_entitlements as entitlements_view;
 use exchequer_projection_flags as flags_view;
+use exchequer_projection_meters as meters_view;
+use exchequer_projection_quotas as quotas_view;
 use exchequer_projection_subscriptions as subscriptions_view;
 use exchequer_projection_tenants as tenants_view;
 use exchequer_projection_timers as timers_view;
@@ -39,12 +43,16 @@ use tonic::transport::{Channel, Server};
 use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
 
+use crate::ingest::Log;
+
 const PARTITIONS: u32 = 3;
 
 /// A running server.
 pub(crate) struct World {
     pub(crate) platform: Platform,
     pub(crate) journal: Arc<MemoryJournal>,
+    /// What events of use are written to.
+    pub(crate) usage: Arc<Log>,
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) address: SocketAddr,
     pub(crate) tenants: TenantServiceClient<Channel>,
@@ -73,7 +81,8 @@ impl World {
     ) -> Self {
         let journal = Arc::new(MemoryJournal::new(PARTITIONS));
         let runtime = TokioRuntime::default();
-        let platform = platform(&journal, &runtime, settings).await;
+        let usage = Arc::new(Log::new(PARTITIONS));
+        let platform = platform(&journal, &usage, &runtime, settings).await;
         let stopping = watch::Sender::new(false);
         let router = serve(platform.clone(), stopping.subscribe());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -90,6 +99,7 @@ impl World {
         let world = Self {
             platform,
             journal,
+            usage,
             stopping,
             address,
             tenants: TenantServiceClient::new(channel.clone()),
@@ -222,6 +232,7 @@ fn vault(runtime: &TokioRuntime) -> Vault {
 
 async fn platform(
     journal: &Arc<MemoryJournal>,
+    usage: &Arc<Log>,
     runtime: &TokioRuntime,
     settings: Settings,
 ) -> Platform {
@@ -235,6 +246,10 @@ async fn platform(
         runtime: Arc::new(runtime.clone()),
         key: SealKey::new(&[3; 32]),
         settings: Arc::new(settings),
+        usage: Some(UsagePorts {
+            log: Arc::<Log>::clone(usage),
+            seals: Arc::new(MemoryJournal::new(PARTITIONS)),
+        }),
     };
     let views: Vec<Arc<dyn View>> = vec![
         Arc::new(ViewOf { projection: tenants_view::TenantsView, tables: tenants_view::TABLES }),
@@ -255,18 +270,24 @@ async fn platform(
             tables: entitlements_view::TABLES,
         }),
         Arc::new(ViewOf { projection: flags_view::FlagsView, tables: flags_view::TABLES }),
+        Arc::new(ViewOf { projection: meters_view::MetersView, tables: meters_view::TABLES }),
+        Arc::new(ViewOf { projection: quotas_view::QuotasView, tables: quotas_view::TABLES }),
     ];
     let lives: Vec<Arc<dyn LiveKind>> = vec![
         live_of(access_view::LiveAccess),
         live_of(entitlements_view::LiveEntitlements),
         live_of(flags_view::LiveFlags),
+        live_of(meters_view::LiveMeters),
+        live_of(meters_view::LiveTerms),
+        live_of(quotas_view::LiveQuotas),
     ];
     let consumers: Vec<Arc<dyn React>> = vec![
         Arc::new(Commanding(Adoption { partitions: PARTITIONS })),
+        Arc::new(Correcting(Corrections { partitions: PARTITIONS })),
         Arc::new(Forwarder { ports: ports.clone() }),
     ];
     let vault = vault(runtime);
-    let platform = Platform::start(ports, Parts { views, lives, consumers }).await.unwrap();
+    let platform = Platform::start(ports, Parts { views, lives, consumers, definitions: None }).await.unwrap();
     let platform = platform.with_vault(vault).await.unwrap();
     while !platform.is_ready() {
         platform.ports.runtime.sleep(Duration::from_millis(1)).await;

@@ -68,6 +68,7 @@ fn draft_to_proto(draft: &audit::Draft) -> pb::Draft {
         context: draft.context.clone(),
         occurred_at: draft.occurred_at.map_or(0, exchequer_types::Timestamp::micros),
         personal: draft.personal.iter().map(field_to_proto).collect(),
+        origin: draft.origin.as_ref().map(protected_to_proto),
     }
 }
 
@@ -91,6 +92,7 @@ fn draft_from_proto(draft: pb::Draft) -> Result<audit::Draft, DecodeError> {
         after: draft.after,
         context: draft.context,
         personal,
+        origin: protected_from_proto(draft.origin, "origin")?,
         occurred_at,
     })
 }

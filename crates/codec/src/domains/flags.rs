@@ -370,22 +370,22 @@ fn dialect(dialect: i32) -> Result<Dialect, DecodeError> {
 }
 
 /// A value of a record that we wrote ourselves.
-fn given<T>(read: Result<T, Misfit>, field: &'static str) -> Result<T, DecodeError> {
+pub(super) fn given<T>(read: Result<T, Misfit>, field: &'static str) -> Result<T, DecodeError> {
     read.map_err(|_| DecodeError::Field { field })
 }
 
 /// What must be there.
-fn required<T>(value: Option<T>) -> Result<T, Misfit> {
+pub(super) fn required<T>(value: Option<T>) -> Result<T, Misfit> {
     value.ok_or_else(|| misfit(MisfitKind::Value, "must be given"))
 }
 
 /// At the place where it is found; [`at`] says where that is, from the inside out.
-fn misfit(kind: MisfitKind, message: impl Into<String>) -> Misfit {
+pub(super) fn misfit(kind: MisfitKind, message: impl Into<String>) -> Misfit {
     Misfit { path: String::new(), kind, message: message.into() }
 }
 
 /// Puts `place` before the path of a misfit.
-fn at(place: &str) -> impl FnOnce(Misfit) -> Misfit {
+pub(super) fn at(place: &str) -> impl FnOnce(Misfit) -> Misfit {
     move |misfit| {
         let Misfit { path, kind, message } = misfit;
         let is_joined = path.is_empty() || path.starts_with('[');
@@ -395,7 +395,7 @@ fn at(place: &str) -> impl FnOnce(Misfit) -> Misfit {
 }
 
 /// Each of a list, with its place in it.
-fn each<I, T>(
+pub(super) fn each<I, T>(
     list: Vec<I>,
     name: &str,
     mut read: impl FnMut(I) -> Result<T, Misfit>,

@@ -6,8 +6,10 @@ pub(crate) mod audit;
 pub(crate) mod catalog;
 pub(crate) mod entitlements;
 pub(crate) mod flags;
+pub(crate) mod quotas;
 pub(crate) mod subscriptions;
 pub(crate) mod tenants;
+pub(crate) mod usage;
 
 /// A type name and a payload.
 pub(crate) type Encoded = (&'static str, Vec<u8>);

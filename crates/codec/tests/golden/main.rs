@@ -19,8 +19,10 @@ mod access;
 mod catalog;
 mod entitlements;
 mod flags;
+mod quotas;
 mod subscriptions;
 mod tenants;
+mod usage;
 
 fn events() -> Vec<Event> {
     let domains = [
@@ -30,6 +32,8 @@ fn events() -> Vec<Event> {
         subscriptions::events(),
         entitlements::events(),
         flags::events(),
+        quotas::events(),
+        usage::events(),
     ];
     domains.into_iter().flatten().collect()
 }
@@ -42,6 +46,8 @@ fn commands() -> Vec<Command> {
         subscriptions::commands(),
         entitlements::commands(),
         flags::commands(),
+        quotas::commands(),
+        usage::commands(),
     ];
     domains.into_iter().flatten().collect()
 }

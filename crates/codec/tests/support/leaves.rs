@@ -87,6 +87,7 @@ fn request(number: i64, command: Command) -> Request {
         issuer: "api".to_owned(),
         id: CommandId::parse(format!("c-{number}")).unwrap(),
         actor: ActorId::parse("u-7").unwrap(),
+        home: None,
         claimed_at: Timestamp::from_micros(MORNING).unwrap(),
         expected_version: None,
         validate_only: false,

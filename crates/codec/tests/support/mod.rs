@@ -2,6 +2,7 @@
 
 pub(crate) mod journals;
 pub(crate) mod leaves;
+pub(crate) mod usage;
 
 use std::fmt::Write as _;
 

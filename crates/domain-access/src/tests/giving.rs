@@ -122,3 +122,39 @@ fn what_was_sent_before_a_removal_gives_nothing_after_it() {
     let mut story = story.until(2 + held).by("cid");
     assert!(story.decide(&grant(member("ben"), "owner")).is_ok());
 }
+
+/// A token that was revoked so long ago that nothing is known of it any more has nothing to
+/// give, as on the day it was revoked.
+#[test]
+fn a_credential_that_is_forgotten_gives_nothing() {
+    let key = format!("{KEY_ACTOR_PREFIX}crd_00000000000000000000000000");
+    let mut story = Story::begun().by(&key);
+    assert_eq!(story.refuses(&grant(member("ben"), "owner")), NO);
+    let mut story = story.by_of(&key, "acme");
+    assert_eq!(story.refuses(&grant(member("ben"), "owner")), NO);
+    assert_eq!(story.refuses(&Command::CreateCredential(service("bot", &["owner"]))), NO);
+    // Of another tenant's credentials the gateway has judged by that tenant's policy.
+    let mut story = story.by_of(&key, "platform");
+    assert!(story.decide(&grant(member("ben"), "owner")).is_ok());
+}
+
+/// The same id in two tenants is two persons.
+// REQ: IAM-16
+#[test]
+fn a_member_of_another_tenant_is_not_taken_for_one_of_this() {
+    let mut story = Story::begun().by_of("ben", "acme");
+    assert_eq!(story.refuses(&grant(member("ben"), "owner")), NO);
+    // Their tenant's `ben` acts from above, and is no admin here.
+    let mut story = story.by_of("ben", "platform");
+    assert!(story.decide(&grant(member("ben"), "owner")).is_ok());
+    // Nor is a personal token of this tenant's `ben` theirs.
+    let token = |name: &str| Command::CreateCredential(personal(name, "ben", 100));
+    assert_eq!(story.refuses(&token("theirs")), "TOKEN_OF_ANOTHER");
+    let story = story.by_of("ben", "acme").given(&token("own"));
+    let own = story.credential("own").id.clone();
+    let mut story = story.by_of("ben", "platform");
+    assert_eq!(story.refuses(&rotate(&own, "stolen", 0)), "TOKEN_OF_ANOTHER");
+    // Who is no member of the tenant that they belong to was one, however long ago.
+    let mut story = story.by_of("cid", "acme");
+    assert_eq!(story.refuses(&grant(member("ann"), "admin")), NO);
+}

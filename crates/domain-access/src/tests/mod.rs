@@ -146,6 +146,7 @@ struct Story {
     state: State,
     now: i64,
     actor: String,
+    home: Option<String>,
     tenant: String,
     commands: u32,
     timers: BTreeSet<(String, Timestamp)>,
@@ -158,6 +159,7 @@ impl Story {
             state: State::default(),
             now: 1,
             actor: "operator".to_owned(),
+            home: None,
             tenant: "acme".to_owned(),
             commands: 0,
             timers: BTreeSet::new(),
@@ -175,6 +177,14 @@ impl Story {
 
     fn by(mut self, actor: &str) -> Self {
         actor.clone_into(&mut self.actor);
+        self.home = None;
+        self
+    }
+
+    /// Somebody of whom the gateway knows where they belong.
+    fn by_of(mut self, actor: &str, home: &str) -> Self {
+        actor.clone_into(&mut self.actor);
+        self.home = Some(home.to_owned());
         self
     }
 
@@ -187,6 +197,7 @@ impl Story {
             claimed_at: at(self.now),
             tenant: TenantId::parse(self.tenant.as_str()).unwrap(),
             actor: actor(&self.actor),
+            home: self.home.as_deref().map(|home| TenantId::parse(home).unwrap()),
             command_id: CommandId::parse(id.as_str()).unwrap(),
             identity: Identity::of(&self.tenant, "api", &id),
         }

@@ -169,6 +169,7 @@ fn values_are_checked() {
     one(|it| pro(it).grace_days = Some(366), "plans[0].grace_days", code);
     one(|it| pro(it).per_owner_max = Some(0), "plans[0].per_owner_max", code);
     one(|it| it.features[1].thresholds = vec![0], "features[1].thresholds[0]", code);
+    one(|it| it.features[1].thresholds = vec![1_001], "features[1].thresholds[0]", code);
     one(|it| it.features[0].unit = "GB".to_owned(), "features[0].unit", code);
     one(|it| it.actions.push("view".to_owned()), "actions[1]", code);
     one(|it| it.routes[0].path = "v1".to_owned(), "routes[0].path", code);

@@ -4,7 +4,8 @@ use exchequer_types::Slug;
 
 use super::{
     ACTIONS_MAX, CURRENCIES_MAX, Check, DESCRIPTION_CHARS_MAX, FEATURES_MAX, METERS_MAX,
-    METHODS_MAX, PATH_CHARS_MAX, PRODUCTS_MAX, ROUTES_MAX, THRESHOLDS_MAX, UNIT_CHARS_MAX,
+    METHODS_MAX, PATH_CHARS_MAX, PERCENT_MAX, PRODUCTS_MAX, ROUTES_MAX, THRESHOLDS_MAX,
+    UNIT_CHARS_MAX,
 };
 use crate::document::{Document, Feature, FeatureKind};
 use crate::rejection::codes;
@@ -70,8 +71,8 @@ fn check_feature(check: &mut Check, index: usize, it: &Feature, document: &Docum
     if check.count(&path("thresholds"), it.thresholds.len(), THRESHOLDS_MAX) {
         check.distinct(it.thresholds.iter(), |at, _| path(&format!("thresholds[{at}]")));
         for (at, percent) in it.thresholds.iter().enumerate() {
-            if !(1..=100).contains(percent) {
-                let text = "must be a percentage of 1 to 100";
+            if !(1..=PERCENT_MAX).contains(percent) {
+                let text = format!("must be a percentage of 1 to {PERCENT_MAX}");
                 check.refuse(
                     path(&format!("thresholds[{at}]")),
                     codes::CATALOG_VALUE_INVALID,

@@ -170,6 +170,7 @@ impl Story {
             claimed_at: at(0),
             tenant: provider(),
             actor: ActorId::parse("u-1").unwrap(),
+            home: None,
             command_id: CommandId::parse(id.as_str()).unwrap(),
             identity: Identity::of("vendor", "api", &id),
         };

@@ -30,6 +30,7 @@ fn ctx(command: &str, now: Timestamp) -> Ctx {
         claimed_at: now,
         tenant: TenantId::parse("acme").unwrap(),
         actor: ActorId::parse("u-1").unwrap(),
+        home: None,
         command_id: CommandId::parse(command).unwrap(),
         identity: Identity::of("acme", "api", command),
     }

@@ -134,6 +134,7 @@ impl Story {
             claimed_at: self.now,
             tenant: TenantId::parse("acme").unwrap(),
             actor: ActorId::parse("u-1").unwrap(),
+            home: None,
             command_id: CommandId::parse(id).unwrap(),
             identity: Identity::of("acme", issuer, id),
         }

@@ -17,10 +17,10 @@ use exchequer_tenant::{Command, Decided, Decision, Leaf, Poison, Reference, Stre
 use exchequer_types::{Hash, LogId, Offset, PartitionId, Place, StreamId, Timestamp};
 use prost::Message;
 
-use super::identities::{Identities, Known};
 use super::intake::Pending;
 use super::streams::Streams;
-use crate::settings::{COMMAND_BYTES_MAX, COMMIT_EVENTS_MAX};
+use crate::identities::{Identities, Known};
+use crate::settings::{COMMAND_BYTES_MAX, COMMIT_EVENTS_MAX, IDENTITY_WINDOW};
 use crate::spans::{TracedDecision, TracedInput};
 use crate::tail::{InputId, InputKey, authentic_id};
 
@@ -259,7 +259,7 @@ impl Deciding {
         }
         if keeps_identity(opened) && !mutation::active(Mutation::CommandIdentity) {
             let known = self.identities.recent(&opened.identity).or(known);
-            if let Some(known) = known.filter(|known| known.is_kept(now)) {
+            if let Some(known) = known.filter(|known| known.is_kept(now, IDENTITY_WINDOW)) {
                 return Resolved::plain(repeated(opened, known));
             }
         }
@@ -277,7 +277,7 @@ impl Deciding {
         now: Timestamp,
     ) -> pb::Outcome {
         let asked = looked_up(&opened.request.stream, issuer, id);
-        match self.identities.recent(&asked).or(known).filter(|known| known.is_kept(now)) {
+        match self.identities.recent(&asked).or(known).filter(|known| known.is_kept(now, IDENTITY_WINDOW)) {
             Some(known) => repeated_at(known.place),
             None => rejected(
                 Status::Unknown,

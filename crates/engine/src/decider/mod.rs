@@ -4,8 +4,6 @@
 //! decided ahead, reads the journal, and claims anew.
 
 mod batch;
-mod filter;
-mod identities;
 mod intake;
 mod resume;
 mod streams;
@@ -31,6 +29,7 @@ use tracing::{info, warn};
 use crate::settings::SKEW_MAX;
 use crate::tail::{Tail, TailItem, fold_record, unavailable};
 use crate::{EngineError, Ports, spans};
+use crate::identities::Merged;
 use batch::{Batch, Deciding, Prepared, Sealed, keeps_identity, looked_up};
 use intake::{Intake, Pending};
 use resume::WriteBehind;
@@ -127,7 +126,8 @@ struct InFlight<'a> {
     sent_at: Timestamp,
 }
 
-type Flushing<'a> = (BoxFuture<'a, Result<(), exchequer_readstore::Fault>>, WriteBehind);
+/// The write and, behind it, a merge of the index's blocks.
+type Flushing<'a> = (BoxFuture<'a, Result<Option<Merged>, EngineError>>, WriteBehind);
 
 impl<'a> Leader<'a> {
     async fn run(mut self) -> Result<&'static str, EngineError> {
@@ -201,9 +201,12 @@ impl<'a> Leader<'a> {
             Either::Right((Either::Right(_), _)) => None,
         };
         if let Some(result) = flushed {
-            result?;
+            let merged = result?;
             if let Some((_, written)) = flushing.take() {
                 resume::saved(&mut self.state, written);
+                if let Some(merged) = merged {
+                    self.state.identities.merged(merged);
+                }
                 Metric::StateBytes
                     .gauge(&[&self.state.partition.to_string()])
                     .set(self.state.streams.bytes() as f64);
@@ -260,9 +263,18 @@ impl<'a> Leader<'a> {
 
     fn flush(&mut self) -> Flushing<'a> {
         self.flushed_at = self.ports.runtime.now();
+        let merge = self.state.identities.merge_due(self.state.now);
         let mut written = resume::snapshot(&self.state, &self.head);
-        let write = self.ports.store.write(core::mem::take(&mut written.batch));
-        (write, written)
+        let batch = core::mem::take(&mut written.batch);
+        let store = self.ports.store.as_ref();
+        let write = async move {
+            store.write(batch).await?;
+            match merge {
+                Some(merge) => merge.run(store).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        (write.boxed(), written)
     }
 
     /// Takes in what is there, loads what it needs, and decides as much as fits.

@@ -12,10 +12,10 @@ use exchequer_types::{LogId, PartitionId, Place, StreamId, Timestamp};
 use prost::Message;
 
 use super::batch::Deciding;
-use super::identities::{Flush, Identities, Known};
 use super::streams::Streams;
-use crate::settings::COMMIT_BYTES_MAX;
-use crate::tables::{CELLS, PARTITIONS, partition_value};
+use crate::identities::{Flush, Identities, IndexShape, Known};
+use crate::settings::{COMMIT_BYTES_MAX, IDENTITY_WINDOW};
+use crate::tables::{CELLS, COMMAND_IDENTITIES, PARTITIONS, partition_value};
 use crate::tail::{Tail, TailItem, fold_record};
 use crate::{EngineError, Ports};
 
@@ -47,13 +47,14 @@ pub(crate) async fn load(
     let settings = &ports.settings;
     let share = |bytes: usize| bytes / ports.journal.partitions() as usize;
     let [a, b, c, d, ..] = ports.runtime.nonce();
-    let mut identities = Identities::new(
-        partition,
-        u32::from_le_bytes([a, b, c, d]),
-        settings.identity_entries_max,
-        share(settings.identity_filter_bytes_max),
-    );
-    identities.load(ports.store.as_ref(), &checkpoint).await?;
+    let shape = IndexShape {
+        tables: &COMMAND_IDENTITIES,
+        window: IDENTITY_WINDOW,
+        entries_max: settings.identity_entries_max,
+        filter_bytes_max: share(settings.identity_filter_bytes_max),
+    };
+    let mut identities = Identities::new(partition, u32::from_le_bytes([a, b, c, d]), shape);
+    identities.load(ports.store.as_ref(), &checkpoint.blocks, checkpoint.runs).await?;
     let mut state = Deciding {
         partition,
         own_stream: StreamId::Partition(partition),
@@ -176,8 +177,6 @@ pub(crate) async fn hydrate(
 pub(crate) struct WriteBehind {
     pub(crate) batch: Batch,
     seq: u64,
-    now: Timestamp,
-    fresh: usize,
     identities: Flush,
 }
 
@@ -216,8 +215,6 @@ pub(crate) fn snapshot(state: &Deciding, head: &Head) -> WriteBehind {
     WriteBehind {
         batch: Batch { rows, last },
         seq: state.seq,
-        now: state.now,
-        fresh: state.identities.fresh(),
         identities,
     }
 }
@@ -225,7 +222,7 @@ pub(crate) fn snapshot(state: &Deciding, head: &Head) -> WriteBehind {
 /// The writes of `written` are in the store.
 pub(crate) fn saved(state: &mut Deciding, written: WriteBehind) {
     state.streams.saved_up_to(written.seq);
-    state.identities.flushed(written.identities, written.fresh, written.now);
+    state.identities.flushed(written.identities);
     state.streams.shrink(&state.own_stream);
 }
 

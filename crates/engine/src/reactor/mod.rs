@@ -2,6 +2,7 @@
 //! delays only itself; a cursor passes a commit only when every command that it
 //! caused has its outcome in the journal.
 
+mod correcting;
 mod dispatch;
 
 use core::time::Duration;
@@ -27,6 +28,7 @@ use tracing::warn;
 use crate::gateway::Submission;
 use crate::tables::{READERS, reader_head, reader_key, reader_write};
 use crate::{EngineError, Gateway, Ports, Tail, TailItem, spans};
+pub use correcting::Correcting;
 use dispatch::Dispatch;
 
 /// One submission of a process's command waits this long for its outcome.
@@ -47,13 +49,21 @@ pub enum Effect {
     },
     /// Send a sealed command on to where it belongs.
     Forward { partition: PartitionId, stream: StreamId, identity: Identity, sealed: Bytes },
+    /// Write a correction of a tenant's event into the usage log.
+    Correct {
+        partition: PartitionId,
+        stream: StreamId,
+        correction: Box<exchequer_proto::usage::v1::Correction>,
+    },
 }
 
 impl Effect {
     /// Whose work it is.
     fn stream(&self) -> &StreamId {
         match self {
-            Self::Submit { stream, .. } | Self::Forward { stream, .. } => stream,
+            Self::Submit { stream, .. }
+            | Self::Forward { stream, .. }
+            | Self::Correct { stream, .. } => stream,
         }
     }
 }
@@ -395,6 +405,9 @@ impl Reactor {
                 self.gateway
                     .submit_sealed(Lane::Internal, *partition, stream, *identity, sealed, PATIENCE)
                     .await
+            }
+            correct @ Effect::Correct { .. } => {
+                return correcting::correct(&self.ports, correct).await;
             }
         };
         let answer = answer.map_err(|error| error.to_string())?;

@@ -66,6 +66,7 @@ impl World {
             runtime: Arc::new(runtime.clone()),
             key: SealKey::new(&[3; 32]),
             settings: Arc::new(self.settings.clone()),
+            usage: None,
         };
         let given = Parts {
             views: vec![Arc::new(ViewOf { projection: ToyView, tables: toy::TABLES })],
@@ -74,6 +75,7 @@ impl World {
                 live_of(Toy::<true>(Arc::clone(&self.gate))),
             ],
             consumers: vec![Arc::new(Commanding(Adoption { partitions: PARTITIONS }))],
+            ..Parts::default()
         };
         (Platform::start(ports, given).await.unwrap(), runtime)
     }

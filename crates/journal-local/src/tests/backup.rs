@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::{append, contents, copy_folder, open, open_with, options, segment, tiny};
-use crate::{BackupError, JournalReader, backup, restore};
+use crate::{BackupError, JournalReader, LocalJournal, LogName, backup, restore};
 
 fn keys(data: &Path) {
     std::fs::create_dir(data.join("keys")).unwrap();
@@ -113,4 +113,64 @@ async fn any_flipped_bit_in_a_backup_is_found_before_anything_is_restored() {
     restore(&copy, &to).unwrap();
     assert!(matches!(restore(&copy, &to), Err(BackupError::NotEmpty { .. })));
     assert!(matches!(backup(data.path(), &copy), Err(BackupError::NotEmpty { .. })));
+}
+
+/// Records of partition 0 of a log, read offline.
+fn records_of(data: &Path, name: LogName) -> u64 {
+    let records = JournalReader::open_named(data, name).unwrap().records();
+    records.map(Result::unwrap).filter(|it| it.partition.0 == 0).count() as u64
+}
+
+// REQ: KER-15, USE-12
+#[tokio::test]
+async fn a_backup_never_has_a_seal_without_its_events() {
+    let data = tempfile::tempdir().unwrap();
+    let backups = tempfile::tempdir().unwrap();
+    let journal = open_with(data.path(), tiny());
+    let (usage, _) = journal.open_beside(LogName::Usage, tiny()).unwrap();
+    let (seals, _) = journal.open_beside(LogName::Seals, tiny()).unwrap();
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writing = std::thread::spawn({
+        let stop = std::sync::Arc::clone(&stop);
+        let logs = [journal, usage, seals];
+        move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            // What a later log says follows from what stands in the one before.
+            while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                for log in &logs {
+                    runtime.block_on(append(log, 0, "record")).unwrap();
+                }
+            }
+        }
+    });
+    for round in 0..10 {
+        let out = backups.path().join(format!("b{round}"));
+        backup(data.path(), &out).unwrap();
+        let to = backups.path().join(format!("r{round}"));
+        restore(&out, &to).unwrap();
+        let [seals, usage, journal] = LogName::ALL.map(|name| records_of(&to, name));
+        assert!(seals <= usage && usage <= journal, "{seals} {usage} {journal}");
+    }
+    stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    writing.join().unwrap();
+}
+
+// REQ: KER-15
+#[tokio::test]
+async fn a_backup_without_usage_is_restored_as_it_is() {
+    let data = tempfile::tempdir().unwrap();
+    let out = tempfile::tempdir().unwrap();
+    drop(open(data.path()));
+    backup(data.path(), &out.path().join("copy")).unwrap();
+    let to = out.path().join("to");
+    restore(&out.path().join("copy"), &to).unwrap();
+    let journal = open(&to);
+    let (usage, opened) = journal.open_beside(LogName::Usage, options()).unwrap();
+    assert!(opened.created);
+    append(&usage, 0, "first").await.unwrap();
+    // Cut short before the journal's own meta: no part of it is taken for the whole.
+    append(&journal, 0, "a").await.unwrap();
+    let part = copy_folder(&to);
+    std::fs::remove_file(part.path().join("journal/meta")).unwrap();
+    assert!(LocalJournal::open(part.path(), options()).is_err());
 }

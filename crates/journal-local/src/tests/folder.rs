@@ -1,7 +1,7 @@
 //! The folder: created once, locked, its number of partitions fixed.
 
 use super::{append, contents, copy_folder, open, open_with, options, segment};
-use crate::{JournalReader, LocalJournal, OpenError, Opened, Options};
+use crate::{JournalReader, LocalJournal, LogName, OpenError, Opened, Options};
 
 // REQ: KER-07
 #[tokio::test]
@@ -86,4 +86,29 @@ async fn a_crash_at_any_step_of_beginning_a_segment_loses_nothing() {
     assert_eq!(kept + 1, n, "all but the record whose batch began the segment");
     append(&journal, 0, "again").await.unwrap();
     assert_eq!(contents(&journal).await.unwrap()[0][kept], "again");
+}
+
+// REQ: KER-02
+#[tokio::test]
+async fn logs_of_one_folder_share_its_lock_and_have_one_writer_each() {
+    let data = tempfile::tempdir().unwrap();
+    let journal = open(data.path());
+    let (usage, _) = journal.open_beside(LogName::Usage, options()).unwrap();
+    let twice = journal.open_beside(LogName::Usage, options());
+    assert!(matches!(twice, Err(OpenError::Twice { .. })));
+    append(&usage, 0, "event").await.unwrap();
+    journal.close();
+    assert!(matches!(
+        journal.open_beside(LogName::Seals, options()),
+        Err(OpenError::Closed { .. })
+    ));
+    let locked = LocalJournal::open(data.path(), options());
+    assert!(matches!(locked, Err(OpenError::Locked { .. })), "usage is still written");
+    append(&usage, 0, "another").await.unwrap();
+    usage.close();
+    let journal = open(data.path());
+    let (usage, opened) = journal.open_beside(LogName::Usage, options()).unwrap();
+    assert_eq!((opened.created, opened.records), (false, 2));
+    assert_eq!(contents(&usage).await.unwrap()[0], ["event", "another"]);
+    assert!(contents(&journal).await.unwrap()[0].is_empty());
 }

@@ -21,7 +21,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use crate::disk::{Disk, RealDisk};
-use crate::{JournalReader, LocalJournal, Options};
+use crate::{JournalReader, LocalJournal, LogName, Options};
 
 /// Two partitions, and no mark but at the head of a batch and at closing.
 fn options() -> Options {
@@ -130,7 +130,8 @@ impl TestDisk {
 
     fn open(self: &Arc<Self>, data: &Path, options: Options) -> Arc<LocalJournal> {
         let disk: Arc<dyn Disk> = Arc::<Self>::clone(self);
-        crate::open::open(data, options, disk).unwrap().0
+        let lock = crate::lock::FolderLock::take(data).unwrap();
+        crate::open::open(data, LogName::Journal, options, disk, lock).unwrap().0
     }
 
     fn shut(&self) {

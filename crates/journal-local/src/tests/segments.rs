@@ -5,7 +5,7 @@ use exchequer_types::PartitionId;
 use futures::future::join_all;
 
 use super::{append, contents, offline, open_with, segment, tiny};
-use crate::Options;
+use crate::{JournalReader, Options};
 
 // REQ: KER-07
 #[tokio::test]
@@ -75,4 +75,22 @@ async fn readers_follow_many_writers_over_many_segments() {
     }
     drop(journal);
     assert_eq!(offline(data.path()).as_slice(), followed);
+}
+
+// REQ: KER-07
+#[tokio::test]
+async fn single_records_are_read_again_where_they_stand() {
+    let data = tempfile::tempdir().unwrap();
+    let journal = open_with(data.path(), tiny());
+    for n in 0..100 {
+        append(&journal, n % 2, &format!("record {n}")).await.unwrap();
+    }
+    let reader = JournalReader::open(data.path()).unwrap();
+    let all: Vec<_> = reader.records().map(Result::unwrap).collect();
+    let mut cursor = reader.cursor();
+    for it in all.iter().step_by(3).chain(all.iter().rev().step_by(7)) {
+        assert_eq!(cursor.record(it.segment, it.position).unwrap(), it.bytes);
+    }
+    assert!(cursor.record(0, all[0].position + 1).is_err());
+    assert!(cursor.record(99, all[0].position).is_err());
 }

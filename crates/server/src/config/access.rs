@@ -52,6 +52,7 @@ pub struct IssuerSetting {
     pub jwks_ca_file: Option<PathBuf>,
     #[serde(default = "algorithms")]
     pub algorithms: Vec<String>,
+    /// The claim that its people are called by, for good and in clear: an opaque one.
     #[serde(default = "subject_claim")]
     pub subject_claim: String,
     /// The tenant whose rate limits its people have.
@@ -77,7 +78,16 @@ fn networks(all: &Vec<String>) -> Option<String> {
         return Some(format!("at most {PROXIES_MAX} networks"));
     }
     let wrong = all.iter().find_map(|text| Some((text, AddressRange::parse(text).err()?)));
-    wrong.map(|(text, error)| format!("a list of networks such as 10.0.0.0/8; {text} {error}"))
+    if let Some((text, error)) = wrong {
+        return Some(format!("a list of networks such as 10.0.0.0/8; {text} {error}"));
+    }
+    let everybody = all.iter().find(|text| text.ends_with("/0"));
+    everybody.map(|text| {
+        format!(
+            "a list of the proxies' own networks; with {text} everybody could say what address \
+             they have"
+        )
+    })
 }
 
 impl Access {
@@ -178,10 +188,13 @@ impl IssuerSetting {
                 })?;
                 Ok(Arc::new(keys))
             }
-            (None, Some(path)) if path.is_file() => Ok(Arc::new(FileKeys { path: path.clone() })),
             (None, Some(path)) => {
-                let what = format!("{} is not there", path.display());
-                Err(Wrong::new("jwks_file", what, "name a file with a JSON Web Key Set"))
+                let keys = FileKeys { path: path.clone() };
+                keys.check(&self.algorithms()?).map_err(|error| {
+                    let cure = "name a file with a JSON Web Key Set that has a key to sign with";
+                    Wrong::new("jwks_file", error.to_string(), cure)
+                })?;
+                Ok(Arc::new(keys))
             }
             _ => Err(Wrong::new(
                 "jwks_url",

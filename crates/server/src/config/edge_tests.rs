@@ -45,7 +45,11 @@ fn beyond_loopback_needs_access_control_and_tls() {
     let files = certificate(dir.path());
     let far = "listen = \"0.0.0.0:7447\"\n";
     load(&format!("{far}[tls]\n{files}")).unwrap();
-    load(&format!("{far}[tls]\nterminated_elsewhere = true\n")).unwrap();
+    let behind = format!("{far}[tls]\nterminated_elsewhere = true\n");
+    load(&format!("{behind}[access]\ntrusted_proxies = [\"10.0.0.0/8\"]\n")).unwrap();
+    // Every caller would have the proxy's address.
+    let found = problem(&behind);
+    assert!(found.contains("access.trusted_proxies"), "{found}");
     let bare = problem(far);
     assert!(bare.contains("loopback") && bare.contains("tls.cert_file"), "{bare}");
     let open = problem(&format!("{far}[access]\nenabled = false\n[tls]\n{files}"));
@@ -79,7 +83,9 @@ fn certificates_that_cannot_be_used_are_named() {
 fn issuers_are_checked_before_they_are_trusted() {
     let dir = tempfile::tempdir().unwrap();
     let keys = dir.path().join("keys.json");
-    std::fs::write(&keys, "{\"keys\":[]}").unwrap();
+    let key = "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\
+               \"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}";
+    std::fs::write(&keys, format!("{{\"keys\":[{key}]}}")).unwrap();
     let file = format!("jwks_file = \"{}\"", keys.display());
     let config = load(&issuer(&file)).unwrap();
     let built = config.access.issuers();
@@ -90,7 +96,9 @@ fn issuers_are_checked_before_they_are_trusted() {
         ("", "jwks_url and jwks_file are both there, or neither is"),
         ("jwks_url = \"http://id.example.com/keys\"", "must begin with https://"),
         ("jwks_url = \"id.example.com\"", "must be a URL"),
-        ("jwks_file = \"/nowhere/keys.json\"", "is not there"),
+        ("jwks_url = \"https://me:hunter2@id.example.com/keys\"", "no user and password"),
+        ("jwks_file = \"/nowhere/keys.json\"", "/nowhere/keys.json: No such file"),
+        (&format!("{file}\nalgorithms = [\"RS256\"]"), "no public key for one of the algorithms"),
         (&format!("{file}\njwks_url = \"https://id.example.com/\""), "are both there"),
         (&format!("{file}\nalgorithms = [\"HS256\"]"), "has HS256"),
         (&format!("{file}\nalgorithms = [\"none\"]"), "has none"),
@@ -106,6 +114,12 @@ fn issuers_are_checked_before_they_are_trusted() {
         let found = problem(&issuer(&file).replace("\"staff\"", &format!("\"{name}\"")));
         assert!(found.contains("name cannot be used"), "{found}");
     }
+    for (text, said) in [("keys", "is no set of keys"), ("{\"keys\":[]}", "has no public key")] {
+        std::fs::write(&keys, text).unwrap();
+        let found = problem(&issuer(&file));
+        assert!(found.contains(said), "{found}");
+    }
+    std::fs::write(&keys, format!("{{\"keys\":[{key}]}}")).unwrap();
     let twice = problem(&format!("{}{}", issuer(&file), issuer(&file)));
     assert!(twice.contains("staff is there twice"), "{twice}");
 }
@@ -139,4 +153,47 @@ fn trusted_proxies_are_networks() {
     assert_eq!(config.access.proxies().len(), 2);
     let found = problem("[access]\ntrusted_proxies = [\"10.0.0.0/8\", \"10.1.2.3/8\"]\n");
     assert!(found.contains("10.1.2.3/8 has bits set"), "{found}");
+    for everybody in ["0.0.0.0/0", "::/0"] {
+        let found = problem(&format!("[access]\ntrusted_proxies = [\"{everybody}\"]\n"));
+        assert!(found.contains("everybody could say what address"), "{found}");
+    }
+}
+
+// REQ: EDG-06, EDG-10
+#[test]
+fn keys_that_no_process_could_start_with_are_named_and_not_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("master.keys");
+    let named = format!("[keys]\nmaster_path = \"{}\"\n", path.display());
+    load(&named).unwrap();
+    let digits = "ab".repeat(32);
+    std::fs::write(&path, format!("1 {digits}\n")).unwrap();
+    load(&named).unwrap();
+    std::fs::write(&path, format!("1 {}\n", &digits[2..])).unwrap();
+    let found = problem(&named);
+    assert!(found.contains("a key is malformed") && !found.contains("abab"), "{found}");
+    load(&format!("[keys]\nmaster = \"1:{digits}\"\n")).unwrap();
+    let found = problem(&format!("[keys]\nmaster = \"{digits}\"\n"));
+    assert!(found.contains("keys.master: ") && !found.contains("abab"), "{found}");
+    let found = problem(&format!("{named}master = \"1:{digits}\"\n"));
+    assert!(found.contains("give one of them"), "{found}");
+    // In their usual places too.
+    let data = dir.path().join("data");
+    let text = format!("data = \"{}\"\n", data.display());
+    load(&text).unwrap();
+    std::fs::create_dir_all(data.join("keys")).unwrap();
+    std::fs::write(data.join("keys/deployment.key"), [1; 31]).unwrap();
+    std::fs::write(data.join("keys/master.keys"), "one\n").unwrap();
+    let found = load(&text).unwrap_err();
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].to_string().contains("31 bytes") && found[1].key == "keys.master_path");
+    let found = problem(&format!("data = \"{}\"\n", path.display()));
+    assert!(found.contains("is no folder"), "{found}");
+}
+
+// REQ: EDG-07
+#[test]
+fn who_may_send_traces_is_not_told_with_the_endpoint() {
+    let found = problem("[telemetry]\notlp_endpoint = \"http://me:hunter2@127.0.0.1:4317\"\n");
+    assert!(found.contains("telemetry.otlp_headers") && !found.contains("hunter2"), "{found}");
 }

@@ -17,7 +17,7 @@ section! {
         /// Flags and entitlements held in memory for evaluations and checks.
         live_bytes_max: usize = 67_108_864, "bytes", anything;
         /// Entries of the identity index in memory before they are written, for each partition.
-        identity_entries_max: usize = 32_768, "entries", at_least(1);
+        identity_entries_max: usize = 16_384, "entries", at_least(1);
         /// Filters of the identity index held in memory.
         identity_filter_bytes_max: usize = 67_108_864, "bytes", anything;
         /// Commands that a decider reads ahead, for each lane of each partition.
@@ -35,7 +35,7 @@ section! {
         /// Undecided commands of all tenants; more are refused as `OVERLOADED`.
         commands_max: usize = 65_536, "commands", at_least(1);
         /// Recent commits kept decoded for readers, for each partition.
-        tail_bytes_max: usize = 2_097_152, "bytes", anything;
+        tail_bytes_max: usize = 1_048_576, "bytes", anything;
         /// Rows that a view folds before it writes.
         view_rows_max: usize = 4_096, "rows", at_least(1);
         /// Bytes of journal read at once by a reader that is behind.
@@ -65,6 +65,7 @@ impl Engine {
             view_rows_max: self.view_rows_max,
             read_bytes_max: self.read_bytes_max,
             claim_retry: Duration::from_millis(self.claim_retry_ms),
+            usage: exchequer_engine::UsageSettings::default(),
         }
     }
 }

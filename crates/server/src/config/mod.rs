@@ -5,6 +5,7 @@
 mod access;
 mod dump;
 mod engine;
+mod folder;
 mod journal;
 mod keys;
 mod limits;
@@ -15,6 +16,7 @@ mod shutdown;
 mod telemetry;
 mod tls;
 mod top;
+mod usage;
 mod value;
 mod views;
 
@@ -44,8 +46,8 @@ pub struct RunArgs {
     /// TOML file with settings.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Checks the settings and the files that they name, and ends: 0 when all is well, 1
-    /// when not, with every problem named.
+    /// Checks the settings, the files that they name and the data folder, and ends: 0
+    /// when all is well, 1 when not, with every problem named.
     #[arg(long)]
     pub check_config: bool,
     /// Prints the settings in force as TOML, without secrets, and ends.
@@ -82,6 +84,7 @@ config! {
     place: top::Place,
     engine: engine::Engine,
     journal: journal::Journal,
+    usage: usage::Usage,
     views: views::Views,
     keys: keys::Keys,
     access: access::Access,
@@ -129,9 +132,11 @@ impl Config {
     /// that they name.
     fn check(&self, reader: &mut Reader) {
         Telemetry::check_variable(reader);
-        self.keys.check(reader);
+        self.telemetry.check_endpoint(reader);
+        self.place.check(reader);
+        self.keys.check(reader, &self.place.data);
         self.access.check(reader);
-        self.tls.check(reader, self.place.listen, self.access.enabled);
+        self.tls.check(reader, self.place.listen, &self.access);
     }
 
     /// The settings in force, as a commented TOML file without secrets.

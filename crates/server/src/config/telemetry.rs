@@ -31,6 +31,17 @@ section! {
 }
 
 impl Telemetry {
+    /// Who may send belongs into a secret: the endpoint is shown.
+    pub(super) fn check_endpoint(&self, reader: &mut Reader) {
+        let url = self.otlp_endpoint.as_ref().and_then(|it| it.parse::<axum::http::Uri>().ok());
+        let authority = url.as_ref().and_then(axum::http::Uri::authority);
+        if authority.is_some_and(|it| it.as_str().contains('@')) {
+            let cure = "put them into telemetry.otlp_headers, as \
+                        authorization=Basic <base64 of user:password>";
+            reader.wrong("telemetry.otlp_endpoint", "has a user and password in it", cure);
+        }
+    }
+
     /// The variable that overrides `log` must be right too.
     pub(super) fn check_variable(reader: &mut Reader) {
         let Ok(text) = std::env::var(LOG_VARIABLE) else { return };

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::access::Access;
 use super::reader::Reader;
 use super::section::{anything, section};
 use crate::tls::Files;
@@ -37,13 +38,19 @@ impl Tls {
         })
     }
 
-    pub(super) fn check(&self, reader: &mut Reader, listen: SocketAddr, access_enabled: bool) {
+    pub(super) fn check(&self, reader: &mut Reader, listen: SocketAddr, access: &Access) {
         self.check_files(reader);
+        if self.terminated_elsewhere && access.trusted_proxies.is_empty() {
+            let cure = "name the proxy's network in access.trusted_proxies: without it every \
+                        caller seems to come from the proxy, and lists of allowed addresses see \
+                        that address alone";
+            reader.wrong("tls.terminated_elsewhere", "is true without trusted proxies", cure);
+        }
         if listen.ip().is_loopback() {
             return;
         }
         let what = format!("{listen} is not a loopback address");
-        if !access_enabled {
+        if !access.enabled {
             let cure = "without access control only loopback is listened on, for instance \
                         127.0.0.1:7447: set access.enabled = true to listen elsewhere";
             reader.wrong("listen", what, cure);

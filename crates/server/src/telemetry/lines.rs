@@ -13,6 +13,9 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that wait; more are dropped, and counted.
 const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Lines that come within this are written together: under load a thread that is woken
+/// for each line costs more than the line.
+const GATHER: Duration = Duration::from_millis(2);
 /// At the end a slow reader has this long.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 
@@ -67,6 +70,9 @@ impl Shared {
                 let changed = self.changed.wait(waiting);
                 waiting = changed.unwrap_or_else(PoisonError::into_inner);
             }
+            drop(waiting);
+            std::thread::sleep(GATHER);
+            let mut waiting = self.lock();
             core::mem::swap(&mut taken, &mut waiting.bytes);
             waiting.is_writing = true;
             drop(waiting);
@@ -85,9 +91,12 @@ impl Shared {
             Metric::LogLinesDropped.counter(&[]).increment(1);
             return;
         }
+        let is_first = waiting.bytes.is_empty();
         waiting.bytes.extend_from_slice(line);
         drop(waiting);
-        self.changed.notify_all();
+        if is_first {
+            self.changed.notify_all();
+        }
     }
 }
 

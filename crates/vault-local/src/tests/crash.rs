@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use crate::backup;
 use crate::format::HEADER_BYTES;
+use crate::{IfMissing, backup};
 
 /// Frames of one row each, an erasure among them; lengths of the file after each.
 fn written(dir: &Path) -> Vec<u64> {
@@ -124,9 +124,18 @@ fn lost_keys_are_not_replaced_by_none() {
     assert!(matches!(error, OpenError::RowsMissing { .. }), "{error}");
     assert!(error.to_string().contains("exchequer admin keys restore --from"), "{error}");
     assert!(!rows(dir.path()).exists(), "no empty file is made");
-    // They are lost for ever: the operator says so.
+    // A journal tells it too, wherever the master keys are.
     std::fs::remove_file(&master).unwrap();
-    assert!(open(dir.path()).1.created);
+    let open_if =
+        |if_missing| LocalKeys::open(dir.path(), Options { if_missing, ..Options::default() });
+    let error = open_if(IfMissing::Refuse).unwrap_err();
+    assert!(matches!(error, OpenError::Lost { .. }), "{error}");
+    assert!(error.to_string().contains("keys.accept_loss = true"), "{error}");
+    assert!(!rows(dir.path()).exists(), "no empty file is made");
+    // They are lost for ever: the operator says so.
+    std::fs::write(&master, "").unwrap();
+    assert!(open_if(IfMissing::Accept).unwrap().1.created);
+    assert!(!open_if(IfMissing::Refuse).unwrap().1.created);
 }
 
 // REQ: EDG-06

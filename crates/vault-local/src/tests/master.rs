@@ -57,9 +57,15 @@ fn a_version_that_was_replaced_is_not_taken_up() {
     let kms = LocalKms::from_file(&file, false).unwrap();
     let text = format!("1 {}\n", "ab".repeat(32));
     std::fs::write(&file, &text).unwrap();
-    let refused = block_on(kms.rotate()).unwrap_err().to_string();
-    assert!(refused.contains("other digits"), "{refused}");
+    let refused = block_on(kms.rotate()).unwrap_err();
+    assert_eq!(refused, VaultError::MasterWrong("1".to_owned()));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), text, "no version was added");
+    std::fs::write(&file, "1 0101\n").unwrap();
+    let refused = block_on(kms.rotate()).unwrap_err();
+    assert_eq!(refused, VaultError::MasterMalformed("a key is malformed"));
+    std::fs::remove_file(&file).unwrap();
+    let refused = block_on(kms.rotate()).unwrap_err();
+    assert!(matches!(refused, VaultError::Unavailable(_)), "{refused}");
     assert_eq!(kms.current(), "1");
 }
 

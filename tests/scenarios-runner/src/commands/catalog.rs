@@ -3,7 +3,7 @@
 
 use exchequer_domain_catalog as catalog;
 use exchequer_domain_catalog::{
-    AddOn, AddOnFeature, AddOnPrice, Amount, Beyond, Document, Feature, FeatureKind, Plan,
+    AddOn, AddOnFeature, AddOnPrice, Amount, Beyond, Document, Feature, FeatureKind, Meter, Plan,
     PlanFeature, Price, PriceIn,
 };
 use exchequer_tenant::Command;
@@ -76,7 +76,15 @@ fn document(line: &Line, columns: &mut Columns<'_>, id: &str) -> Result<Document
     for line in &line.below {
         let mut columns = line.columns()?;
         match line.verb() {
-            "feature" => document.features.push(feature(line, &mut columns)?),
+            "feature" => {
+                let feature = feature(line, &mut columns)?;
+                let known = |meter: &Slug| document.meters.iter().any(|it| it.id == *meter);
+                if let Some(id) = feature.meter.clone().filter(|it| !known(it)) {
+                    let (name, unit) = (id.to_string(), feature.unit.clone());
+                    document.meters.push(Meter { id, name, unit, description: String::new() });
+                }
+                document.features.push(feature);
+            }
             "plan" => {
                 let rank = u32::try_from(document.plans.len()).unwrap_or(u32::MAX);
                 document.plans.push(plan(line, &mut columns, rank)?);
@@ -105,10 +113,19 @@ fn feature(line: &Line, columns: &mut Columns<'_>) -> Result<Feature, ScriptErro
         kind,
         unit: columns.text_or("unit", ""),
         per: per.transpose()?,
-        meter: None,
-        thresholds: Vec::new(),
+        meter: columns.optional("meter").map(|it| slug(line, &it)).transpose()?,
+        thresholds: thresholds(line, columns)?,
         description: String::new(),
     })
+}
+
+/// Percentages with commas between.
+fn thresholds(line: &Line, columns: &mut Columns<'_>) -> Result<Vec<u32>, ScriptError> {
+    let percents = listed(&columns.text_or("thresholds", "")).into_iter();
+    let percents = percents.map(|it| {
+        it.parse().map_err(|_| line.error(format!("{it} is no percentage")))
+    });
+    percents.collect()
 }
 
 fn plan(line: &Line, columns: &mut Columns<'_>, rank: u32) -> Result<Plan, ScriptError> {
@@ -145,6 +162,16 @@ fn plan(line: &Line, columns: &mut Columns<'_>, rank: u32) -> Result<Plan, Scrip
                     let allowance = allowance(line, &text)?;
                     let beyond = Beyond::default();
                     plan.features.push(PlanFeature { feature, allowance, beyond });
+                }
+            }
+            "beyond" => {
+                for (feature, text) in columns.all_of("") {
+                    let feature = slug(line, &feature)?;
+                    let all = [Beyond::Refuse, Beyond::Allow, Beyond::Bill];
+                    let beyond = all.into_iter().find(|it| catalog::beyond_word(*it) == text);
+                    let beyond = beyond.ok_or_else(|| line.error("refuse, allow or bill"))?;
+                    let included = plan.features.iter_mut().find(|it| it.feature == feature);
+                    included.ok_or_else(|| line.error("is not included"))?.beyond = beyond;
                 }
             }
             "price" => plan.prices.push(price(line, &mut columns)?),

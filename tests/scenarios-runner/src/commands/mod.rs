@@ -4,8 +4,10 @@ mod access;
 mod catalog;
 mod entitlements;
 mod flags;
+mod quotas;
 mod subscriptions;
 mod tenants;
+mod usage;
 
 use exchequer_access::Principal;
 use exchequer_codec::{encode_command, seal};
@@ -90,6 +92,12 @@ fn commands(
         return Ok(vec![command]);
     }
     if let Some(command) = entitlements::read(line, columns, named)? {
+        return Ok(vec![command]);
+    }
+    if let Some(command) = usage::read(line, columns)? {
+        return Ok(vec![command]);
+    }
+    if let Some(command) = quotas::read(line, columns)? {
         return Ok(vec![command]);
     }
     Ok(tenants::read(line, columns)?.into_iter().collect())

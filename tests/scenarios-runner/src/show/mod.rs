@@ -7,6 +7,8 @@ mod books;
 mod catalogs;
 mod entitlements;
 mod flags;
+mod meters;
+mod quotas;
 mod subscriptions;
 mod text;
 
@@ -70,6 +72,17 @@ pub(crate) fn show(
         "charges" => view.charges(&tenant(line, columns)?),
         "balance" => view.balance(&tenant(line, columns)?),
         "entitlements" => view.entitlements(&tenant(line, columns)?),
+        "quotas" => view.quotas(&tenant(line, columns)?),
+        "meters" => view.meters(&tenant(line, columns)?),
+        "meter" => {
+            let provider = tenant(line, columns)?;
+            let key = Slug::parse(columns.text("id")?);
+            let version = columns.number("version")?.unwrap_or(1);
+            let key = key.map_err(|error| failed(error.to_string()))?;
+            view.meter_version(&provider, &key, u32::try_from(version).unwrap_or(u32::MAX))
+        }
+        "event_schemas" => view.event_schemas(&tenant(line, columns)?),
+        "terms" => view.terms(&tenant(line, columns)?),
         "entitlement" => {
             let id = tenant(line, columns)?;
             let feature = Slug::parse(columns.text("feature")?);

@@ -49,7 +49,7 @@ impl World {
         }
     }
 
-    /// The record's way: it is known as underway, lands, and is acknowledged.
+    /// The records' way: they are known as underway, land, and are acknowledged.
     async fn carry(self, id: u64, fate: Fate, ack: oneshot::Sender<Ack>) {
         let mut ack = Some(ack);
         let answer = |ack: &mut Option<oneshot::Sender<Ack>>, result: Ack| {
@@ -67,10 +67,10 @@ impl World {
             answer(&mut ack, Err(unknown()));
             return;
         }
-        let mut offset = self.land(it.partition, it.record.clone());
+        let mut offset = self.land(it.partition, it.records.clone());
         self.delay(self.rates()).await;
         if matches!(fate, Fate::Twice) {
-            let second = self.land(it.partition, it.record);
+            let second = self.land(it.partition, it.records);
             offset = if self.sim.chance(500) { second } else { offset };
         }
         match fate {
@@ -87,19 +87,24 @@ impl Journal for JournalPort {
     }
 
     fn append(&self, partition: PartitionId, record: Bytes) -> BoxFuture<'_, Ack> {
+        self.append_all(partition, vec![record])
+    }
+
+    fn append_all(&self, partition: PartitionId, records: Vec<Bytes>) -> BoxFuture<'_, Ack> {
         let world = self.0.clone();
         Box::pin(async move {
             let proc = world.sim.running();
             world.step("append").await;
             let fate = world.fate();
-            world.sim.note(|| format!("append {partition} {} bytes: {fate:?}", record.len()));
+            let bytes: usize = records.iter().map(Bytes::len).sum();
+            world.sim.note(|| format!("append {partition} {bytes} bytes: {fate:?}"));
             if matches!(fate, Fate::Refused) {
                 return Err(Fault::new(FaultKind::Full, "no space"));
             }
             let id = {
                 let mut underway = lock(&world.underway);
                 let id = underway.last_key_value().map_or(0, |(id, _)| *id) + 1;
-                underway.insert(id, Underway { proc, partition, record });
+                underway.insert(id, Underway { proc, partition, records });
                 id
             };
             let (ack, acknowledged) = oneshot::channel();

@@ -258,7 +258,12 @@ fn resource(command: &Command) -> Option<&'static str> {
         Command::Entitlements(_) => Some("entitlements"),
         Command::Access(_) => Some("access"),
         // Each flag has a version of its own.
-        Command::Flags(_) | Command::Wake | Command::Lookup { .. } | Command::Audit(_) => None,
+        Command::Flags(_)
+        | Command::Usage(_)
+        | Command::Quotas(_)
+        | Command::Wake
+        | Command::Lookup { .. }
+        | Command::Audit(_) => None,
     }
 }
 

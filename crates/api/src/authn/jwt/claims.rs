@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 
 use super::{Issuer, JwtError};
 
+/// From when it was issued, or from now, to its expiry: nobody can revoke it meanwhile.
+const HOLDS_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Clocks may differ by so much.
 pub(super) const LEEWAY: Duration = Duration::from_secs(60);
 
@@ -37,6 +39,10 @@ pub(super) fn check(
     let until = expires_at.saturating_add(LEEWAY);
     if until <= now {
         return Err(JwtError::Expired);
+    }
+    let issued_at = time(claims, "iat")?.map_or(now, |at| at.min(now));
+    if expires_at > issued_at.saturating_add(HOLDS_MAX).saturating_add(LEEWAY) {
+        return Err(JwtError::TooLong);
     }
     for begins in ["nbf", "iat"] {
         let begins = time(claims, begins)?;

@@ -18,6 +18,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use super::key::{Algorithm, Key, keys};
+
 /// A set of keys is not read beyond this.
 const KEYS_BYTES_MAX: usize = 256 * 1024;
 /// From the first byte sent to the last received.
@@ -33,6 +35,8 @@ pub struct FetchError(pub String);
 pub enum UrlError {
     #[error("must be a URL such as https://id.example.com/keys")]
     Malformed,
+    #[error("must have no user and password in it: they would be shown where the URL is")]
+    UserInfo,
     #[error("must begin with https://, because whoever changes the keys on their way gets in")]
     NotSecure,
     #[error("cannot read authorities from {}: {text}", path.display())]
@@ -48,6 +52,25 @@ pub trait FetchKeys: fmt::Debug + Send + Sync {
 #[derive(Clone, Debug)]
 pub struct FileKeys {
     pub path: PathBuf,
+}
+
+impl FileKeys {
+    /// Is there a key in the file by which one of `algorithms` signs? It is read at once:
+    /// for settings, before anything is served.
+    pub fn check(&self, algorithms: &[Algorithm]) -> Result<(), FetchError> {
+        let failed = |text: &str| FetchError(format!("{}: {text}", self.path.display()));
+        let size = std::fs::metadata(&self.path).map_err(|error| failed(&error.to_string()))?.len();
+        if size > KEYS_BYTES_MAX as u64 {
+            return Err(failed(&format!("has more than {KEYS_BYTES_MAX} bytes")));
+        }
+        let json = std::fs::read(&self.path).map_err(|error| failed(&error.to_string()))?;
+        let keys = keys(&json).map_err(|error| failed(&error.to_string()))?;
+        let is_of_use = |key: &Key| algorithms.iter().any(|it| key.fits(*it));
+        if keys.iter().any(is_of_use) {
+            return Ok(());
+        }
+        Err(failed("has no public key for one of the algorithms"))
+    }
 }
 
 impl FetchKeys for FileKeys {
@@ -84,6 +107,9 @@ impl HttpKeys {
     pub fn new(url: &str, authorities: Option<&PathBuf>) -> Result<Self, UrlError> {
         let url: Uri = url.parse().map_err(|_| UrlError::Malformed)?;
         let host = url.host().ok_or(UrlError::Malformed)?;
+        if url.authority().is_some_and(|it| it.as_str().contains('@')) {
+            return Err(UrlError::UserInfo);
+        }
         let is_here = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
         match url.scheme_str() {
             Some("https") => {}

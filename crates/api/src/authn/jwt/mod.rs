@@ -44,6 +44,10 @@ pub(crate) enum JwtError {
     AudienceWrong,
     #[error("does not say until when it holds, or says it wrongly")]
     TimesInvalid,
+    #[error(
+        "holds for longer than the 24 hours that are accepted: let its issuer make shorter ones"
+    )]
+    TooLong,
     #[error("does not hold yet: compare the clocks")]
     NotYet,
     #[error("names nobody: its subject must be 1 to 100 visible ASCII characters")]

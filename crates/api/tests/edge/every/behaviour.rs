@@ -100,8 +100,11 @@ async fn lists_page_and_filter_alike() {
             let answer = ask(&stage, method, &changed).await;
             refused(method, answer, "PAGE_TOKEN_INVALID", "page_token");
         }
-        // What is listed newest first may have grown at its front meanwhile.
-        assert!(paged.ends_with(&whole), "{}: {paged:#?} is not {whole:#?}", method.name);
+        // The audit log is listed newest first, and may have grown at its front meanwhile:
+        // what is refused, or read by name, is written into it.
+        let is_same =
+            if method.verb() == "ListEntries" { paged.ends_with(&whole) } else { paged == whole };
+        assert!(is_same, "{}: {paged:#?} is not {whole:#?}", method.name);
     }
 }
 
@@ -200,7 +203,6 @@ async fn writes_take_their_options_alike() {
         refused(method, wrong, "ID_INVALID", "write.command_id");
         let wrong = write(json!({"notAfter": "1969-01-01T00:00:00Z"}));
         refused(method, ask(&stage, method, &wrong).await, "TIMESTAMP_INVALID", "write.not_after");
-        let records = stage.world().records();
         let id = format!("trial-{}", method.verb());
         let trial = json!({"commandId": id, "validateOnly": true});
         let answer = ask(&stage, method, &write(trial)).await;
@@ -210,7 +212,6 @@ async fn writes_take_their_options_alike() {
         };
         let told = metadata.get("x-exchequer-command-id").and_then(|it| it.to_str().ok());
         assert!(told == Some(id.as_str()) || answer.is_err(), "{}: {answer:?}", method.name);
-        let _ = records;
         let late = write(json!({"notAfter": "2001-01-01T00:00:00Z"}));
         let late = ask(&stage, method, &late).await;
         let late_reason = late.as_ref().err().map(reason).unwrap_or_default();
@@ -236,7 +237,8 @@ async fn a_replys_etag_is_the_version_that_a_write_may_expect() {
         stage.call_with(&stage.proof(), &[("if-match", "\"999\"")], &toggle, &request).await;
     let status = behind.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Aborted, "VERSION_CONFLICT"));
-    assert_eq!(status.get_details_resource_info().unwrap().resource_name, "checkout");
+    let named = status.get_details_resource_info().unwrap();
+    assert_eq!((&*named.resource_type, &*named.resource_name), ("flag", "checkout"));
     let toggled = stage.call_with(&stage.proof(), &[("if-match", &etag)], &toggle, &request).await;
     assert_ne!(toggled.unwrap().metadata().get("etag").unwrap().to_str().unwrap(), etag);
     for tag in ["7", "\"x\"", "*"] {

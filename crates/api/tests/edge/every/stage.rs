@@ -217,6 +217,23 @@ fn begin() -> Vec<(&'static str, Value)> {
             }),
         ),
         (
+            "CreateMeter",
+            json!({
+                "tenant": "acme", "key": "tokens",
+                "rules": {
+                    "eventType": name("event"), "aggregation": "AGGREGATION_SUM",
+                    "value": "$.tokens", "unit": name("unit"),
+                },
+            }),
+        ),
+        (
+            "PutEventSchema",
+            json!({
+                "tenant": "acme", "type": "request",
+                "schema": format!("{{\"title\": \"{MARK}\"}}"),
+            }),
+        ),
+        (
             "AppendEntry",
             json!({
                 "tenant": "acme",
@@ -241,6 +258,15 @@ fn go_on() -> Vec<(&'static str, Value)> {
             json!({
                 "tenant": "acme", "change": {"plan": "starter"}, "when": {"periodEnd": {}},
             }),
+        ),
+        (
+            "Reserve",
+            json!({"tenant": "acme", "reservation": "r-used", "feature": "storage", "amount": "2"}),
+        ),
+        ("Finalise", json!({"tenant": "acme", "reservation": "r-used"})),
+        (
+            "Reserve",
+            json!({"tenant": "acme", "reservation": "r-open", "feature": "storage", "ttl": "3600s"}),
         ),
         (
             "grant@/id=GrantEntitlement",

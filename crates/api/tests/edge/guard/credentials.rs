@@ -3,13 +3,15 @@
 use exchequer_access::AddressRange;
 use exchequer_api::authn::TokenKind;
 use exchequer_domain_access as domain;
+use exchequer_proto::access::v1 as access;
+use exchequer_proto::access::v1::access_service_client::AccessServiceClient;
 use exchequer_proto::tenants::v1 as pb;
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::{Guarded, from, whole, with};
-use crate::world::refused;
+use crate::world::{Reply, refused};
 
 fn get(id: &str) -> pb::GetTenantRequest {
     pb::GetTenantRequest { id: id.to_owned(), ..<_>::default() }
@@ -49,21 +51,16 @@ async fn the_actor_is_whom_the_credential_proves() {
         pb::RenameTenantRequest { id: "acme".to_owned(), name: "Hers".to_owned(), write: None };
     let mut request = with(&owner, rename);
     request.metadata_mut().insert("x-exchequer-actor", "somebody-else".parse().unwrap());
-    guarded.world.tenants.rename_tenant(request).await.unwrap();
+    let renamed = guarded.world.tenants.rename_tenant(request).await.unwrap();
+    let seen = Reply::of(renamed).token;
     let list = exchequer_proto::audit::v1::ListEntriesRequest {
         tenant: "acme".to_owned(),
         ..<_>::default()
     };
-    let mut found = Vec::new();
-    for _ in 0..100 {
-        let answer = guarded.world.audit.list_entries(with(&owner, list.clone())).await.unwrap();
-        found = answer.into_inner().entries;
-        if found.iter().any(|it| it.action.contains("renamed")) {
-            break;
-        }
-        guarded.wait(50).await;
-    }
-    let renamed = found.iter().find(|it| it.action.contains("renamed")).unwrap();
+    let mut request = with(&owner, list);
+    request.metadata_mut().insert("x-exchequer-consistency", seen.parse().unwrap());
+    let found = guarded.world.audit.list_entries(request).await.unwrap().into_inner();
+    let renamed = found.entries.iter().find(|it| it.action.contains("renamed")).unwrap();
     assert_eq!(renamed.actor, "olga");
 }
 
@@ -103,4 +100,57 @@ async fn a_credential_has_a_list_of_its_own() {
     tenants.get_tenant(from("192.0.2.1", with(&token, get("acme")))).await.unwrap();
     let outside = tenants.get_tenant(from("192.0.2.2", with(&token, get("acme")))).await;
     refused(outside, "ADDRESS_NOT_ALLOWED");
+}
+
+// REQ: IAM-14
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_shuts_themselves_out_by_mistake() {
+    let guarded = Guarded::start().await;
+    guarded.tenant("platform", "acme").await;
+    let owner = guarded.member("acme", "olga", &[("owner", whole())]).await;
+    let mut client = AccessServiceClient::new(guarded.world.channel.clone());
+    let set = |networks: &[&str], force: bool| access::SetAddressesRequest {
+        tenant: "acme".to_owned(),
+        networks: networks.iter().map(|it| (*it).to_owned()).collect(),
+        force,
+        write: None,
+    };
+    let here = |request| from("203.0.113.7", with(&owner, request));
+    let get = |owner: &str| {
+        let get = access::GetAddressesRequest { tenant: "acme".to_owned(), ..<_>::default() };
+        from("203.0.113.7", with(owner, get))
+    };
+    let status = client.set_addresses(here(set(&["198.51.100.0/24"], false))).await;
+    let status = refused(status, "ADDRESSES_INVALID");
+    assert!(status.message().contains("unless forced"), "{status:?}");
+    // Written as IPv6, it is the same network.
+    client.set_addresses(here(set(&["::ffff:203.0.113.0/120"], false))).await.unwrap();
+    let found = client.get_addresses(get(&owner)).await.unwrap().into_inner();
+    assert_eq!(found.networks, ["203.0.113.0/24"]);
+    client.set_addresses(here(set(&["198.51.100.0/24"], true))).await.unwrap();
+    refused(client.get_addresses(get(&owner)).await, "ADDRESS_NOT_ALLOWED");
+}
+
+// REQ: EDG-05
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_the_guard_refuses_tells_its_id() {
+    let mut guarded = Guarded::start().await;
+    guarded.tenant("platform", "acme").await;
+    let viewer = guarded.member("acme", "vera", &[("viewer", whole())]).await;
+    let rename = |id: &str| pb::RenameTenantRequest {
+        id: "acme".to_owned(),
+        name: "Mine".to_owned(),
+        write: Some(exchequer_proto::common::v1::WriteOptions {
+            command_id: id.to_owned(),
+            ..<_>::default()
+        }),
+    };
+    let mut told = Vec::new();
+    for id in ["c-17", "two words", ""] {
+        let answer = guarded.world.tenants.rename_tenant(with(&viewer, rename(id))).await;
+        let status = refused(answer, "PERMISSION_DENIED");
+        let id = status.metadata().get("x-exchequer-command-id");
+        told.push(id.map(|it| it.to_str().unwrap().to_owned()));
+    }
+    assert_eq!(told, [Some("c-17".to_owned()), None, None]);
 }

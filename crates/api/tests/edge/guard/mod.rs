@@ -1,11 +1,15 @@
 //! The guard over a real port: who is let in, who is told what, and what the audit log
 //! says of those who were not.
 
+mod contents;
 mod credentials;
 mod grants;
 mod limits;
+mod own_tokens;
 mod relations;
+mod scopes;
 mod streams;
+mod told;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -72,6 +72,7 @@ fn decide(state: &mut State, command: &Command, now: Timestamp, id: &str) -> pb:
         claimed_at: now,
         tenant: TenantId::platform(),
         actor: ActorId::parse("u-1").unwrap(),
+        home: None,
         command_id: CommandId::parse(id).unwrap(),
         identity: Identity::of("acme", "api", id),
     };

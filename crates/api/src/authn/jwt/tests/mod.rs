@@ -362,7 +362,11 @@ async fn times_count_with_a_minute_of_leeway() {
         (json!({"exp": "4102444800"}), Some(JwtError::TimesInvalid)),
         (json!({"nbf": "soon"}), Some(JwtError::TimesInvalid)),
         (json!({"exp": -1}), Some(JwtError::Expired)),
-        (json!({"exp": 1e300}), None),
+        (json!({"exp": 1e300}), Some(JwtError::TooLong)),
+        (json!({"exp": now + 24 * 3_600 + 55}), None),
+        (json!({"exp": now + 24 * 3_600 + 61}), Some(JwtError::TooLong)),
+        // Not nearer its end either.
+        (json!({"exp": now + 60, "iat": now - 24 * 3_600 - 10}), Some(JwtError::TooLong)),
         (json!({"exp": -1e300}), Some(JwtError::Expired)),
         (json!({"exp": now as f64 + 30.5}), None),
     ];

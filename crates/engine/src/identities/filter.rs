@@ -15,14 +15,20 @@ pub(crate) struct Filter {
 
 impl Filter {
     pub(crate) fn of<'a>(identities: impl ExactSizeIterator<Item = &'a Identity>) -> Self {
-        let bytes = (identities.len() * BITS_PER_ENTRY).div_ceil(8).max(8);
-        let mut it = Self { bits: vec![0; bytes] };
-        for identity in identities {
-            for bit in it.probes(identity) {
-                it.bits[bit / 8] |= 1 << (bit % 8);
-            }
-        }
+        let mut it = Self::with_capacity(identities.len());
+        identities.for_each(|identity| it.insert(identity));
         it
+    }
+
+    /// An empty one for about `entries`.
+    pub(crate) fn with_capacity(entries: usize) -> Self {
+        Self { bits: vec![0; (entries * BITS_PER_ENTRY).div_ceil(8).max(8)] }
+    }
+
+    pub(crate) fn insert(&mut self, identity: &Identity) {
+        for bit in self.probes(identity) {
+            self.bits[bit / 8] |= 1 << (bit % 8);
+        }
     }
 
     pub(crate) fn from_bytes(bits: Vec<u8>) -> Option<Self> {

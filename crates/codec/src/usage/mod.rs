@@ -1,0 +1,20 @@
+//! Records of the usage log and of the seals: their bytes, their heads for the fold, and
+//! what a seal takes over from the journal. `docs/reference/usage-format.md` is the
+//! description of all of it.
+
+mod adopted;
+mod fate;
+mod record;
+mod root;
+mod seal;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use adopted::{adopted_from_proto, adopted_to_proto};
+pub use fate::{Counts, counts_from_proto, counts_to_proto, fate_from_proto, fate_to_proto};
+pub use record::{
+    decode_record, encode_correction, encode_event, encode_forwarded, encode_refused,
+};
+pub use root::Root;
+pub use seal::{decode_seal, encode_claim, encode_seal, seal_head};

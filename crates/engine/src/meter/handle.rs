@@ -1,0 +1,234 @@
+//! What the rest of the process knows of its meters: how far they are, and the figures
+//! that are not written yet.
+
+use core::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use exchequer_journal::Fault;
+use exchequer_metering::{
+    Contribution, EventIdentity, Fate, Fault as MeterFault, partition_of_event,
+};
+use exchequer_projection_usage::LiveUsage;
+use exchequer_runtime::Runtime;
+use exchequer_types::{Identity, Offset, PartitionId, TenantId, Timestamp};
+use futures::future::{Either, select};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::definitions::DefinitionsSource;
+use crate::tail::unavailable;
+use crate::{EngineError, UsagePorts};
+
+/// How far the meter of a partition is.
+#[derive(Clone, Debug, Default)]
+pub struct MeterState {
+    /// Does a meter of this process judge the partition?
+    pub leading: bool,
+    /// Why none can, at the moment.
+    pub fault: Option<Fault>,
+    /// Of the last accepted seal.
+    pub seq: u64,
+    /// Every record below it has a fate.
+    pub next: Offset,
+    /// Everything received before it has a fate.
+    pub through: Timestamp,
+    /// Records that are not judged yet, as far as the meter has seen.
+    pub waiting: u64,
+    /// Where the log of usage ended when the partition was first led here.
+    pub led_from: Option<Offset>,
+}
+
+/// The first record of an identity, and what has become of it.
+#[derive(Clone, Debug)]
+pub struct FirstRecord {
+    pub partition: PartitionId,
+    pub offset: Offset,
+    pub received_at: Timestamp,
+    /// As it was sealed; see `contributions` for what it adds by now.
+    pub fate: Fate,
+    /// What it adds to figures, as its last correction left it: nothing when it was voided.
+    pub contributions: Vec<Contribution>,
+    pub faults: Vec<MeterFault>,
+    pub is_voided: bool,
+}
+
+/// A question that a meter answers.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) identity: Identity,
+    pub(super) reply: oneshot::Sender<Result<Option<FirstRecord>, Fault>>,
+}
+
+/// Questions of one partition that wait.
+const ASKED_MAX: usize = 64;
+
+/// The meters of this process. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Meters {
+    /// Figures that are sealed and not written yet.
+    pub live: Arc<LiveUsage>,
+    pub ports: UsagePorts,
+    pub definitions: Arc<dyn DefinitionsSource>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    states: Vec<Mutex<MeterState>>,
+    /// Grows with each seal.
+    changes: watch::Sender<u64>,
+    /// Instants that somebody waits for, by partition: `through` must pass them.
+    wanted: Vec<watch::Sender<Timestamp>>,
+    asks: Vec<mpsc::Sender<Asked>>,
+    asked: Vec<Mutex<Option<mpsc::Receiver<Asked>>>>,
+    runtime: Arc<dyn Runtime>,
+}
+
+impl Meters {
+    pub(crate) fn new(
+        ports: UsagePorts,
+        definitions: Arc<dyn DefinitionsSource>,
+        runtime: Arc<dyn Runtime>,
+    ) -> Self {
+        let partitions = ports.log.partitions();
+        let (asks, asked) = (0..partitions).map(|_| mpsc::channel(ASKED_MAX)).unzip();
+        let asked: Vec<mpsc::Receiver<Asked>> = asked;
+        let shared = Shared {
+            asks,
+            asked: asked.into_iter().map(|it| Mutex::new(Some(it))).collect(),
+            states: (0..partitions).map(|_| Mutex::default()).collect(),
+            changes: watch::Sender::new(0),
+            wanted: (0..partitions).map(|_| watch::Sender::new(Timestamp::MIN)).collect(),
+            runtime,
+        };
+        let live = Arc::new(LiveUsage::new(partitions));
+        Self { live, ports, definitions, shared: Arc::new(shared) }
+    }
+
+    pub fn partitions(&self) -> u32 {
+        self.shared.states.len() as u32
+    }
+
+    /// How far the meter of `partition` is.
+    pub fn state(&self, partition: PartitionId) -> MeterState {
+        self.lock(partition).clone()
+    }
+
+    /// How far all of them are, by partition.
+    pub fn states(&self) -> Vec<MeterState> {
+        (0..self.partitions()).map(|it| self.state(PartitionId(it))).collect()
+    }
+
+    /// Records that wait to be judged, over all partitions.
+    pub async fn lag(&self) -> Result<u64, EngineError> {
+        let mut lag = 0;
+        for partition in (0..self.partitions()).map(PartitionId) {
+            let end = self.ports.log.end(partition).await?;
+            lag += end.saturating_sub(self.state(partition).next);
+        }
+        Ok(lag)
+    }
+
+    /// Waits until every record of `partition` below `offset` has a fate and queries see
+    /// it; false when that took longer than `patience`.
+    pub async fn wait_for(
+        &self,
+        partition: PartitionId,
+        offset: Offset,
+        patience: Duration,
+    ) -> bool {
+        self.wait(partition, patience, |state| state.next >= offset).await
+    }
+
+    /// Waits until everything that was received before `at` in `partition` has a fate.
+    pub async fn wait_through(
+        &self,
+        partition: PartitionId,
+        at: Timestamp,
+        patience: Duration,
+    ) -> bool {
+        if let Some(wanted) = self.shared.wanted.get(partition.index()) {
+            wanted.send_if_modified(|wanted| {
+                let is_later = *wanted < at;
+                *wanted = at.max(*wanted);
+                is_later
+            });
+        }
+        self.wait(partition, patience, |state| state.through >= at).await
+    }
+
+    async fn wait(
+        &self,
+        partition: PartitionId,
+        patience: Duration,
+        is_met: impl Fn(&MeterState) -> bool,
+    ) -> bool {
+        if partition.index() >= self.shared.states.len() {
+            return false;
+        }
+        let mut changes = self.shared.changes.subscribe();
+        let met = async {
+            loop {
+                changes.borrow_and_update();
+                if is_met(&self.lock(partition)) {
+                    return;
+                }
+                // The sender is ours, so it does not end.
+                drop(changes.changed().await);
+            }
+        };
+        let met = core::pin::pin!(met);
+        matches!(select(met, self.shared.runtime.sleep(patience)).await, Either::Left(_))
+    }
+
+    /// What has become of the first event of this tenant, source and id; none when there
+    /// was none within the window of identities that took its id. What was not counted and
+    /// took no id is found in the lists of fates alone.
+    pub async fn fate(
+        &self,
+        tenant: &TenantId,
+        source: &str,
+        id: &str,
+        patience: Duration,
+    ) -> Result<Option<FirstRecord>, EngineError> {
+        let partitions = self.partitions();
+        let partition = partition_of_event(tenant.as_str(), id, partitions, &mut Vec::new());
+        let identity = EventIdentity::of(tenant, source, id).into();
+        let (reply, answer) = oneshot::channel();
+        let late = || unavailable("the meter does not answer in time");
+        let asked = async {
+            let asks = &self.shared.asks[partition.index()];
+            asks.send(Asked { identity, reply }).await.map_err(|_| late())?;
+            answer.await.map_err(|_| late())?
+        };
+        let asked = core::pin::pin!(asked);
+        match select(asked, self.shared.runtime.sleep(patience)).await {
+            Either::Left((answer, _)) => Ok(answer?),
+            Either::Right(_) => Err(late().into()),
+        }
+    }
+
+    /// The questions for the meter of `partition`, which takes them once.
+    pub(super) fn take_asked(&self, partition: PartitionId) -> Option<mpsc::Receiver<Asked>> {
+        let asked = self.shared.asked.get(partition.index())?;
+        asked.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Wakes with each seal of any partition.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
+    /// The instant that `through` of `partition` is wanted to pass.
+    pub(super) fn wanted(&self, partition: PartitionId) -> watch::Receiver<Timestamp> {
+        self.shared.wanted[partition.index()].subscribe()
+    }
+
+    pub(super) fn update(&self, partition: PartitionId, change: impl FnOnce(&mut MeterState)) {
+        change(&mut self.lock(partition));
+        self.shared.changes.send_modify(|changes| *changes += 1);
+    }
+
+    fn lock(&self, partition: PartitionId) -> MutexGuard<'_, MeterState> {
+        self.shared.states[partition.index()].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

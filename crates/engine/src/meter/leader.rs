@@ -1,0 +1,482 @@
+//! A meter that holds the claim: it judges the next batch while a seal is in flight, and
+//! folds a seal when it is accepted.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use exchequer_codec::usage::{counts_to_proto, decode_seal, encode_seal};
+use exchequer_journal::{Fault, Record as LogRecord};
+use exchequer_kernel::fold::{Owner, is_settled};
+use exchequer_kernel::{Head, RecordHead, Verdict, fold};
+use exchequer_metering::Fate;
+use exchequer_proto::usage::v1 as pb;
+use exchequer_runtime::Metric;
+use exchequer_types::{Hash, Offset, Timestamp};
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Either, select};
+use tokio::sync::{mpsc, watch};
+use tracing::warn;
+
+use super::correcting;
+use super::folding::{Accepted, fold as fold_batch};
+use super::handle::Asked;
+use super::judging::{Batch, batch_len, decoded, judge};
+use super::resume::{self, Saved};
+use super::state::Metering;
+use super::{Context, adopting, revising};
+use crate::EngineError;
+use crate::identities::Merged;
+use crate::settings::SKEW_MAX;
+use crate::tail::unavailable;
+
+/// What a clock and a queue may be behind: an empty seal says nothing of the last moments.
+const QUIET: Duration = Duration::from_secs(2);
+
+pub(super) struct Leader<'a> {
+    context: &'a Context,
+    state: Metering,
+    head: Head,
+    epoch: u64,
+    owner: Owner,
+    /// Read and not judged yet.
+    held: Vec<LogRecord>,
+    /// Is it a revision's turn?
+    revises: bool,
+    changed: watch::Receiver<u64>,
+    wanted: watch::Receiver<Timestamp>,
+    flushed_at: Timestamp,
+    sealed_at: Timestamp,
+    /// What is there is not sealed before, so that a seal has many records.
+    lingers_until: Option<Timestamp>,
+    /// Claims without an accepted seal, one after the other.
+    failures: &'a mut u32,
+    asked: &'a mut mpsc::Receiver<Asked>,
+}
+
+type Ack = Result<Option<Offset>, Fault>;
+
+struct InFlight<'a> {
+    acknowledged: BoxFuture<'a, Ack>,
+    batch: Batch,
+    head: RecordHead,
+    hash: Hash,
+    expected: Offset,
+    sent_at: Timestamp,
+}
+
+/// The write and, behind it, a merge of the index's blocks.
+type Flushing<'a> = BoxFuture<'a, Result<(Saved, Option<Merged>), EngineError>>;
+
+enum Woken {
+    Acknowledged(Ack),
+    Flushed(Result<(Saved, Option<Merged>), EngineError>),
+    Asked(Asked),
+    Input,
+}
+
+impl<'a> Leader<'a> {
+    pub(super) fn new(
+        context: &'a Context,
+        state: Metering,
+        head: Head,
+        (epoch, owner): (u64, Owner),
+        (failures, asked): (&'a mut u32, &'a mut mpsc::Receiver<Asked>),
+    ) -> Self {
+        let now = context.ports.runtime.now();
+        let wanted = context.meters.wanted(state.partition);
+        let changed = context.meters.definitions.changed();
+        Self {
+            context,
+            state,
+            head,
+            epoch,
+            owner,
+            held: Vec::new(),
+            revises: false,
+            changed,
+            wanted,
+            flushed_at: now,
+            sealed_at: Timestamp::MIN,
+            lingers_until: None,
+            failures,
+            asked,
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Result<&'static str, EngineError> {
+        let mut flushing: Option<Flushing<'a>> = None;
+        let ended = self.lead(&mut flushing).await;
+        // Whoever claims next must not meet a write of this claim.
+        if let Some(flushing) = flushing
+            && let Err(error) = flushing.await
+        {
+            warn!(partition = self.state.partition.0, %error, "cannot write behind");
+        }
+        ended
+    }
+
+    async fn lead(
+        &mut self,
+        flushing: &mut Option<Flushing<'a>>,
+    ) -> Result<&'static str, EngineError> {
+        let mut gathered: Option<Batch> = None;
+        let mut in_flight: Option<InFlight<'a>> = None;
+        loop {
+            let flush_due = flushing.is_none() && self.flush_is_due();
+            // While a flush is due nothing more is judged ahead, so that what is written
+            // is what is accepted.
+            if flush_due && in_flight.is_none() && gathered.is_none() {
+                *flushing = self.flush();
+            }
+            let gathers = gathered.is_none()
+                && (!flush_due || flushing.is_some())
+                && !self.is_pinned_full(flushing.is_some());
+            if gathers {
+                gathered = self.gather().await?;
+            }
+            if in_flight.is_none()
+                && let Some(batch) = gathered.take()
+            {
+                in_flight = Some(self.append(batch).await?);
+                continue;
+            }
+            let listens = gathers && gathered.is_none();
+            match self.wait(&mut in_flight, flushing, listens).await {
+                Woken::Input => {}
+                Woken::Asked(it) => {
+                    let answer =
+                        correcting::first_record(self.context, &mut self.state, it.identity);
+                    let answer = match answer.await {
+                        Ok(found) => Ok(found.filter(|it| it.offset < self.accepted_to())),
+                        Err(EngineError::Journal(fault)) => Err(fault),
+                        Err(error) => Err(unavailable(error.to_string())),
+                    };
+                    // Whoever asked may have gone.
+                    drop(it.reply.send(answer));
+                }
+                Woken::Flushed(done) => {
+                    *flushing = None;
+                    let (done, merged) = done?;
+                    resume::saved(self.context, &mut self.state, done, merged);
+                }
+                Woken::Acknowledged(acknowledged) => {
+                    if let Some(sent) = in_flight.take()
+                        && let Some(lost) = self.settle(sent, acknowledged).await?
+                    {
+                        return Ok(lost);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for whatever comes first.
+    async fn wait(
+        &mut self,
+        in_flight: &mut Option<InFlight<'a>>,
+        flushing: &mut Option<Flushing<'a>>,
+        listens: bool,
+    ) -> Woken {
+        let ack = async {
+            match in_flight {
+                Some(sent) => (&mut sent.acknowledged).await,
+                None => core::future::pending().await,
+            }
+        };
+        let flushed = async {
+            match flushing {
+                Some(write) => write.await,
+                None => core::future::pending().await,
+            }
+        };
+        let input = self.input(listens);
+        let (ack, flushed, input) =
+            (core::pin::pin!(ack), core::pin::pin!(flushed), core::pin::pin!(input));
+        match select(ack, select(flushed, input)).await {
+            Either::Left((acknowledged, _)) => Woken::Acknowledged(acknowledged),
+            Either::Right((Either::Left((done, _)), _)) => Woken::Flushed(done),
+            Either::Right((Either::Right((woken, _)), _)) => woken,
+        }
+    }
+
+    /// Resolves when there may be something to seal or to write, or somebody asks.
+    async fn input(&mut self, listens: bool) -> Woken {
+        let due = self.next_due();
+        let (context, state) = (self.context, &self.state);
+        let runtime = &context.ports.runtime;
+        let now = runtime.now();
+        let left = |at: Timestamp| runtime.sleep(at.since(now).max(Duration::from_millis(1)));
+        let (changed, wanted) = (self.changed.changed(), self.wanted.changed());
+        let news = async {
+            match (listens, self.lingers_until) {
+                (false, _) => core::future::pending().await,
+                (true, Some(until)) => left(until).await,
+                (true, None) => {
+                    let record = context.meters.ports.log.wait(state.partition, state.next);
+                    let changed = core::pin::pin!(changed);
+                    let wanted = core::pin::pin!(wanted);
+                    select(select(record, left(due)), select(changed, wanted)).await;
+                }
+            }
+        };
+        let (news, asked) = (core::pin::pin!(news), core::pin::pin!(self.asked.recv()));
+        match select(news, asked).await {
+            Either::Right((Some(asked), _)) => Woken::Asked(asked),
+            Either::Left(_) | Either::Right((None, _)) => Woken::Input,
+        }
+    }
+
+    /// When a flush or an empty seal comes due, if nothing else comes before.
+    fn next_due(&self) -> Timestamp {
+        let settings = &self.context.ports.settings.usage;
+        let idle = self.sealed_at.saturating_add(settings.idle_seal_interval);
+        let is_open = self
+            .context
+            .meters
+            .live
+            .source(self.state.partition)
+            .is_some_and(|source| source.bytes() > 0);
+        if is_open {
+            idle.min(self.flushed_at.saturating_add(settings.idle_flush_interval))
+        } else {
+            idle
+        }
+    }
+
+    fn flush_is_due(&self) -> bool {
+        let settings = &self.context.ports.settings.usage;
+        let since = self.context.ports.runtime.now().since(self.flushed_at);
+        let is_idle = self.held.is_empty()
+            && self.context.ports.runtime.now().since(self.sealed_at)
+                >= settings.idle_flush_interval;
+        let is_late =
+            since >= settings.flush_interval || (is_idle && since >= settings.idle_flush_interval);
+        self.context.is_full(&self.state)
+            || is_late
+                && self
+                    .context
+                    .meters
+                    .live
+                    .source(self.state.partition)
+                    .is_some_and(|source| source.bytes() > 0)
+    }
+
+    /// Is memory full of what is not written yet? Then the flush comes first.
+    fn is_pinned_full(&self, flushing: bool) -> bool {
+        let settings = &self.context.ports.settings.usage;
+        let partitions = self.context.partitions() as usize;
+        let source = self.context.meters.live.source(self.state.partition);
+        flushing
+            && (self.state.identities.recent_len() >= settings.identity_entries_max * 2
+                || source.is_some_and(|it| it.bytes() >= settings.cells_bytes_max * 2 / partitions))
+    }
+
+    fn flush(&mut self) -> Option<Flushing<'a>> {
+        self.flushed_at = self.context.ports.runtime.now();
+        let written = resume::snapshot(self.context, &mut self.state, &self.head)?;
+        let store = self.context.ports.store.as_ref();
+        Some(resume::write(store, written).boxed())
+    }
+
+    /// Judges what is there, as much as one seal takes; none when there is nothing to seal.
+    async fn gather(&mut self) -> Result<Option<Batch>, EngineError> {
+        let context = self.context;
+        let settings = &context.ports.settings.usage;
+        self.changed.borrow_and_update();
+        let now = context.ports.runtime.now();
+        self.lingers_until = None;
+        // Turn about, so that neither waits for the other.
+        self.revises = !self.revises;
+        if self.revises
+            && let Some(batch) = revising::revise(context, &mut self.state, None).await?
+        {
+            return Ok(Some(batch));
+        }
+        self.read().await?;
+        let lingers_until = self.sealed_at.saturating_add(settings.seal_linger);
+        if !self.held.is_empty()
+            && self.held.len() < settings.batch_records_max / 2
+            && now < lingers_until
+        {
+            self.lingers_until = Some(lingers_until);
+            return Ok(None);
+        }
+        if self.held.is_empty() {
+            return self.gather_nothing(now).await;
+        }
+        let latest = now.saturating_add(SKEW_MAX);
+        let count = self.held.len().min(settings.batch_records_max);
+        let rest = self.held.split_off(count);
+        let mut records = core::mem::replace(&mut self.held, rest);
+        let read = decoded(context, &records);
+        if let Some(ahead) = read.iter().find(|record| record.received_at > latest) {
+            let message = format!(
+                "a usage record of partition {} claims to be received at {}, more than {} s ahead of this clock: check the clocks",
+                self.state.partition,
+                ahead.received_at,
+                SKEW_MAX.as_secs()
+            );
+            return Err(unavailable(message).into());
+        }
+        let source = context.meters.definitions.as_ref();
+        let length = batch_len(&read);
+        let (adopted, known) = adopting::adopt(&mut self.state, source, &read[..length]).await?;
+        let mut batch = judge(context, &mut self.state, &records[..known], &read[..known]).await?;
+        drop(read);
+        batch.adopted = adopted;
+        let mut unknown = records.split_off(known);
+        unknown.append(&mut self.held);
+        self.held = unknown;
+        Ok(Some(batch))
+    }
+
+    /// A seal without records, when something is to be taken over or somebody waits for
+    /// the time to go on.
+    async fn gather_nothing(&mut self, now: Timestamp) -> Result<Option<Batch>, EngineError> {
+        let context = self.context;
+        let settings = &context.ports.settings.usage;
+        if let Some(batch) = revising::revise(context, &mut self.state, None).await? {
+            return Ok(Some(batch));
+        }
+        let source = context.meters.definitions.as_ref();
+        let quiet = now.saturating_sub(QUIET).max(self.state.through);
+        let wanted = *self.wanted.borrow_and_update();
+        let is_wanted = self.state.through < wanted && wanted <= quiet;
+        let is_due =
+            now.since(self.sealed_at) >= settings.idle_seal_interval && self.state.through < quiet;
+        let mut batch = Batch::empty(self.state.next, self.state.through);
+        if adopting::is_behind(&self.state, source) {
+            (batch.adopted, _) = adopting::adopt(&mut self.state, source, &[]).await?;
+        }
+        if batch.adopted.is_empty() && !is_wanted && !is_due {
+            // What is wanted may become due by itself.
+            if self.state.through < wanted {
+                self.lingers_until = Some(wanted.saturating_add(QUIET));
+            }
+            return Ok(None);
+        }
+        batch.through = quiet;
+        self.state.through = quiet;
+        Ok(Some(batch))
+    }
+
+    async fn read(&mut self) -> Result<(), EngineError> {
+        let settings = &self.context.ports.settings;
+        if self.held.len() >= settings.usage.batch_records_max {
+            return Ok(());
+        }
+        let next = self.held.last().map_or(self.state.next, |record| record.offset + 1);
+        let log = &self.context.meters.ports.log;
+        let bytes = settings.usage.read_bytes_max;
+        let mut read = log.read(self.state.partition, next, bytes).await?;
+        if self.held.is_empty() {
+            self.held = read;
+        } else {
+            self.held.append(&mut read);
+        }
+        Ok(())
+    }
+
+    /// Sends on what belongs elsewhere, and seals the batch.
+    async fn append(&mut self, mut batch: Batch) -> Result<InFlight<'a>, EngineError> {
+        let context = self.context;
+        for (partition, record) in core::mem::take(&mut batch.forwards) {
+            context.meters.ports.log.append(partition, record).await?;
+        }
+        let fresh = self.head.claim.as_ref().filter(|claim| claim.fresh).map(|claim| claim.hash);
+        let (expected, prev) = (self.state.next_seal, self.state.hash);
+        let seq = self.state.seq + 1;
+        let seal = pb::Seal {
+            epoch: self.epoch,
+            owner: Bytes::copy_from_slice(&self.owner),
+            seq,
+            prev: Bytes::copy_from_slice(&prev.0),
+            claim: fresh.map(|hash| Bytes::copy_from_slice(&hash.0)).unwrap_or_default(),
+            from: batch.from,
+            to: batch.to,
+            through: batch.through.micros(),
+            adopted: core::mem::take(&mut batch.adopted),
+            counts: counts_to_proto(&batch.counts),
+            root: Bytes::copy_from_slice(&batch.root.0),
+            revision: batch.revision.take(),
+        };
+        let head =
+            RecordHead::Commit { epoch: self.epoch, owner: self.owner, seq, prev, claim: fresh };
+        let (bytes, hash) = encode_seal(self.state.partition, seal);
+        self.state.seq = seq;
+        self.state.hash = hash;
+        self.state.next_seal += 1;
+        let acknowledged = context.meters.ports.seals.append(self.state.partition, bytes);
+        let sent_at = context.ports.runtime.now();
+        self.sealed_at = sent_at;
+        Ok(InFlight { acknowledged, batch, head, hash, expected, sent_at })
+    }
+
+    /// The answer rule. Says why the claim is lost, if it is.
+    async fn settle(
+        &mut self,
+        sent: InFlight<'a>,
+        acknowledged: Ack,
+    ) -> Result<Option<&'static str>, EngineError> {
+        let offset = acknowledged?;
+        let elapsed = self.context.ports.runtime.now().since(sent.sent_at);
+        Metric::SealSeconds.histogram(&[]).record(elapsed.as_secs_f64());
+        if is_settled(&self.head, offset) {
+            let at = self.head.offset;
+            if fold(&mut self.head, &sent.head, &sent.hash) != Verdict::Accepted {
+                return Ok(Some("the fold did not accept a seal at its own place"));
+            }
+            self.accepted(&sent.batch, at);
+            *self.failures = 0;
+            return Ok((at != sent.expected).then_some("records of others came between"));
+        }
+        let accepted = self.read_back(&sent.hash).await?;
+        // What was judged ahead stands on it: all of it is read anew.
+        Ok(Some(if accepted {
+            "records of others came between"
+        } else {
+            "another meter took over"
+        }))
+    }
+
+    /// Reads to an end fetched now, and folds; is our record among the accepted?
+    async fn read_back(&mut self, own: &Hash) -> Result<bool, EngineError> {
+        let (partition, seals) = (self.state.partition, &self.context.meters.ports.seals);
+        let end = seals.end(partition).await?;
+        let mut accepted = false;
+        while self.head.offset < end {
+            let read = self.context.ports.settings.read_bytes_max;
+            for record in seals.read(partition, self.head.offset, read).await? {
+                let (head, hash, _) = decode_seal(partition, &record.bytes);
+                let verdict = fold(&mut self.head, &head, &hash);
+                self.context.count(partition, verdict, self.head.offset);
+                accepted |= verdict == Verdict::Accepted && hash == *own;
+            }
+        }
+        Ok(accepted)
+    }
+
+    /// Records below it are in accepted seals.
+    fn accepted_to(&self) -> Offset {
+        self.context.meters.state(self.state.partition).next
+    }
+
+    fn accepted(&mut self, batch: &Batch, offset: Offset) {
+        let context = self.context;
+        let partition = self.state.partition;
+        let accepted = Accepted { partition, seq: self.head.seq, offset };
+        fold_batch(&context.meters.live, &context.ports.key, accepted, batch);
+        for (fate, count) in Fate::ALL.into_iter().zip(batch.counts) {
+            if count > 0 {
+                Metric::UsageRecordsJudged.counter(&[fate.as_str()]).increment(count);
+            }
+        }
+        let waiting = self.held.len() as u64;
+        context.meters.update(partition, |it| {
+            it.seq = accepted.seq;
+            it.next = batch.to;
+            it.through = batch.through;
+            it.waiting = waiting;
+        });
+    }
+}

@@ -1,0 +1,164 @@
+//! The one writer of a partition of usage. It claims, resumes, judges batch after batch
+//! with one seal in flight, and folds what the accepted seals say into figures, the index
+//! of identities and fates, which are written behind together with its checkpoint. Whatever
+//! goes wrong, it drops what it judged ahead, reads the seals, and claims anew.
+
+mod adopting;
+mod correcting;
+mod definitions;
+mod folding;
+mod handle;
+mod judging;
+mod leader;
+mod live;
+mod names;
+mod resume;
+mod revising;
+mod state;
+
+use bytes::Bytes;
+use exchequer_codec::usage::encode_claim;
+use exchequer_journal::{Fault, FaultKind};
+use exchequer_kernel::{Head, Verdict};
+use exchequer_proto::usage::v1 as pb;
+use exchequer_runtime::{Metric, TaskError};
+use exchequer_types::{Offset, PartitionId};
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+pub use definitions::{
+    ChangeList, Changed, DefinitionsSource, MemoryDefinitions, MeterSet, Position, TenantTerms,
+};
+pub use handle::{FirstRecord, MeterState, Meters};
+pub(crate) use live::LiveDefinitions;
+
+use crate::tail::unavailable;
+use crate::{EngineError, Ports};
+use leader::Leader;
+use state::Metering;
+
+/// The highest feature level this version understands.
+const FEATURE_LEVEL: u32 = 1;
+/// The longest wait before a claim is tried again, as a multiple of the first.
+const CLAIM_RETRY_FACTOR_MAX: u32 = 30;
+
+/// What a meter works with.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    pub(crate) ports: Ports,
+    pub(crate) meters: Meters,
+}
+
+impl Context {
+    fn partitions(&self) -> u32 {
+        self.meters.partitions()
+    }
+
+    /// Does the partition hold its share of what is kept in memory?
+    fn is_full(&self, state: &Metering) -> bool {
+        let settings = &self.ports.settings.usage;
+        let cells = self.meters.live.source(state.partition).map_or(0, |source| source.bytes());
+        cells >= settings.cells_bytes_max / self.partitions() as usize
+            || state.identities.recent_len() >= settings.identity_entries_max
+    }
+
+    /// The fold has passed another record of the seals.
+    fn progressed(&self, state: &Metering, head: &Head) {
+        self.meters.update(state.partition, |it| {
+            it.seq = head.seq;
+            it.next = state.next;
+            it.through = state.through;
+        });
+    }
+
+    fn count(&self, partition: PartitionId, verdict: Verdict, next: Offset) {
+        match verdict {
+            Verdict::Accepted => {}
+            Verdict::Ignorable(_) => {
+                Metric::RecordsIgnored.counter(&[&partition.to_string()]).increment(1);
+            }
+            Verdict::Break(_) => {
+                Metric::ChainBreaks.counter(&[&partition.to_string()]).increment(1);
+                let offset = next.saturating_sub(1);
+                error!(partition = partition.0, offset, %verdict, "chain of seals breaks");
+            }
+        }
+    }
+}
+
+/// Meters `partition` until the process ends. A seal that was not made of its records by
+/// these rules stops the partition for good, and nothing else.
+pub(crate) async fn run(context: Context, partition: PartitionId) -> Result<(), TaskError> {
+    let ports = &context.ports;
+    let mut failures = 0_u32;
+    let Some(mut asked) = context.meters.take_asked(partition) else {
+        return Err(TaskError(format!("usage partition {partition} has two meters here")));
+    };
+    loop {
+        let fault = match lead(&context, partition, (&mut failures, &mut asked)).await {
+            Ok(reason) => {
+                info!(partition = partition.0, reason, "claiming usage anew");
+                None
+            }
+            Err(error) if error.is_retryable() => {
+                warn!(partition = partition.0, %error, "cannot meter for now");
+                Some(match error {
+                    EngineError::Journal(fault) => fault,
+                    error => unavailable(error.to_string()),
+                })
+            }
+            Err(error) => {
+                error!(partition = partition.0, %error, "usage is not metered any more");
+                let fault = Fault::new(FaultKind::Stopped, error.to_string());
+                context.meters.update(partition, |it| {
+                    it.leading = false;
+                    it.fault = Some(fault);
+                });
+                Metric::MeterLeading.gauge(&[&partition.to_string()]).set(0.0);
+                return Ok(());
+            }
+        };
+        context.meters.update(partition, |it| {
+            it.leading = false;
+            it.fault = fault;
+        });
+        failures += 1;
+        Metric::MeterLeading.gauge(&[&partition.to_string()]).set(0.0);
+        let nonce = ports.runtime.nonce()[0];
+        let wait = ports.settings.claim_retry * failures.min(CLAIM_RETRY_FACTOR_MAX);
+        ports.runtime.sleep(wait.mul_f64(0.5 + f64::from(nonce) / 256.0)).await;
+    }
+}
+
+/// Claims and meters until the claim is lost; says why it was.
+async fn lead(
+    context: &Context,
+    partition: PartitionId,
+    (failures, asked): (&mut u32, &mut mpsc::Receiver<handle::Asked>),
+) -> Result<&'static str, EngineError> {
+    let (mut state, mut head) = resume::load(context, partition).await?;
+    resume::catch_up(context, &mut state, &mut head).await?;
+    let owner = context.ports.runtime.nonce();
+    let epoch = head.epoch() + 1;
+    let claim = pb::SealClaim {
+        epoch,
+        owner: Bytes::copy_from_slice(&owner),
+        feature_level: FEATURE_LEVEL,
+    };
+    context.meters.ports.seals.append(partition, encode_claim(partition, claim)).await?;
+    resume::catch_up(context, &mut state, &mut head).await?;
+    if !head.is_held_by(epoch, &owner) {
+        return Ok("another meter's claim came first");
+    }
+    state.identities.lead();
+    state.checkpoint_epoch = epoch;
+    let end = context.meters.ports.log.end(partition).await?;
+    context.progressed(&state, &head);
+    context.meters.update(partition, |it| {
+        it.leading = true;
+        it.fault = None;
+        it.led_from.get_or_insert(end);
+    });
+    Metric::MeterLeading.gauge(&[&partition.to_string()]).set(1.0);
+    Leader::new(context, state, head, (epoch, owner), (failures, asked)).run().await
+}

@@ -1,0 +1,352 @@
+//! Where a meter begins: its checkpoint, and the seals above it folded again, with the
+//! records that they cover judged again. What comes out must be what they say.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use exchequer_codec::usage::{counts_to_proto, decode_seal};
+use exchequer_codec::{head_from_proto, head_to_proto};
+use exchequer_journal::Record as LogRecord;
+use exchequer_kernel::{Head, Verdict, fold};
+use exchequer_metering::Definitions;
+use exchequer_projection_usage::{self as usage, Checkpoint, FlushError, Position, Segment};
+use exchequer_proto::journal::v1::Range;
+use exchequer_proto::usage::v1 as pb;
+use exchequer_readstore::{Fault, Key, Scan, Value, Write};
+use exchequer_types::{Hash, Offset, PartitionId, Timestamp};
+use prost::Message as _;
+
+use super::folding::{Accepted, fold as fold_batch};
+use super::judging::{Batch, decoded, judge};
+use super::revising::{Pending, pending_from_proto, pending_to_proto, revise};
+use super::state::Metering;
+use super::{Context, adopting, correcting};
+use crate::EngineError;
+use crate::identities::{self, Identities, IndexShape, Merge, Merged};
+use crate::tables::{USAGE_ADOPTED, USAGE_IDENTITIES, partition_value};
+
+/// Of the timestamp of a checkpoint; the epoch is above it.
+const SEQ_BITS: u32 = 40;
+
+/// Reads the checkpoint; everything later is for `catch_up`.
+pub(super) async fn load(
+    context: &Context,
+    partition: PartitionId,
+) -> Result<(Metering, Head), EngineError> {
+    let ports = &context.ports;
+    let store = ports.store.as_ref();
+    let stored = usage::checkpoint(store, partition).await?.unwrap_or_default();
+    let checkpoint = pb::MeterCheckpoint::decode(stored.meter.clone())
+        .map_err(exchequer_codec::DecodeError::from)?;
+    let head = checkpoint.head.as_ref().map(head_from_proto).transpose()?.unwrap_or_default();
+    check_remembered(context, partition, &head).await?;
+    let settings = &ports.settings.usage;
+    let shape = IndexShape {
+        tables: &USAGE_IDENTITIES,
+        window: settings.identity_window,
+        entries_max: settings.identity_entries_max,
+        filter_bytes_max: settings.identity_filter_bytes_max / context.partitions() as usize,
+    };
+    let [a, b, c, d, ..] = ports.runtime.nonce();
+    let mut identities = Identities::new(partition, u32::from_le_bytes([a, b, c, d]), shape);
+    identities.load(store, &checkpoint.blocks, checkpoint.runs).await?;
+    let mut state = Metering {
+        partition,
+        partitions: context.partitions(),
+        definitions: Definitions::default(),
+        identities,
+        names: super::names::SharedNames::default(),
+        seq: head.seq,
+        hash: head.hash,
+        next_seal: head.offset,
+        next: checkpoint.next,
+        through: Timestamp::saturating_from_micros(checkpoint.through),
+        unsaved: Vec::new(),
+        unmatched: checkpoint
+            .unmatched
+            .iter()
+            .map(|it| (it.tenant.clone(), (it.from, it.to)))
+            .collect(),
+        revisions: pending(&checkpoint.pending)?,
+        revision_left: checkpoint.pending.first().is_some_and(|it| it.left),
+        corrections: BTreeMap::new(),
+        may_have_corrections: checkpoint.has_corrections,
+        // What has changed before this process began is asked for once.
+        changes_seen: None,
+        absent: std::collections::BTreeSet::new(),
+        checkpoint_epoch: head.epoch(),
+    };
+    load_adopted(context, &mut state, head.seq).await?;
+    let position = Position { seal: stored.seal, offset: state.next, through: state.through };
+    context.meters.live.begin(partition, position);
+    Ok((state, head))
+}
+
+fn pending(all: &[pb::PendingRevision]) -> Result<VecDeque<Pending>, EngineError> {
+    all.iter().filter_map(|it| pending_from_proto(it).transpose()).collect()
+}
+
+/// Takes over again what seals up to `seq` named.
+async fn load_adopted(
+    context: &Context,
+    state: &mut Metering,
+    seq: u64,
+) -> Result<(), EngineError> {
+    let mut scan = Scan::of(&USAGE_ADOPTED, 0, vec![partition_value(state.partition)], usize::MAX);
+    scan.to = Some(vec![Value::uint(seq + 1)]);
+    for row in context.ports.store.scan(scan).await? {
+        let bytes = row.values.get(1).map(Value::as_bytes).unwrap_or_default();
+        let message = pb::Adopted::decode(bytes).map_err(exchequer_codec::DecodeError::from)?;
+        let from = row.values.first().map_or(0, Value::as_uint);
+        let adoption = exchequer_codec::usage::adopted_from_proto(&message)?;
+        let seal = row.key.clustering.first().map_or(0, Value::as_uint);
+        state.definitions.adopt(seal, from, adoption);
+    }
+    Ok(())
+}
+
+/// A remembered place must be found again.
+async fn check_remembered(
+    context: &Context,
+    partition: PartitionId,
+    head: &Head,
+) -> Result<(), EngineError> {
+    if head.seq == 0 {
+        return Ok(());
+    }
+    let found = context.meters.ports.seals.read(partition, head.commit_offset, 1).await?;
+    if found.first().is_some_and(|record| Hash::blake3(&record.bytes) == head.hash) {
+        return Ok(());
+    }
+    Err(EngineError::Forgotten {
+        reader: "the meter".to_owned(),
+        partition: partition.0,
+        offset: head.commit_offset,
+        seq: head.seq,
+    })
+}
+
+/// Folds the seals from `head` to their present end onto `state`.
+pub(super) async fn catch_up(
+    context: &Context,
+    state: &mut Metering,
+    head: &mut Head,
+) -> Result<(), EngineError> {
+    let seals = &context.meters.ports.seals;
+    let end = seals.end(state.partition).await?;
+    while head.offset < end {
+        let read = context.ports.settings.read_bytes_max;
+        for record in seals.read(state.partition, head.offset, read).await? {
+            let (record_head, hash, seal) = decode_seal(state.partition, &record.bytes);
+            let verdict = fold(head, &record_head, &hash);
+            context.count(state.partition, verdict, head.offset);
+            if let (Verdict::Accepted, Some(seal)) = (verdict, seal) {
+                replay(context, state, &seal, record.offset).await?;
+                context.progressed(state, head);
+            }
+        }
+        if context.is_full(state) {
+            write_behind(context, state, head).await?;
+        }
+    }
+    state.stand_at(head);
+    Ok(())
+}
+
+/// Judges what an accepted seal covers, and compares.
+async fn replay(
+    context: &Context,
+    state: &mut Metering,
+    seal: &pb::Seal,
+    offset: Offset,
+) -> Result<(), EngineError> {
+    let differs = |what: String| {
+        EngineError::Stopped(format!(
+            "seal {} of usage partition {}, at offset {offset}, {what}: it was not made of these records by these rules; run `exchequer verify usage`",
+            seal.seq, seal.epoch
+        ))
+    };
+    if seal.from != state.next {
+        return Err(differs(format!("begins at record {}, not at {}", seal.from, state.next)));
+    }
+    for (index, message) in (0..).zip(&seal.adopted) {
+        adopting::apply(state, (seal.seq, index), message)?;
+    }
+    let batch = if let Some(said) = &seal.revision {
+        let revised = revise(context, state, Some(said.to)).await?;
+        let Some(batch) = revised.filter(|it| it.revision.as_ref() == Some(said)) else {
+            return Err(differs("revises otherwise than its records say".to_owned()));
+        };
+        batch
+    } else {
+        let records = read_range(context, state.partition, seal.from, seal.to).await?;
+        let read = decoded(context, &records);
+        judge(context, state, &records, &read).await?
+    };
+    if batch.to != seal.to {
+        return Err(differs(format!("ends at record {}, and the log at {}", seal.to, batch.to)));
+    }
+    let counts = counts_to_proto(&batch.counts);
+    if counts != seal.counts {
+        return Err(differs(format!(
+            "counts {:?}, and its records come to {counts:?}",
+            seal.counts
+        )));
+    }
+    if batch.root.0 != seal.root.as_ref() {
+        return Err(differs("has another root than its records".to_owned()));
+    }
+    state.through = state.through.max(Timestamp::saturating_from_micros(seal.through));
+    let batch = Batch { through: state.through, ..batch };
+    state.seq = seal.seq;
+    let accepted = Accepted { partition: state.partition, seq: seal.seq, offset };
+    fold_batch(&context.meters.live, &context.ports.key, accepted, &batch);
+    Ok(())
+}
+
+/// The records from..to, as far as they are there.
+pub(super) async fn read_range(
+    context: &Context,
+    partition: PartitionId,
+    from: Offset,
+    to: Offset,
+) -> Result<Vec<LogRecord>, EngineError> {
+    let mut records: Vec<LogRecord> = Vec::new();
+    let mut next = from;
+    while next < to {
+        let bytes = context.ports.settings.read_bytes_max;
+        let read = context.meters.ports.log.read(partition, next, bytes).await?;
+        let Some(last) = read.last() else { break };
+        next = last.offset + 1;
+        records.extend(read.into_iter().take_while(|record| record.offset < to));
+    }
+    Ok(records)
+}
+
+/// What a flush writes, and what is saved when it is done.
+#[derive(Debug)]
+pub(super) struct WriteBehind {
+    segment: Arc<Segment>,
+    checkpoint: Checkpoint,
+    rows: Vec<Write>,
+    epoch: u64,
+    pub(super) merge: Option<Merge>,
+    pub(super) saved: Saved,
+}
+
+/// What a flush holds, once it is done.
+#[derive(Debug)]
+pub(super) struct Saved {
+    seq: u64,
+    next: Offset,
+    unsaved: usize,
+    identities: identities::Flush,
+}
+
+/// The state as it is, to be written. `head` is where it stands: everything in it must be
+/// accepted. None when there is nothing to write.
+pub(super) fn snapshot(
+    context: &Context,
+    state: &mut Metering,
+    head: &Head,
+) -> Option<WriteBehind> {
+    let segment = context.meters.live.source(state.partition)?.freeze()?;
+    let merge = state.identities.merge_due(state.through);
+    let mut flush = state.identities.flush(state.through);
+    let mut rows = core::mem::take(&mut flush.writes);
+    rows.extend(state.unsaved.iter().map(|(seq, index, from, message)| Write {
+        table: &USAGE_ADOPTED,
+        generation: 0,
+        key: Key {
+            partition: vec![partition_value(state.partition)],
+            clustering: vec![Value::uint(*seq), Value::uint(*index)],
+        },
+        values: Some(vec![Value::uint(*from), Value::Bytes(Bytes::from(message.encode_to_vec()))]),
+        timestamp: *seq,
+    }));
+    rows.extend(correcting::writes(state));
+    let meter = pb::MeterCheckpoint {
+        head: Some(head_to_proto(head)),
+        next: state.next,
+        through: state.through.micros(),
+        blocks: flush.blocks.clone(),
+        runs: Some(Range { from: flush.runs.0, to: flush.runs.1 }),
+        unmatched: state.unmatched.iter().map(unmatched_range).collect(),
+        pending: pending_to_proto(&state.revisions, state.revision_left),
+        has_corrections: state.may_have_corrections || !state.corrections.is_empty(),
+    };
+    let seal = segment.to();
+    debug_assert_eq!(seal, head.seq);
+    let checkpoint = Checkpoint {
+        seal,
+        offset: state.next,
+        through: state.through,
+        meter: Bytes::from(meter.encode_to_vec()),
+    };
+    let (unsaved, next) = (state.unsaved.len(), state.next);
+    let saved = Saved { seq: seal, next, unsaved, identities: flush };
+    Some(WriteBehind { segment, checkpoint, rows, epoch: state.checkpoint_epoch, merge, saved })
+}
+
+fn unmatched_range((tenant, range): (&String, &(Offset, Offset))) -> pb::UnmatchedRange {
+    pb::UnmatchedRange { tenant: tenant.clone(), from: range.0, to: range.1 }
+}
+
+/// Writes what `snapshot` gave and, behind it, merges blocks of the index.
+pub(super) async fn write(
+    store: &dyn exchequer_readstore::ReadStore,
+    it: WriteBehind,
+) -> Result<(Saved, Option<Merged>), EngineError> {
+    let mut batch = match usage::flush(store, &it.segment, &it.checkpoint).await {
+        Ok(batch) => batch,
+        Err(FlushError::Store(fault)) => return Err(fault.into()),
+        Err(FlushError::Split { at }) => {
+            let message = format!("another meter wrote up to seal {at} meanwhile");
+            return Err(Fault::retryable(message).into());
+        }
+        Err(error @ FlushError::Damaged(_)) => {
+            return Err(EngineError::Stopped(error.to_string()));
+        }
+    };
+    drop(it.segment);
+    batch.rows.extend(it.rows);
+    for write in &mut batch.last {
+        // A leader's stands above those of all before it: it may delete what theirs name.
+        write.timestamp = (it.epoch << SEQ_BITS) | it.saved.seq;
+    }
+    store.write(batch).await?;
+    let merged = match it.merge {
+        Some(merge) => Some(merge.run(store).await?),
+        None => None,
+    };
+    Ok((it.saved, merged))
+}
+
+/// What was written is in the store.
+pub(super) fn saved(context: &Context, state: &mut Metering, saved: Saved, merged: Option<Merged>) {
+    if let Some(mut source) = context.meters.live.source(state.partition) {
+        source.written(saved.seq);
+    }
+    state.unsaved.drain(..saved.unsaved);
+    state.may_have_corrections |= !state.corrections.is_empty();
+    state.corrections.retain(|_, offsets| {
+        offsets.retain(|offset| *offset >= saved.next);
+        !offsets.is_empty()
+    });
+    state.identities.flushed(saved.identities);
+    if let Some(merged) = merged {
+        state.identities.merged(merged);
+    }
+}
+
+async fn write_behind(
+    context: &Context,
+    state: &mut Metering,
+    head: &Head,
+) -> Result<(), EngineError> {
+    let Some(written) = snapshot(context, state, head) else { return Ok(()) };
+    let (done, merged) = write(context.ports.store.as_ref(), written).await?;
+    saved(context, state, done, merged);
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! What is counted afterwards, and what is taken back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use exchequer_codec::usage::encode_correction;
+use exchequer_metering::{BackfillOrder, Fate, Terms, partition_of_event};
+use exchequer_projection_usage::Kind;
+use exchequer_proto::usage::v1 as pb;
+use exchequer_readstore::MemoryStore;
+use exchequer_types::Slug;
+
+use crate::world::{PARTITIONS, Process, World, counter, event, key, now, sum_of_tokens, tenant};
+use crate::{DATA, until};
+
+fn correct(world: &World, id: &str, event: &str, amended: Option<&str>) {
+    let what = match amended {
+        None => pb::correction::What::Void(pb::Void {}),
+        Some(data) => pb::correction::What::Amend(pb::Amend { data: data.to_owned() }),
+    };
+    let correction = pb::Correction {
+        id: id.to_owned(),
+        tenant: "acme".to_owned(),
+        source: "test".to_owned(),
+        event: event.to_owned(),
+        what: Some(what),
+        reason: "wrong".to_owned(),
+        actor: "u-1".to_owned(),
+    };
+    let partition = partition_of_event("acme", event, PARTITIONS, &mut Vec::new());
+    world.log.push(partition, encode_correction(now(), correction, &key()));
+}
+
+/// A process that has to read everything again, from the seals and the records.
+async fn anew(world: &mut World, process: Process) -> Process {
+    process.stop().await;
+    world.store = Arc::new(MemoryStore::new(true));
+    let process = world.start().await;
+    // Revisions come behind the records that they are about.
+    until(async || process.meters.states().iter().all(|state| state.leading)).await;
+    process.settled().await;
+    process
+}
+
+// REQ: USE-02 USE-08
+#[tokio::test(flavor = "multi_thread")]
+async fn unmatched_events_count_once_their_tenant_or_meter_is_there() {
+    let mut world = World::new();
+    world.settings.usage.batch_records_max = 7;
+    let process = world.start().await;
+    for n in 0..50 {
+        world.send_as(&event("newcomer", &format!("e-{n}"), DATA), now());
+        world.send_as(&event("newcomer", &format!("e-{}", n / 2), DATA), now());
+        world.send(&format!("e-{n}"), DATA);
+    }
+    process.settled().await;
+    assert_eq!(process.figure("newcomer", "tokens").await, None);
+    assert_eq!(process.count("newcomer", Fate::Unmatched).await, 50);
+    world.definitions.put_tenant(&tenant("newcomer"), &tenant("reseller"), Vec::new());
+    world.send_as(&event("newcomer", "e-50", DATA), now());
+    process.settled().await;
+    assert_eq!(process.figure("newcomer", "tokens").await, None, "its provider has no meter");
+    let meters = vec![sum_of_tokens()];
+    world.definitions.put_meters(&tenant("reseller"), meters, Terms::default());
+    until(async || {
+        process.figure("newcomer", "tokens").await.map(|it| it.to_string())
+            == Some("102".to_owned())
+    })
+    .await;
+    let matched = process.counts("newcomer").await.of(Kind::Matched);
+    assert_eq!((matched, process.count("newcomer", Fate::Unmatched).await), (51, 51));
+    // Whatever comes later, they are not counted again.
+    world.definitions.put_meters(
+        &tenant("reseller"),
+        vec![sum_of_tokens(), counter("calls")],
+        Terms::default(),
+    );
+    world.send_as(&event("newcomer", "e-51", DATA), now());
+    process.settled().await;
+    process.written().await;
+    let shown = |it: Option<exchequer_types::Quantity>| it.map(|it| it.to_string());
+    assert_eq!(shown(process.figure("newcomer", "tokens").await).as_deref(), Some("104"));
+    assert_eq!(shown(process.figure("newcomer", "calls").await).as_deref(), Some("1"));
+    let process = anew(&mut world, process).await;
+    assert_eq!(shown(process.figure("newcomer", "tokens").await).as_deref(), Some("104"));
+    assert_eq!(process.shown("tokens").await, "100");
+    process.stop().await;
+}
+
+// REQ: USE-01 USE-08
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_meter_is_backfilled_from_kept_events() {
+    let mut world = World::new();
+    world.settings.usage.batch_records_max = 7;
+    let process = world.start().await;
+    for n in 0..50 {
+        world.send(&format!("e-{n}"), DATA);
+        world.send(&format!("e-{}", n / 2), DATA);
+    }
+    correct(&world, "c-1", "e-3", None);
+    process.settled().await;
+    let meters = vec![sum_of_tokens(), counter("calls"), counter("more")];
+    world.definitions.put_meters(&tenant("platform"), meters.clone(), Terms::default());
+    world.send("e-50", DATA);
+    process.settled().await;
+    assert_eq!(process.shown("more").await, "1");
+    let order = BackfillOrder {
+        id: "b-1".to_owned(),
+        meter: Slug::parse("more").unwrap(),
+        version: 1,
+        from: now().saturating_sub(Duration::from_secs(24 * 3_600)),
+        until: None,
+    };
+    world.definitions.put_backfills(&tenant("platform"), vec![order]);
+    until(async || process.shown("more").await == "50").await;
+    assert_eq!(
+        (process.shown("tokens").await, process.shown("calls").await),
+        ("100".into(), "50".into())
+    );
+    // What was backfilled is taken back too.
+    correct(&world, "c-2", "e-4", None);
+    process.settled().await;
+    assert_eq!(
+        (process.shown("more").await, process.shown("calls").await),
+        ("49".into(), "49".into())
+    );
+    let process = anew(&mut world, process).await;
+    assert_eq!(
+        (process.shown("more").await, process.shown("calls").await),
+        ("49".into(), "49".into())
+    );
+    process.stop().await;
+}
+
+// REQ: USE-16
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_voided_and_amended_once() {
+    let mut world = World::new();
+    let process = world.start().await;
+    for n in 0..10 {
+        world.send(&format!("e-{n}"), DATA);
+    }
+    correct(&world, "c-1", "e-1", None);
+    correct(&world, "c-2", "e-1", None);
+    correct(&world, "c-3", "e-1", Some(DATA));
+    correct(&world, "c-4", "e-2", Some(r#"{"tokens":10,"model":"small"}"#));
+    correct(&world, "c-5", "e-2", Some(r#"{"tokens":20,"model":"small"}"#));
+    correct(&world, "c-6", "e-3", Some(r#"{"tokens":"#));
+    correct(&world, "c-7", "nobody", None);
+    process.settled().await;
+    assert_eq!(
+        (process.shown("tokens").await, process.shown("calls").await),
+        ("36".into(), "9".into())
+    );
+    let counts = process.counts("acme").await;
+    assert_eq!((counts.of(Kind::Voided), counts.of(Kind::Amended)), (1, 2));
+    assert_eq!(process.count("acme", Fate::Invalid).await, 3);
+    assert_eq!(process.count("acme", Fate::Duplicate).await, 1);
+    process.written().await;
+    process.stop().await;
+    let process = world.start().await;
+    correct(&world, "c-8", "e-1", None);
+    correct(&world, "c-9", "e-2", None);
+    process.settled().await;
+    assert_eq!(
+        (process.shown("tokens").await, process.shown("calls").await),
+        ("16".into(), "8".into())
+    );
+    let process = anew(&mut world, process).await;
+    assert_eq!(
+        (process.shown("tokens").await, process.shown("calls").await),
+        ("16".into(), "8".into())
+    );
+    process.stop().await;
+}

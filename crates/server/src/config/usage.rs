@@ -1,0 +1,64 @@
+//! Bounds of taking events of use in, and of metering them.
+
+use core::time::Duration;
+
+use exchequer_engine::UsageSettings;
+
+use super::section::{anything, at_least, section, within};
+
+section! {
+    /// Bounds of taking events of use in, and of metering them.
+    Usage "usage" {
+        /// Events that are being taken in, over all requests, packed and unpacked; more are refused as `OVERLOADED`. At least twice what one request may have.
+        ingest_bytes_max: usize = 67_108_864, "bytes", at_least(16_777_216);
+        /// Entries of the index of identities in memory before they are written, for each partition.
+        identity_entries_max: usize = 65_536, "entries", at_least(1);
+        /// Filters of that index held in memory.
+        identity_filter_bytes_max: usize = 134_217_728, "bytes", anything;
+        /// Figures that are sealed and not written yet.
+        cells_bytes_max: usize = 67_108_864, "bytes", at_least(1_048_576);
+        /// Figures are written after this long at the latest.
+        flush_interval_ms: u64 = 30_000, "milliseconds", anything;
+        /// Figures are written after this long when no events come.
+        idle_flush_interval_ms: u64 = 1_000, "milliseconds", anything;
+        /// Records of one seal.
+        batch_records_max: usize = 4_096, "records", within(1, 65_536);
+        /// Bytes of the usage log that are read at once.
+        read_bytes_max: usize = 1_048_576, "bytes", at_least(65_536);
+        /// Seals of a partition are at least this far apart, unless there is much to seal.
+        seal_linger_ms: u64 = 20, "milliseconds", within(0, 10_000);
+        /// An empty seal is written after this long, so that the time goes on.
+        idle_seal_interval_ms: u64 = 60_000, "milliseconds", within(100, 3_600_000);
+    }
+}
+
+impl Usage {
+    /// As the engine takes them.
+    pub(crate) fn settings(&self) -> UsageSettings {
+        UsageSettings {
+            ingest_bytes_max: self.ingest_bytes_max,
+            identity_entries_max: self.identity_entries_max,
+            identity_filter_bytes_max: self.identity_filter_bytes_max,
+            cells_bytes_max: self.cells_bytes_max,
+            flush_interval: Duration::from_millis(self.flush_interval_ms),
+            idle_flush_interval: Duration::from_millis(self.idle_flush_interval_ms),
+            batch_records_max: self.batch_records_max,
+            read_bytes_max: self.read_bytes_max,
+            seal_linger: Duration::from_millis(self.seal_linger_ms),
+            idle_seal_interval: Duration::from_millis(self.idle_seal_interval_ms),
+            // What an identity is counted by must not change under records that were judged.
+            identity_window: UsageSettings::default().identity_window,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_engine() {
+        let ours = Usage::default().settings();
+        assert_eq!(format!("{ours:?}"), format!("{:?}", UsageSettings::default()));
+    }
+}

@@ -1,0 +1,75 @@
+//! Snapshots in memory, by tenant: each loaded from its one row, and folded on with every
+//! event of its tenant.
+
+use std::collections::BTreeSet;
+
+use exchequer_codec::Entry;
+use exchequer_domain_quotas::{State, weight};
+use exchequer_kernel::{Live, Projection as _};
+use exchequer_readstore::{Fault, Generation, LoadLive, Loaded, ReadStore};
+use exchequer_types::{StreamId, TenantId};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
+use crate::fold::{decode, is_wanted};
+use crate::{QuotasView, get};
+
+/// Quotas by tenant.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LiveQuotas;
+
+/// One tenant's quotas, without its reservations.
+pub type Snapshot = State;
+
+impl Live for LiveQuotas {
+    type Entry = Entry;
+    type Key = TenantId;
+    type Snapshot = Snapshot;
+
+    const NAME: &'static str = "quotas";
+    const VIEW: &'static str = QuotasView::NAME;
+
+    fn stream(&self, key: &TenantId) -> StreamId {
+        StreamId::Tenant(key.clone())
+    }
+
+    fn keys(&self, entry: &Entry) -> Vec<TenantId> {
+        let wanted = entry.commit.events.iter().filter(|event| is_wanted(&event.r#type));
+        let streams: BTreeSet<&str> = wanted.map(|event| event.stream.as_str()).collect();
+        streams.into_iter().filter_map(|stream| TenantId::parse(stream).ok()).collect()
+    }
+
+    fn fold(&self, key: &TenantId, before: &Snapshot, entry: &Entry) -> Result<Snapshot, String> {
+        let mut snapshot = before.clone();
+        for event in &entry.commit.events {
+            if event.stream != key.as_str() || !is_wanted(&event.r#type) {
+                continue;
+            }
+            if let Some(event) = decode(event).map_err(|error| error.to_string())? {
+                snapshot.take_figures(&event);
+            }
+        }
+        Ok(snapshot)
+    }
+
+    fn weight(&self, snapshot: &Snapshot) -> usize {
+        size_of::<Snapshot>() + weight(snapshot)
+    }
+}
+
+impl LoadLive for LiveQuotas {
+    fn load<'a>(
+        &'a self,
+        store: &'a dyn ReadStore,
+        generation: Generation,
+        key: &'a TenantId,
+    ) -> BoxFuture<'a, Result<Loaded<Snapshot>, Fault>> {
+        async move {
+            Ok(match get(store, generation, key).await? {
+                Some((snapshot, at)) => Loaded { snapshot, timestamp: Some(at) },
+                None => Loaded { snapshot: Snapshot::default(), timestamp: None },
+            })
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,64 @@
+//! Coarser windows from minutes: an hour's cell is that of its minutes together, and it
+//! came first when the first of these did.
+
+use exchequer_types::Period;
+
+use crate::amount::Amount;
+use crate::hashing::NumberMap;
+use crate::part::{Cells, Series, Window};
+use crate::tables::Kept;
+
+/// A cell of a window, as a segment adds to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Added {
+    pub(crate) window: Period,
+    /// Number of its group or subject in the segment.
+    pub(crate) name: u32,
+    pub(crate) arrival: u64,
+    pub(crate) amount: Amount,
+}
+
+/// What `series` adds to the windows of one length, in the order in which cells first
+/// came. `of` says whether by group or by subject; `wants` leaves out windows.
+pub(crate) fn fold(
+    series: &Series,
+    kept: Kept,
+    of: fn(&Window) -> &Cells,
+    wants: impl Fn(Period) -> bool,
+) -> Vec<Added> {
+    let parts: Vec<(Period, &Cells)> = series
+        .windows
+        .iter()
+        .filter_map(|part| Some((window(part, kept).filter(|it| wants(*it))?, of(part))))
+        .collect();
+    let cells: usize = parts.iter().map(|(_, part)| part.len()).sum();
+    let mut folded: Vec<Added> = Vec::with_capacity(cells);
+    let mut places: NumberMap<(i64, i64, u32), usize> = NumberMap::default();
+    if let [_, _, ..] = parts[..] {
+        places.reserve(cells);
+    }
+    for (window, part) in &parts {
+        for (name, arrival, amount) in part.iter() {
+            if parts.len() > 1 {
+                let key = (window.start.micros(), window.end.micros(), name);
+                let at = *places.entry(key).or_insert(folded.len());
+                if let Some(known) = folded.get_mut(at) {
+                    known.arrival = known.arrival.min(arrival);
+                    known.amount.merge(amount);
+                    continue;
+                }
+            }
+            folded.push(Added { window: *window, name, arrival, amount: amount.clone() });
+        }
+    }
+    folded.sort_by_key(|it| it.arrival);
+    folded
+}
+
+/// The window of that length which a part counts in.
+pub(crate) fn window(part: &Window, kept: Kept) -> Option<Period> {
+    match kept {
+        Kept::Period => part.period,
+        kept => kept.window(part.minute?),
+    }
+}

@@ -1,0 +1,40 @@
+//! The view of usage: what came of events, by meter and window, once by group and once
+//! by subject; what became of those that were not counted; and where seals are. Each row
+//! has one source partition and carries the seal it is folded to.
+
+mod amount;
+mod bytes;
+mod flush;
+mod fold;
+mod gather;
+mod hashing;
+mod lists;
+mod live;
+mod members;
+mod names;
+mod notes;
+mod packed;
+mod part;
+mod query;
+mod scan;
+mod seals;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+pub use amount::{Amount, Member, Members};
+pub use bytes::Damaged;
+pub use flush::{Checkpoint, FlushError, SUBJECTS_PER_BUCKET_MAX, checkpoint, flush};
+pub use lists::{ListPlace, ListedPage, RELATED_MAX, Wanted, listed, reconcile, related};
+pub use live::{LiveUsage, Position, Source};
+pub use notes::{Counts, Detail, Fated, Kind, Listed, Sealed, TEXT_BYTES_MAX};
+pub use part::{Part, Segment, Windows};
+pub use query::{
+    Answer, CELLS_READ_MAX, FIGURES_MAX, Figure, Figures, Query, QueryError, ROWS_READ_MAX, Step,
+    TOP_MAX, WINDOWS_MAX, query,
+};
+pub use seals::{SEALS_EXAMINED_MAX, ranges, seal_of};
+pub use tables::{
+    GENERATION, Kept, TABLES, USAGE_CELLS, USAGE_CHECKPOINTS, USAGE_FATES, USAGE_HOURS,
+    USAGE_LISTED, USAGE_MEMBERS, USAGE_SEALS, VERSION,
+};

@@ -1,0 +1,150 @@
+//! What is sealed and not written yet, of all source partitions: meters add to it,
+//! queries add it to what is in the store.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use exchequer_types::{Offset, PartitionId, Timestamp};
+
+use crate::part::{Part, Segment};
+
+/// Shared between the meters and the queries of a process.
+#[derive(Debug)]
+pub struct LiveUsage {
+    partitions: Vec<Mutex<Source>>,
+}
+
+/// One source partition, as far as this process knows.
+#[derive(Debug)]
+pub struct Source {
+    partition: PartitionId,
+    /// Seal up to which everything is in the store; none before the meter has begun.
+    written: Option<u64>,
+    frozen: Vec<Arc<Segment>>,
+    open: Part,
+    position: Position,
+    /// How often something was added, since the process began.
+    changes: u64,
+}
+
+/// How far a source partition is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    pub seal: u64,
+    /// Offset of the usage log up to which records are counted.
+    pub offset: Offset,
+    /// Everything received before it is counted.
+    pub through: Timestamp,
+}
+
+impl LiveUsage {
+    pub fn new(partitions: u32) -> Self {
+        let source = |at| Mutex::new(Source::new(PartitionId(at)));
+        Self { partitions: (0..partitions).map(source).collect() }
+    }
+
+    pub fn partitions(&self) -> u32 {
+        u32::try_from(self.partitions.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The meter of `partition` begins, or begins anew, behind what is written. What was
+    /// in memory is dropped.
+    pub fn begin(&self, partition: PartitionId, written: Position) {
+        if let Some(mut source) = self.source(partition) {
+            let changes = source.changes + 1;
+            *source = Source::new(partition);
+            source.written = Some(written.seal);
+            source.open = Part::new(partition, written.seal);
+            source.position = written;
+            source.changes = changes;
+        }
+    }
+
+    /// The partition, for as long as it is held: for a batch, not longer. None for one
+    /// that there is not.
+    pub fn source(&self, partition: PartitionId) -> Option<MutexGuard<'_, Source>> {
+        let source = self.partitions.get(partition.index())?;
+        Some(source.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// About how much memory all of it takes.
+    pub fn bytes(&self) -> usize {
+        self.each().map(|source| source.bytes()).sum()
+    }
+
+    /// How often something was added to any partition: the same as before when no figure
+    /// has changed.
+    pub fn changes(&self) -> u64 {
+        self.each().map(|source| source.changes).sum()
+    }
+
+    pub(crate) fn each(&self) -> impl Iterator<Item = MutexGuard<'_, Source>> {
+        self.partitions.iter().map(|it| it.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Source {
+    fn new(partition: PartitionId) -> Self {
+        Self {
+            partition,
+            written: None,
+            frozen: Vec::new(),
+            open: Part::new(partition, 0),
+            position: Position::default(),
+            changes: 0,
+        }
+    }
+
+    /// Where the meter adds what it seals.
+    pub fn open(&mut self) -> &mut Part {
+        self.changes += 1;
+        &mut self.open
+    }
+
+    /// Everything up to here is in it.
+    pub fn advance(&mut self, position: Position) {
+        self.position = position;
+    }
+
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// What is open from now on no longer changes: to be written. None when there is
+    /// nothing in it, or when an earlier one is not written yet.
+    pub fn freeze(&mut self) -> Option<Arc<Segment>> {
+        if self.open.is_empty() || !self.frozen.is_empty() {
+            return None;
+        }
+        let next = Part::new(self.partition, self.open.to());
+        let segment = Arc::new(core::mem::replace(&mut self.open, next));
+        self.frozen.push(Arc::clone(&segment));
+        Some(segment)
+    }
+
+    /// Everything up to seal `seq` is in the store, with its checkpoint.
+    pub fn written(&mut self, seq: u64) {
+        self.written = Some(seq.max(self.written.unwrap_or(0)));
+        self.frozen.retain(|segment| segment.to() > seq);
+    }
+
+    pub(crate) fn partition(&self) -> PartitionId {
+        self.partition
+    }
+
+    /// All that is in memory, the oldest first.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.frozen.iter().map(AsRef::as_ref).chain([&self.open])
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.open.bytes() + self.frozen.iter().map(|it| it.bytes()).sum::<usize>()
+    }
+
+    /// What is not in the store, where that tells of seal `stored`; None when it tells of
+    /// more or less than this process knows.
+    pub(crate) fn behind(&self, stored: u64) -> Option<impl Iterator<Item = &Part>> {
+        let known = self.written.unwrap_or(stored);
+        let is_known = known == stored || self.frozen.iter().any(|it| it.to() == stored);
+        is_known.then(|| self.parts().filter(move |it| it.from() >= stored))
+    }
+}

@@ -1,0 +1,186 @@
+//! Sets of unique counts that are too large for their cell: sorted members in rows of
+//! their own, first in one, then in one for each first byte. A set is the union of all
+//! its rows and its cell, so writing a part of it twice changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use exchequer_readstore::{Fault, ReadStore, Scan, Value, Write};
+use exchequer_types::{Hash, Period, Timestamp};
+
+use crate::amount::{Amount, MEMBER_BYTES, Member};
+use crate::flush::put;
+use crate::packed::Name;
+use crate::tables::{GENERATION, Place, USAGE_MEMBERS};
+
+/// Members that a cell holds itself.
+const INLINE_MAX: usize = 16;
+/// Members of the first row: further ones go by their first byte.
+const FIRST_MAX: usize = 4_096;
+/// Members of one row, 1 MiB: about 16 million of one cell and source partition are told
+/// apart; what comes above is not counted.
+const PER_ROW_MAX: usize = 65_536;
+/// Rows of a set.
+const ROWS_MAX: usize = 257;
+
+/// Members that do not fit into their cell.
+#[derive(Debug)]
+pub(crate) struct Spilled {
+    window: Period,
+    cell: [u8; 16],
+    members: Vec<Member>,
+}
+
+/// What several cells could not hold: each set is written once.
+#[derive(Debug, Default)]
+pub(crate) struct Sets {
+    by_cell: BTreeMap<(Period, [u8; 16]), BTreeSet<Member>>,
+}
+
+impl Sets {
+    pub(crate) fn add(&mut self, spilled: Spilled) {
+        let Spilled { window, cell, members } = spilled;
+        self.by_cell.entry((window, cell)).or_default().extend(members);
+    }
+
+    pub(crate) fn into_spilled(self) -> impl Iterator<Item = Spilled> {
+        self.by_cell.into_iter().map(|((window, cell), members)| Spilled {
+            window,
+            cell,
+            members: members.into_iter().collect(),
+        })
+    }
+}
+
+impl Spilled {
+    /// Adds `more` to a cell, as far as it has room. What it holds stays in it: were it
+    /// moved to rows that are then not written, it would be nowhere.
+    pub(crate) fn merge(
+        window: Period,
+        name: &Name,
+        held: &mut Amount,
+        more: &Amount,
+    ) -> Option<Self> {
+        let (Amount::Unique(held), Amount::Unique(more)) = (&mut *held, more) else {
+            held.merge(more);
+            return None;
+        };
+        let mut members = Vec::new();
+        for member in &more.held {
+            if held.held.len() < INLINE_MAX {
+                held.held.insert(*member);
+            } else if !held.held.contains(member) {
+                members.push(*member);
+            }
+        }
+        held.spilled |= !members.is_empty();
+        (!members.is_empty()).then(|| Self { window, cell: cell_id(name, window), members })
+    }
+
+    /// What of `amount` a cell that holds all of it has not itself.
+    pub(crate) fn behind(
+        window: Period,
+        name: &Name,
+        held: &Amount,
+        amount: &Amount,
+    ) -> Option<Self> {
+        let (Amount::Unique(held), Amount::Unique(more)) = (held, amount) else { return None };
+        let members: Vec<Member> = more.held.difference(&held.held).copied().collect();
+        let is_missing = held.spilled && !members.is_empty();
+        is_missing.then(|| Self { window, cell: cell_id(name, window), members })
+    }
+}
+
+/// The rows of a set with further members.
+pub(crate) async fn write(
+    store: &dyn ReadStore,
+    place: &Place<'_>,
+    version: u32,
+    spilled: Spilled,
+    seq: u64,
+) -> Result<Vec<Write>, Fault> {
+    let Spilled { window, cell, members } = spilled;
+    let key = |prefix| place.members(window.start, version, cell, prefix);
+    let mut first = read(store, place, window.start, version, cell, None).await?;
+    let known = first.len();
+    let new: Vec<Member> = members.into_iter().filter(|it| !first.contains(it)).collect();
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
+    if known + new.len() <= FIRST_MAX {
+        first.extend(new);
+        return Ok(vec![put(&USAGE_MEMBERS, key(None), vec![packed(&first)], seq)]);
+    }
+    let mut by_prefix: BTreeMap<u8, Vec<Member>> = BTreeMap::new();
+    for member in new {
+        by_prefix.entry(member[0]).or_default().push(member);
+    }
+    let mut writes = Vec::new();
+    for (prefix, new) in by_prefix {
+        let mut members = read(store, place, window.start, version, cell, Some(prefix)).await?;
+        let room = PER_ROW_MAX.saturating_sub(members.len());
+        let known = members.len();
+        let new = new.into_iter().filter(|it| !members.contains(it)).take(room);
+        let new: Vec<_> = new.collect();
+        members.extend(new);
+        if members.len() > known {
+            writes.push(put(&USAGE_MEMBERS, key(Some(prefix)), vec![packed(&members)], seq));
+        }
+    }
+    Ok(writes)
+}
+
+/// All members of a cell that stand in rows of their own.
+pub(crate) async fn all(
+    store: &dyn ReadStore,
+    place: &Place<'_>,
+    window: Period,
+    version: u32,
+    name: &Name,
+) -> Result<BTreeSet<Member>, Fault> {
+    let cell = cell_id(name, window);
+    let mut scan = Scan::of(&USAGE_MEMBERS, GENERATION, place.partition(), ROWS_MAX);
+    let key = |prefix: i64| {
+        let mut clustering = place.members(window.start, version, cell, None).clustering;
+        clustering.pop();
+        clustering.push(Value::Int(prefix));
+        clustering
+    };
+    (scan.from, scan.to) = (Some(key(-1)), Some(key(256)));
+    let rows = store.scan(scan).await?;
+    Ok(rows.iter().flat_map(|row| unpacked(&row.values)).collect())
+}
+
+async fn read(
+    store: &dyn ReadStore,
+    place: &Place<'_>,
+    start: Timestamp,
+    version: u32,
+    cell: [u8; 16],
+    prefix: Option<u8>,
+) -> Result<BTreeSet<Member>, Fault> {
+    let key = place.members(start, version, cell, prefix);
+    let row = store.get(&USAGE_MEMBERS, GENERATION, key).await?;
+    Ok(row.map(|row| unpacked(&row.values).into_iter().collect()).unwrap_or_default())
+}
+
+fn packed(members: &BTreeSet<Member>) -> Value {
+    Value::Bytes(members.iter().flatten().copied().collect::<Vec<u8>>().into())
+}
+
+fn unpacked(values: &[Value]) -> Vec<Member> {
+    let bytes = values.first().map(Value::as_bytes).unwrap_or_default();
+    let members = bytes.chunks_exact(MEMBER_BYTES);
+    members.map(|member| core::array::from_fn(|at| member[at])).collect()
+}
+
+/// Of a cell among all that begin at the same instant.
+fn cell_id(name: &Name, window: Period) -> [u8; 16] {
+    let mut bytes = Vec::new();
+    bytes.extend_from_slice(&window.end.micros().to_le_bytes());
+    for text in name.iter() {
+        bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    let hash = Hash::blake3(&bytes).0;
+    core::array::from_fn(|at| hash[at])
+}

@@ -1,0 +1,237 @@
+//! Figures of a meter: by window, by group or by subject, over a range. Merges what the
+//! rows of all source partitions hold with what is in memory, and says how far that is.
+
+use core::time::Duration;
+
+use exchequer_metering::{Aggregation, Grain, OVERFLOW};
+use exchequer_readstore::{Fault, ReadStore};
+use exchequer_types::{PartitionId, Period, Quantity, TenantId, Timestamp};
+
+use crate::bytes::Damaged;
+use crate::gather::{Gathered, Grouping};
+use crate::live::{LiveUsage, Position};
+use crate::scan;
+use crate::tables::Kept;
+
+/// Windows of one answer.
+pub const WINDOWS_MAX: usize = 50_000;
+/// Figures of one answer: windows times groups, where there is one.
+pub const FIGURES_MAX: usize = 50_000;
+/// Cells that one query merges, and members of unique counts.
+pub const CELLS_READ_MAX: usize = 2_000_000;
+/// Rows that one query reads.
+pub const ROWS_READ_MAX: usize = 500_000;
+/// Groups or subjects that are told apart, the largest ones.
+pub const TOP_MAX: usize = 1_000;
+/// A query is tried anew when a meter writes meanwhile.
+const TRIES_MAX: usize = 8;
+
+/// Into which windows the range is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Of(Kept),
+    /// Not at all.
+    Whole,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Query<'a> {
+    pub tenant: &'a TenantId,
+    pub meter: &'a str,
+    /// One version alone; all of them together when absent.
+    pub version: Option<u32>,
+    /// Start and end of the range. Of billing periods: those that begin in it.
+    pub from: Timestamp,
+    pub to: Timestamp,
+    pub step: Step,
+    /// Of this subject alone.
+    pub subject: Option<&'a str>,
+    /// A figure for each subject.
+    pub by_subject: bool,
+    /// A figure for each combination of values of these group-bys of the meter.
+    pub group_by: Vec<String>,
+    /// Only groups that have one of these values. By name of the group-by.
+    pub filters: Vec<(String, Vec<String>)>,
+    /// Groups that are told apart: the largest over the range. The others are together.
+    pub top: usize,
+    /// How long windows wait for late events.
+    pub lateness: Duration,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// None when nothing was counted.
+    pub aggregation: Option<Aggregation>,
+    /// Ascending; those without any event are left out.
+    pub windows: Vec<Figures>,
+    /// Of all source partitions, in their order.
+    pub positions: Vec<Position>,
+    /// Everything received before it is in the figures.
+    pub through: Timestamp,
+}
+
+/// Figures of one window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Figures {
+    pub window: Period,
+    /// Events may still be counted here that are not late.
+    pub open: bool,
+    /// The largest first; that of all others last.
+    pub groups: Vec<Figure>,
+}
+
+/// One figure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Figure {
+    /// Of the group-bys that were asked for, or the subject.
+    pub values: Vec<String>,
+    /// None where no event has a value.
+    pub figure: Option<Quantity>,
+}
+
+/// A query has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// Field `from` or `to`.
+    #[error("{field} must be the start of {grain}")]
+    NotAligned { field: &'static str, grain: &'static str },
+    #[error("the range must end behind its start")]
+    Empty,
+    #[error("the range must have at most {max} windows, it has more: take a coarser grain")]
+    TooManyWindows { max: usize },
+    #[error(
+        "the answer would be made of more than {max} {what}: narrow the range, or take a coarser grain"
+    )]
+    TooLarge { what: &'static str, max: usize },
+    #[error("subjects and groups cannot be told apart at once: ask for one of them")]
+    SubjectGroups,
+    #[error("{name} is not a group-by of the meter: it has {}", known.join(", "))]
+    UnknownGroup { name: String, known: Vec<String> },
+    #[error("versions of the meter aggregate differently: name one of {versions:?}")]
+    Mixed { versions: Vec<u32> },
+    /// Its meter writes all the time, or has not begun again yet. May be tried again.
+    #[error("source partition {partition} is being written")]
+    Moving { partition: PartitionId },
+    #[error(transparent)]
+    Store(#[from] Fault),
+    #[error("{0}: delete the views, they are rebuilt")]
+    Damaged(#[from] Damaged),
+}
+
+/// A range of windows of one length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) kept: Kept,
+    pub(crate) from: Timestamp,
+    pub(crate) to: Timestamp,
+}
+
+/// Answers `query` from the rows of `store` and what `live` has above them.
+pub async fn query(
+    store: &dyn ReadStore,
+    live: &LiveUsage,
+    query: &Query<'_>,
+) -> Result<Answer, QueryError> {
+    check(query)?;
+    let pieces = pieces(query);
+    let grouping = Grouping::new(query);
+    let mut all = Gathered::new(query.step);
+    let mut positions = Vec::new();
+    for partition in (0..live.partitions()).map(PartitionId) {
+        let mut tries = 0;
+        let (part, position) = loop {
+            tries += 1;
+            let found = scan::source(store, live, query, &grouping, &pieces, partition).await?;
+            match found {
+                Some(found) => break found,
+                None if tries == TRIES_MAX => return Err(QueryError::Moving { partition }),
+                None => {}
+            }
+        };
+        positions.push(position);
+        all.merge(part)?;
+    }
+    let through = positions.iter().map(|it| it.through).min().unwrap_or_default();
+    all.check(query)?;
+    let windows = all.figures(query, through)?;
+    Ok(Answer { aggregation: all.aggregation(), windows, positions, through })
+}
+
+fn check(query: &Query<'_>) -> Result<(), QueryError> {
+    if query.from >= query.to {
+        return Err(QueryError::Empty);
+    }
+    let by_group = !query.group_by.is_empty() || !query.filters.is_empty();
+    if by_group && (query.subject.is_some() || query.by_subject) {
+        return Err(QueryError::SubjectGroups);
+    }
+    let grain = match query.step {
+        Step::Of(kept) => kept.grain(),
+        Step::Whole => Some(Grain::Minute),
+    };
+    let Some(grain) = grain else { return Ok(()) };
+    for (field, at) in [("from", query.from), ("to", query.to)] {
+        if grain.window(at).start != at {
+            return Err(QueryError::NotAligned { field, grain: name(grain) });
+        }
+    }
+    let windows_max = WINDOWS_MAX as u64;
+    let shortest = match query.step {
+        Step::Of(Kept::Minute) => 60,
+        Step::Of(Kept::Hour) => 3_600,
+        _ => 24 * 3_600,
+    };
+    if query.to.since(query.from).as_secs() / shortest > windows_max {
+        return Err(QueryError::TooManyWindows { max: WINDOWS_MAX });
+    }
+    Ok(())
+}
+
+fn name(grain: Grain) -> &'static str {
+    match grain {
+        Grain::Minute => "a minute",
+        Grain::Hour => "an hour",
+        Grain::Day => "a day",
+        Grain::Month => "a month",
+    }
+}
+
+/// Which rows are read: of a range as a whole, days where they fit, and shorter windows
+/// at both ends.
+fn pieces(query: &Query<'_>) -> Vec<Piece> {
+    let Query { from, to, .. } = *query;
+    match query.step {
+        Step::Of(kept) => vec![Piece { kept, from, to }],
+        Step::Whole => {
+            let mut pieces = Vec::new();
+            split(&[Kept::Day, Kept::Hour, Kept::Minute], from, to, &mut pieces);
+            pieces
+        }
+    }
+}
+
+fn split(lengths: &[Kept], from: Timestamp, to: Timestamp, pieces: &mut Vec<Piece>) {
+    let Some((kept, shorter)) = lengths.split_first() else { return };
+    if from >= to {
+        return;
+    }
+    let window = |at| kept.window(at).unwrap_or(Period { start: at, end: at });
+    let first = match window(from) {
+        it if it.start == from => from,
+        it => it.end,
+    };
+    let last = window(to).start;
+    if first >= last {
+        return split(shorter, from, to, pieces);
+    }
+    split(shorter, from, first, pieces);
+    pieces.push(Piece { kept: *kept, from: first, to: last });
+    split(shorter, last, to, pieces);
+}
+
+/// The values of what stands for all other groups.
+pub(crate) fn others(width: usize) -> Vec<String> {
+    vec![OVERFLOW.to_owned(); width]
+}

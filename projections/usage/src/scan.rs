@@ -1,0 +1,281 @@
+//! Reads what one source partition has of a query: its rows, and what is in memory above
+//! them. Both are of one moment, or it is tried anew: nothing is counted twice and
+//! nothing left out while the meter writes.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use exchequer_metering::{Aggregation, OVERFLOW};
+use exchequer_readstore::{ReadStore, Row, Scan, Value};
+use exchequer_types::{PartitionId, Period};
+
+use crate::amount::Amount;
+use crate::flush::{SUBJECTS_PER_BUCKET_MAX, checkpoint};
+use crate::fold::{Added, fold};
+use crate::gather::{Gathered, Grouping};
+use crate::live::{LiveUsage, Position};
+use crate::members;
+use crate::packed::{Cells, Name, usize_of};
+use crate::part::{Part, Series};
+use crate::query::{Piece, Query, QueryError, ROWS_READ_MAX};
+use crate::tables::{BUCKETS, GENERATION, Place, Scope, USAGE_CELLS, clustering};
+
+/// Rows read in one step.
+const CHUNK_ROWS_MAX: usize = 256;
+
+/// What `partition` has of the query, and how far it is; None when that moved meanwhile.
+pub(crate) async fn source(
+    store: &dyn ReadStore,
+    live: &LiveUsage,
+    query: &Query<'_>,
+    grouping: &Grouping<'_>,
+    pieces: &[Piece],
+    partition: PartitionId,
+) -> Result<Option<(Gathered, Position)>, QueryError> {
+    let before = checkpoint(store, partition).await?.unwrap_or_default();
+    let Some((held, live_position)) = in_memory(live, query, pieces, partition, before.seal) else {
+        return Ok(None);
+    };
+    let mut reading = Reading {
+        store,
+        query,
+        grouping,
+        partition,
+        stored: before.seal,
+        gathered: Gathered::new(query.step),
+        held: &held,
+        names: BTreeMap::new(),
+        spilled: Vec::new(),
+        rows: 0,
+        moved: false,
+    };
+    for (at, piece) in pieces.iter().enumerate() {
+        for scope in scopes(query) {
+            reading.rows_of(at, *piece, scope).await?;
+        }
+    }
+    reading.spilled().await?;
+    reading.memory()?;
+    let after = checkpoint(store, partition).await?.unwrap_or_default();
+    if reading.moved || after.seal != before.seal {
+        return Ok(None);
+    }
+    let stored = Position { seal: before.seal, offset: before.offset, through: before.through };
+    let position = if live_position.seal >= stored.seal { live_position } else { stored };
+    Ok(Some((reading.gathered, position)))
+}
+
+/// Cells of a series that are not in the rows, with their names.
+struct Held {
+    piece: usize,
+    version: u32,
+    aggregation: Aggregation,
+    names_max: usize,
+    by: Vec<String>,
+    cells: Vec<(Scope, Name, Added)>,
+}
+
+fn in_memory(
+    live: &LiveUsage,
+    query: &Query<'_>,
+    pieces: &[Piece],
+    partition: PartitionId,
+    stored: u64,
+) -> Option<(Vec<Held>, Position)> {
+    let source = live.source(partition)?;
+    let mut held = Vec::new();
+    for part in source.behind(stored)? {
+        let is_wanted = |it: &&Series| {
+            *it.tenant == *query.tenant
+                && it.meter.key.as_str() == query.meter
+                && query.version.is_none_or(|version| it.meter.version == version)
+        };
+        for series in part.series().iter().filter(is_wanted) {
+            let pieces = pieces.iter().enumerate();
+            held.extend(pieces.map(|(at, piece)| of_series(part, series, query, at, *piece)));
+        }
+    }
+    Some((held, source.position()))
+}
+
+fn of_series(part: &Part, series: &Series, query: &Query<'_>, at: usize, piece: Piece) -> Held {
+    let wants = |window: Period| piece.from <= window.start && window.start < piece.to;
+    let meter = &series.meter;
+    let of_subjects = query.by_subject || query.subject.is_some();
+    let cells = if of_subjects {
+        let added = fold(series, piece.kept, |it| &it.subjects, wants);
+        let is_wanted =
+            |name: &Name| query.subject.is_none_or(|wanted| name.iter().any(|it| **it == *wanted));
+        let named = added.into_iter().filter_map(|it| {
+            let (name, scope) = part.names.subject_of(it.name)?;
+            is_wanted(name).then(|| (*scope, Arc::clone(name), it))
+        });
+        named.collect()
+    } else {
+        let added = fold(series, piece.kept, |it| &it.totals, wants);
+        let name = |it: &Added| part.names.groups_of(it.name).cloned();
+        added.into_iter().filter_map(|it| Some((Scope::Totals, name(&it)?, it))).collect()
+    };
+    let (names_max, by) = if of_subjects {
+        (SUBJECTS_PER_BUCKET_MAX, Vec::new())
+    } else {
+        let by = meter.group_by.iter().map(|it| it.name.to_string()).collect();
+        (usize_of(meter.groups_max), by)
+    };
+    let (version, aggregation) = (meter.version, meter.aggregation);
+    Held { piece: at, version, aggregation, names_max, by, cells }
+}
+
+fn scopes(query: &Query<'_>) -> Vec<Scope> {
+    match (query.subject, query.by_subject) {
+        (Some(subject), _) => vec![Scope::of_subject(subject)],
+        (None, true) => (0..BUCKETS).map(Scope::Subjects).collect(),
+        (None, false) => vec![Scope::Totals],
+    }
+}
+
+struct Reading<'a> {
+    store: &'a dyn ReadStore,
+    query: &'a Query<'a>,
+    grouping: &'a Grouping<'a>,
+    partition: PartitionId,
+    stored: u64,
+    gathered: Gathered,
+    held: &'a [Held],
+    /// Names that the rows tell apart, of windows to which memory adds.
+    names: BTreeMap<(usize, Scope, u32, Period), HashSet<Name>>,
+    /// Sets of which the rows hold more than their cells.
+    spilled: Vec<(Piece, Scope, u32, Period, Name, u32, u32)>,
+    rows: usize,
+    moved: bool,
+}
+
+impl Reading<'_> {
+    async fn rows_of(&mut self, at: usize, piece: Piece, scope: Scope) -> Result<(), QueryError> {
+        let place = Place {
+            tenant: self.query.tenant,
+            meter: self.query.meter,
+            kept: piece.kept,
+            source: self.partition,
+            scope,
+        };
+        for held in self.held.iter().filter(|it| it.piece == at) {
+            for (_, _, added) in held.cells.iter().filter(|(of, _, _)| *of == scope) {
+                self.names.entry((at, scope, held.version, added.window)).or_default();
+            }
+        }
+        let first = piece.kept.block(piece.from);
+        let mut after = None;
+        loop {
+            let mut scan = Scan::of(&USAGE_CELLS, GENERATION, place.partition(), CHUNK_ROWS_MAX);
+            scan.from = Some(clustering(first, 0, 0));
+            scan.to = Some(clustering(piece.to, 0, 0));
+            scan.after = after.take();
+            let rows = self.store.scan(scan).await?;
+            self.rows += rows.len();
+            if self.rows > ROWS_READ_MAX {
+                return Err(QueryError::TooLarge { what: "rows", max: ROWS_READ_MAX });
+            }
+            for row in &rows {
+                self.row(at, piece, scope, row)?;
+            }
+            match rows.into_iter().nth(CHUNK_ROWS_MAX - 1) {
+                Some(row) => after = Some(row.key.clustering),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn row(&mut self, at: usize, piece: Piece, scope: Scope, row: &Row) -> Result<(), QueryError> {
+        // It is of a batch that is not whole yet.
+        self.moved |= row.timestamp >> 16 > self.stored;
+        let version = row.key.clustering.get(1).map_or(0, Value::as_uint);
+        let version = u32::try_from(version).unwrap_or_default();
+        if self.query.version.is_some_and(|wanted| wanted != version) {
+            return Ok(());
+        }
+        let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
+        let mut cells = Cells::read(piece.kept, &bytes)?;
+        self.gathered.meet(version, cells.aggregation, cells.by.iter().copied());
+        let is_in = |it: &Period| piece.from <= it.start && it.start < piece.to;
+        let mut windows = Vec::with_capacity(cells.windows.len());
+        for window in &cells.windows {
+            windows.push(is_in(window).then(|| self.gathered.window(*window)));
+        }
+        let mut groups = Vec::with_capacity(cells.names_count());
+        for at in 0..cells.names_count() {
+            let values = self.grouping.values(&cells.by, cells.name(at));
+            groups.push(values.map(|values| self.gathered.group(&values)));
+        }
+        while let Some((window_at, name_at, amount)) = cells.next()? {
+            let (window_at, name_at) = (usize_of(window_at), usize_of(name_at));
+            let Some(window) = windows.get(window_at).copied().flatten() else { continue };
+            let period = cells.windows.get(window_at).copied();
+            if !self.names.is_empty()
+                && let Some(names) =
+                    period.and_then(|period| self.names.get_mut(&(at, scope, version, period)))
+            {
+                names.insert(name_of(&cells, name_at));
+            }
+            let Some(group) = groups.get(name_at).copied().flatten() else { continue };
+            if let (Amount::Unique(set), Some(period)) = (&amount, period)
+                && set.spilled
+            {
+                let name = name_of(&cells, name_at);
+                self.spilled.push((piece, scope, version, period, name, window, group));
+            }
+            self.gathered.add(window, group, amount)?;
+        }
+        cells.finish()?;
+        Ok(())
+    }
+
+    async fn spilled(&mut self) -> Result<(), QueryError> {
+        for (piece, scope, version, period, name, window, group) in
+            core::mem::take(&mut self.spilled)
+        {
+            let place = Place {
+                tenant: self.query.tenant,
+                meter: self.query.meter,
+                kept: piece.kept,
+                source: self.partition,
+                scope,
+            };
+            let held = members::all(self.store, &place, period, version, &name).await?;
+            let members = crate::amount::Members { held, spilled: true };
+            self.gathered.add(window, group, Amount::Unique(members))?;
+        }
+        Ok(())
+    }
+
+    /// Adds what is in memory, into the groups into which it will be written.
+    fn memory(&mut self) -> Result<(), QueryError> {
+        for held in self.held {
+            let by: Vec<&str> = held.by.iter().map(String::as_str).collect();
+            if !held.cells.is_empty() {
+                self.gathered.meet(held.version, held.aggregation, by.iter().copied());
+            }
+            for (scope, name, added) in &held.cells {
+                let known = (held.piece, *scope, held.version, added.window);
+                let names = self.names.entry(known).or_default();
+                let mut values: Vec<&str> = name.iter().map(|it| &**it).collect();
+                let other: Name = name.iter().map(|_| Arc::from(OVERFLOW)).collect();
+                let told = names.len() - usize::from(!name.is_empty() && names.contains(&other));
+                if !names.contains(name) && told >= held.names_max {
+                    values.fill(OVERFLOW);
+                } else {
+                    names.insert(Arc::clone(name));
+                }
+                let Some(values) = self.grouping.values(&by, &values) else { continue };
+                let (window, group) =
+                    (self.gathered.window(added.window), self.gathered.group(&values));
+                self.gathered.add(window, group, added.amount.clone())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name_of(cells: &Cells<'_>, at: usize) -> Name {
+    cells.name(at).iter().map(|it| Arc::from(*it)).collect()
+}

@@ -1,0 +1,232 @@
+//! A meter that only counts: it seals, writes, loses its memory and begins anew, as the
+//! meters of the engine do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use exchequer_metering::{
+    Aggregation, Bucket, Contribution, GroupBy, Meter, OVERFLOW, Path, Sign, Value,
+};
+use exchequer_readstore::{Batch, MemoryStore, ReadStore as _};
+use exchequer_types::{PartitionId, Period, Quantity, Slug, TenantId, Timestamp};
+
+use crate::{
+    Checkpoint, FlushError, Kept, LiveUsage, Position, Sealed, Windows, checkpoint, flush,
+};
+
+pub(super) const SOURCES: u32 = 2;
+
+pub(super) fn tenant() -> TenantId {
+    TenantId::parse("acme").unwrap()
+}
+
+pub(super) fn at(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+pub(super) fn meter(aggregation: Aggregation, by: &[&str], groups_max: u32) -> Arc<Meter> {
+    let group = |name: &&str| GroupBy {
+        name: Slug::parse(*name).unwrap(),
+        path: Path::parse(&format!("$.{name}")).unwrap(),
+    };
+    Arc::new(Meter {
+        key: Slug::parse("calls").unwrap(),
+        version: 1,
+        event_type: "call".to_owned(),
+        aggregation,
+        value: aggregation.is_numeric().then(|| Path::parse("$.v").unwrap()),
+        group_by: by.iter().map(group).collect(),
+        filters: Vec::new(),
+        unit: "1".to_owned(),
+        groups_max,
+    })
+}
+
+/// An event: partition and offset are given when it is sealed.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    pub(super) source: u32,
+    pub(super) time: Timestamp,
+    pub(super) subject: &'static str,
+    pub(super) group: String,
+    pub(super) value: i64,
+    pub(super) back: bool,
+}
+
+/// Its billing period begins on the 15th, within a minute.
+pub(super) fn period(time: Timestamp) -> Period {
+    let middle = at("2026-01-15T10:30:30Z");
+    let (start, end) = if time < middle {
+        (at("2025-12-15T10:30:30Z"), middle)
+    } else {
+        (middle, at("2026-02-15T10:30:30Z"))
+    };
+    Period { start, end }
+}
+
+pub(super) fn contribution(meter: &Arc<Meter>, given: &Given, offset: u64) -> Contribution {
+    let value = match meter.aggregation {
+        Aggregation::UniqueCount => {
+            Value::Member(u128::from(given.value.unsigned_abs()).to_be_bytes())
+        }
+        _ => Value::Number(Quantity::from_units(i128::from(given.value) * 250_000_000_000)),
+    };
+    let groups = meter.group_by.iter().map(|_| Arc::from(given.group.as_str())).collect();
+    Contribution {
+        tenant: Arc::new(tenant()),
+        meter: Arc::clone(meter),
+        time: given.time,
+        subject: Arc::from(given.subject),
+        groups,
+        period: Some(period(given.time)),
+        value,
+        place: (given.source, offset, 0),
+        sign: if given.back { Sign::TakesBack } else { Sign::Adds },
+    }
+}
+
+/// Store, memory, and the log of what was sealed.
+pub(super) struct Platform {
+    pub(super) store: MemoryStore,
+    pub(super) live: LiveUsage,
+    /// By source: the contributions of each seal, from seq 1.
+    pub(super) seals: Vec<Vec<Vec<Contribution>>>,
+}
+
+impl Platform {
+    pub(super) async fn new(atomic: bool) -> Self {
+        let it = Self {
+            store: MemoryStore::new(atomic),
+            live: LiveUsage::new(SOURCES),
+            seals: vec![Vec::new(); SOURCES as usize],
+        };
+        for source in 0..SOURCES {
+            it.restart(source).await;
+        }
+        it
+    }
+
+    pub(super) fn seal(&mut self, source: u32, contributions: Vec<Contribution>) {
+        self.seals[source as usize].push(contributions);
+        let seq = self.seals[source as usize].len() as u64;
+        self.count(source, seq);
+    }
+
+    /// Adds what seal `seq` counts to memory.
+    fn count(&self, source: u32, seq: u64) {
+        let mut of = self.live.source(PartitionId(source)).unwrap();
+        let contributions = &self.seals[source as usize][seq as usize - 1];
+        for contribution in contributions {
+            of.open().add(seq, contribution, Windows::All);
+        }
+        let through = Timestamp::saturating_from_micros(seq as i64);
+        let sealed = Sealed { seq, offset: seq, from: seq, to: seq + 1, through, times: None };
+        of.open().seal(sealed);
+        of.advance(Position { seal: seq, offset: seq + 1, through });
+    }
+
+    /// Memory is lost: from the checkpoint, and the seals above it again, up to `to`.
+    pub(super) async fn restart(&self, source: u32) {
+        self.refold(source, self.seals[source as usize].len() as u64).await;
+    }
+
+    async fn refold(&self, source: u32, to: u64) {
+        let found = checkpoint(&self.store, PartitionId(source)).await.unwrap().unwrap_or_default();
+        let written = Position { seal: found.seal, offset: found.offset, through: found.through };
+        self.live.begin(PartitionId(source), written);
+        for seq in found.seal + 1..=to {
+            self.count(source, seq);
+        }
+    }
+
+    /// Writes what is sealed. With `keep`, only these rows are written, and memory is lost.
+    pub(super) async fn write(&self, source: u32, keep: Option<&dyn Fn(usize) -> bool>) {
+        loop {
+            let frozen = self.live.source(PartitionId(source)).unwrap().freeze();
+            let Some(segment) = frozen else { return };
+            let checkpoint = Checkpoint {
+                seal: segment.to(),
+                offset: segment.to() + 1,
+                ..Checkpoint::default()
+            };
+            let Batch { mut rows, last } = match flush(&self.store, &segment, &checkpoint).await {
+                Ok(batch) => batch,
+                Err(FlushError::Split { at }) => {
+                    self.refold(source, at).await;
+                    Box::pin(self.write(source, None)).await;
+                    self.restart(source).await;
+                    continue;
+                }
+                Err(error) => panic!("{error}"),
+            };
+            if let Some(keep) = keep {
+                let mut at = 0..;
+                rows.retain(|_| at.next().is_some_and(keep));
+                self.store.write(Batch { rows, last: Vec::new() }).await.unwrap();
+                return self.restart(source).await;
+            }
+            self.store.write(Batch { rows, last }).await.unwrap();
+            self.live.source(PartitionId(source)).unwrap().written(segment.to());
+        }
+    }
+
+    /// Figures by window and group from zero, with the meter's limit on groups kept in
+    /// each window and source.
+    pub(super) fn sums(&self, kept: Kept, by_subject: bool) -> BTreeMap<(Period, String), Bucket> {
+        let mut all: BTreeMap<(Period, String), Net> = BTreeMap::new();
+        for seals in &self.seals {
+            let mut names: BTreeMap<Period, BTreeSet<String>> = BTreeMap::new();
+            for it in seals.iter().flatten() {
+                let window = match kept {
+                    Kept::Period => it.period.unwrap(),
+                    kept => kept.window(it.time).unwrap(),
+                };
+                let groups = it.groups.iter().map(ToString::to_string).collect::<Vec<_>>();
+                let mut name = if by_subject { it.subject.to_string() } else { groups.join(",") };
+                if by_subject && name.is_empty() {
+                    continue;
+                }
+                let names = names.entry(window).or_default();
+                if !by_subject && !names.contains(&name) {
+                    if names.len() >= it.meter.groups_max as usize {
+                        name = it.groups.iter().map(|_| OVERFLOW).collect::<Vec<_>>().join(",");
+                    } else {
+                        names.insert(name.clone());
+                    }
+                }
+                let empty = || Net::new(it.meter.aggregation);
+                all.entry((window, name)).or_insert_with(empty).add(it);
+            }
+        }
+        all.into_iter().map(|(key, net)| (key, net.bucket())).collect()
+    }
+}
+
+/// Buckets have no negative counts: what is taken back is kept apart.
+struct Net {
+    plus: Bucket,
+    minus: Bucket,
+}
+
+impl Net {
+    fn new(aggregation: Aggregation) -> Self {
+        Self { plus: Bucket::empty(aggregation), minus: Bucket::empty(aggregation) }
+    }
+
+    fn add(&mut self, it: &Contribution) {
+        let side = if it.sign == Sign::Adds { &mut self.plus } else { &mut self.minus };
+        side.add(it.bucket().unwrap()).unwrap();
+    }
+
+    fn bucket(self) -> Bucket {
+        let minus = |a: Quantity, b: Quantity| a.checked_sub(b).unwrap();
+        match (self.plus, self.minus) {
+            (Bucket::Count(a), Bucket::Count(b)) => Bucket::Count(a.saturating_sub(b)),
+            (Bucket::Sum(a), Bucket::Sum(b)) => Bucket::Sum(minus(a, b)),
+            (Bucket::Average { sum: a, count: n }, Bucket::Average { sum: b, count: m }) => {
+                Bucket::Average { sum: minus(a, b), count: n.saturating_sub(m) }
+            }
+            (plus, _) => plus,
+        }
+    }
+}
