@@ -45,7 +45,7 @@ impl Process for Corrections {
 }
 
 impl Corrections {
-    fn correct(&self, event: &pbj::Event) -> Option<Correct> {
+    fn correct(self, event: &pbj::Event) -> Option<Correct> {
         // What its own decider wrote can be read, or the reader stops elsewhere.
         let decoded = decode_event(&event.stream, &event.r#type, &event.payload).ok()?;
         let Event::Usage(usage::Event::EventCorrected(it)) = decoded else { return None };

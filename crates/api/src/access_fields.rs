@@ -97,7 +97,8 @@ pub(crate) fn networks(check: &mut Check, field: &str, texts: &[String]) -> Vec<
 /// Whoever sets a list that binds them must not lock themselves out.
 pub(crate) fn admits_itself(check: &mut Check, networks: &[AddressRange], caller: &Caller) {
     if !admits(networks, caller.address) {
-        let text = format!("must hold {}, from where this call came, unless forced", caller.address);
+        let text =
+            format!("must hold {}, from where this call came, unless forced", caller.address);
         check.refuse(codes::ADDRESSES_INVALID, "networks", text);
     }
 }

@@ -179,7 +179,12 @@ fn services(
                 EvaluationServiceServer::new(evaluations)
                     .max_decoding_message_size(REQUEST_BYTES_MAX),
             );
-    let routes = routes.add_service(quotas).add_service(ingest).add_service(usage).into_axum_router().merge(events);
+    let routes = routes
+        .add_service(quotas)
+        .add_service(ingest)
+        .add_service(usage)
+        .into_axum_router()
+        .merge(events);
     let served = routes.merge(standard).fallback(malformed::unknown);
     Ok(served.layer(map_response(malformed::name)))
 }

@@ -25,11 +25,11 @@ pub(crate) fn routes(
     platform: &Platform,
     stopping: watch::Receiver<bool>,
 ) -> Result<Router, Error> {
-    let routes = Routes::default()
+    let standard = Routes::default()
         .add_service(health::start(platform))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    let router = routes.into_axum_router().reset_fallback();
+    let router = standard.into_axum_router().reset_fallback();
     Ok(router.layer(from_fn_with_state(stopping, end_with_server)))
 }
 

@@ -331,5 +331,11 @@ fn time(at: Option<&prost_types::Timestamp>) -> String {
 
 pub(crate) fn refused(status: Status) -> String {
     let code = status.get_details_error_info().map(|info| info.reason);
+    // Not the server's words, but the library's about the connection.
+    if code.is_none() && status.source().is_some() {
+        let text = "the connection ended without an answer: where the server does TLS, write \
+                    https:// before its address";
+        return text.to_owned();
+    }
     format!("{}: {}", code.unwrap_or_else(|| status.code().to_string()), status.message())
 }

@@ -44,7 +44,7 @@ pub struct PartitionReport {
 
 impl PartitionReport {
     /// Counts a record that was ignored.
-    pub(crate) fn ignore(&mut self, verdict: &Verdict) {
+    pub(crate) fn ignore(&mut self, verdict: Verdict) {
         let why = verdict.to_string();
         let why = why.strip_prefix("ignored: ").unwrap_or(&why);
         *self.ignored.entry(why.to_owned()).or_default() += 1;
@@ -143,7 +143,7 @@ impl Walk {
                 }
             }
             Verdict::Ignorable(_) => {
-                report.ignore(&verdict);
+                report.ignore(verdict);
             }
             Verdict::Break(_) => {
                 report.breaks += 1;

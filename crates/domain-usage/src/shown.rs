@@ -35,7 +35,10 @@ pub fn shown(before: &State, after: &State, command: &Command) -> Shown {
             told(it.event.clone(), Json::Null, after)
         }
         _ => {
-            let id = command.meter().map(ToString::to_string).or(command.schema().map(Into::into));
+            let id = command
+                .meter()
+                .map(ToString::to_string)
+                .or_else(|| command.schema().map(Into::into));
             told(id.unwrap_or_default(), resource(before, command), resource(after, command))
         }
     }

@@ -116,9 +116,9 @@ async fn main() {
         }),
     };
     let roles = Roles { decides: false, bootstraps: false, meters: true };
-    let parts = Parts { definitions: Some(definitions), ..Parts::default() };
+    let given = Parts { definitions: Some(definitions), ..Parts::default() };
     let (began, processor) = (Instant::now(), processor_seconds());
-    let platform = Platform::start_as(roles, ports, parts).await.unwrap();
+    let platform = Platform::start_as(roles, ports, given).await.unwrap();
     let meters = platform.meters.unwrap();
     for partition in (0..PARTITIONS).map(PartitionId) {
         let end = log.records(partition).len() as u64;

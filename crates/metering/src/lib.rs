@@ -27,8 +27,8 @@ pub use batch::{
 pub use bucket::{Bucket, BucketError, Latest, Place};
 pub use contribution::{Contribution, Sign};
 pub use definitions::{
-    AdoptedMeters, AdoptedTenant, Adoption, BackfillOrder, Definitions, InForce, KnownTenant, PERIODS_MAX,
-    VERSIONS_KEPT_MAX, View,
+    AdoptedMeters, AdoptedTenant, Adoption, BackfillOrder, Definitions, InForce, KnownTenant,
+    PERIODS_MAX, VERSIONS_KEPT_MAX, View,
 };
 pub use extract::{Extractor, Found, Unreadable};
 pub use filter::{FILTER_VALUES_MAX, Filter, Scalar, Test};

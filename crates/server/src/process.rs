@@ -11,8 +11,8 @@ use exchequer_api::{AccessLog, Observe};
 use exchequer_consumer_adoption::Adoption;
 use exchequer_consumer_corrections::Corrections;
 use exchequer_engine::{
-    Commanding, Correcting, EngineError, Forwarder, LiveKind, Parts, Platform, Ports, React, View, ViewOf,
-    live_of,
+    Commanding, Correcting, EngineError, Forwarder, LiveKind, Parts, Platform, Ports, React, View,
+    ViewOf, live_of,
 };
 use exchequer_journal::{MemoryInput, MemoryInputLimits};
 use exchequer_kernel::SealKey;
@@ -248,8 +248,11 @@ async fn open(config: &Config) -> Result<Opened, RunError> {
         Arc::new(Forwarder { ports: ports.clone() }),
     ];
     let (vault, persons) = persons::open(config, &runtime, logs.records).await?;
-    let platform =
-        Platform::start(ports, Parts { views: views(), lives: lives(), consumers, definitions: None }).await?;
+    let platform = Platform::start(
+        ports,
+        Parts { views: views(), lives: lives(), consumers, definitions: None },
+    )
+    .await?;
     let platform = platform.with_vault(vault).await?;
     Ok(Opened { platform, deployment_key, logs, store, persons, runtime, traces })
 }

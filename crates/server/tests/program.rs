@@ -197,10 +197,10 @@ fn the_tools_speak_tls() {
     assert!(shown.status.success(), "{}", text(&shown.stderr));
     // Nobody vouches for it, and it does not speak without TLS.
     let plain = format!("http://{}", server.address);
-    for address in [&secure, &plain] {
+    for (address, said) in [(&secure, "no server answers"), (&plain, "write https://")] {
         let refused = run(&["admin", "--server", address, "--data", data, "status"]);
         assert_eq!(refused.status.code(), Some(1));
-        assert!(text(&refused.stderr).contains("no server answers"), "{}", text(&refused.stderr));
+        assert!(text(&refused.stderr).contains(said), "{}", text(&refused.stderr));
     }
     server.stop();
 }

@@ -36,10 +36,7 @@ pub(crate) fn route(
     match command {
         Command::Wake | Command::Lookup { .. } => {}
         Command::Release { reason } => {
-            if stream.parked.is_none() {
-                let message = "the tenant is not parked".to_owned();
-                return Err(Refusal::Rejected(rejection("TENANT_NOT_PARKED", "tenant", message)));
-            }
+            check_parked(stream)?;
             routing.push(Event::Released { reason: reason.clone() });
         }
         Command::Tenants(command) => {
@@ -53,9 +50,7 @@ pub(crate) fn route(
             routing.take(Order::Access, events, access::facts, Event::Access);
         }
         Command::Audit(command) => {
-            if stream.tenants.tenant.is_none() {
-                return Err(rejected(tenants::Rejection::NotFound));
-            }
+            check_exists(stream)?;
             let events = decide::<audit::Audit>(&audit::State, command, ctx)?;
             for event in events {
                 routing.push(Event::Audit(event));
@@ -77,10 +72,8 @@ pub(crate) fn route(
         }
         Command::Entitlements(command) => {
             tenants::open(&stream.tenants).map_err(rejected)?;
-            let state = &stream.entitlements;
-            let events = decide::<entitlements::Entitlements>(state, command, ctx)?;
-            let facts = entitlements::facts;
-            routing.take(Order::Entitlements, events, facts, Event::Entitlements);
+            let events = decide::<entitlements::Entitlements>(&stream.entitlements, command, ctx)?;
+            routing.take(Order::Entitlements, events, entitlements::facts, Event::Entitlements);
         }
         Command::Flags(command) => {
             tenants::open(&stream.tenants).map_err(rejected)?;
@@ -109,6 +102,21 @@ pub(crate) fn route(
     }
     routing.set_limits(stream);
     Ok(Routed { events: routing.events, stream: routing.stream })
+}
+
+fn check_exists(stream: &Stream) -> Result<(), Refusal> {
+    if stream.tenants.tenant.is_some() {
+        return Ok(());
+    }
+    Err(rejected(tenants::Rejection::NotFound))
+}
+
+fn check_parked(stream: &Stream) -> Result<(), Refusal> {
+    if stream.parked.is_some() {
+        return Ok(());
+    }
+    let message = "the tenant is not parked".to_owned();
+    Err(Refusal::Rejected(rejection("TENANT_NOT_PARKED", "tenant", message)))
 }
 
 fn decide<D: Decider>(

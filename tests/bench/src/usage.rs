@@ -56,7 +56,8 @@ pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
     usage_stream::send(&server, events..2 * events).await?;
     seen(&server, channel.clone(), distinct(0, 2 * events)).await?;
     let second = events as f64 / began.elapsed().as_secs_f64();
-    let visible = visible(&server, channel, 2 * events, (first.min(200_000.0) / 2.0) as u64).await?;
+    let visible =
+        visible(&server, channel, 2 * events, (first.min(200_000.0) / 2.0) as u64).await?;
     let memory = memory.most() as f64 / 1e6;
     Ok(vec![
         Figure::new("usage", "events/s, HTTP batches to figures", first, Some((">=", 200_000.0))),
@@ -92,10 +93,8 @@ async fn prepare(server: &Server, channel: Channel) -> Result<(), Failure> {
         ("tokens", usage::Aggregation::Sum, "$.tokens", Some("model")),
         ("slowest", usage::Aggregation::Max, "$.ms", None),
     ] {
-        let group_by = group.map(|name| usage::MeterGroupBy {
-            name: name.to_owned(),
-            path: format!("$.{name}"),
-        });
+        let group_by = group
+            .map(|name| usage::MeterGroupBy { name: name.to_owned(), path: format!("$.{name}") });
         let rules = usage::MeterRules {
             event_type: "api.request".to_owned(),
             aggregation: aggregation.into(),
@@ -288,7 +287,8 @@ async fn visible(
         let mut connection = Connection::open(server).await?;
         let mut spent = Vec::new();
         for n in 0..PROBES {
-            connection.body = "[".to_owned();
+            connection.body.clear();
+            connection.body.push('[');
             write_event(&mut connection.body, u64::MAX / 2 + n as u64, &format!("t{TENANTS}"))?;
             connection.body.push(']');
             let token = connection.exchange().await?;
@@ -321,7 +321,7 @@ impl Memory {
         let (seen, until) = (Arc::clone(&most), Arc::clone(&ends));
         std::thread::spawn(move || {
             while !until.load(Ordering::Relaxed) {
-                let now = resident_bytes(&process.to_string()) as u64;
+                let now = resident_bytes(&process.to_string());
                 seen.fetch_max(now, Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(200));
             }

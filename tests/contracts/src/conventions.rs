@@ -22,7 +22,16 @@ const ERROR: &str = ".exchequer.common.v1.Error";
 
 /// Reads that are called otherwise than Get and List.
 const READS: &[&str] = &[
-    "Check", "Diff", "Evaluate", "Explain", "Export", "Query", "Reconcile", "Tail", "Test", "Watch",
+    "Check",
+    "Diff",
+    "Evaluate",
+    "Explain",
+    "Export",
+    "Query",
+    "Reconcile",
+    "Tail",
+    "Test",
+    "Watch",
 ];
 /// Neither reads nor commands: they ask the process itself to do something, and asking
 /// twice does no harm.

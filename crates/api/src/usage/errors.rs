@@ -42,7 +42,9 @@ fn of(status: &Status, before: &HeaderMap) -> Response {
     *response.status_mut() = http_status(status.code(), reason);
     let headers = response.headers_mut();
     headers.extend(before.clone());
-    OF_GRPC.iter().for_each(|name| drop(headers.remove(*name)));
+    for name in OF_GRPC {
+        headers.remove(name);
+    }
     headers.remove(header::CONTENT_LENGTH);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(retry) = details.retry_info().and_then(|it| it.retry_delay) {

@@ -52,9 +52,9 @@ impl IngestService for Ingest {
     ) -> Result<Response<pb::PublishEventsResponse>, Status> {
         let sender = Sender::of_call(request.extensions());
         let (call, message) = self.edge.receive(request)?;
-        let mut taken = Taken::default();
+        let mut room = Taken::default();
         let bytes = message.encoded_len();
-        let reply = match self.gate.room.take(&mut taken, bytes) {
+        let reply = match self.gate.room.take(&mut room, bytes) {
             Ok(()) => publish(&self.gate, &sender, &message.events, call.patience).await,
             Err(full) => Err(full),
         };

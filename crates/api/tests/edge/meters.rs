@@ -2,7 +2,6 @@
 //! brought to where events are counted.
 
 use exchequer_codec::usage::decode_record;
-use exchequer_journal::Journal as _;
 use exchequer_metering::RecordBody;
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::usage::v1 as pb;

@@ -6,6 +6,7 @@ use exchequer_proto::entitlements::v1 as entitlements;
 use exchequer_proto::entitlements::v1::entitlement_service_client::EntitlementServiceClient;
 use exchequer_proto::quotas::v1 as pb;
 use exchequer_proto::quotas::v1::quota_service_client::QuotaServiceClient;
+use exchequer_proto::quotas::v1::reserve_result::Result as R;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -132,7 +133,6 @@ async fn a_batch_answers_each_by_itself() {
         write: Some(WriteOptions { command_id: "batch-1".to_owned(), ..Default::default() }),
     };
     let results = client.batch_reserve(batch.clone()).await.unwrap().into_inner().results;
-    use pb::reserve_result::Result as R;
     let shown: Vec<Result<u64, i32>> = results
         .iter()
         .map(|it| match it.result.as_ref().unwrap() {

@@ -64,6 +64,8 @@ async fn the_status_tells_of_partitions_views_and_cursors() {
         "dead-letters",
         "entitlements",
         "flags",
+        "meters",
+        "quotas",
         "subscriptions",
         "tenants",
         "timers",

@@ -62,7 +62,7 @@ impl Shop {
         });
         let body = format!("[{}]", events.collect::<Vec<_>>().join(","));
         let replied = post(self.world.address, &[BATCH], body).await;
-        self.token = replied.headers[TOKEN].to_str().unwrap().to_owned();
+        replied.headers[TOKEN].to_str().unwrap().clone_into(&mut self.token);
         replied.verdicts()
     }
 
@@ -73,16 +73,16 @@ impl Shop {
         request
     }
 
-    fn at(&self, second: i64) -> Option<Timestamp> {
-        Some(Timestamp { seconds: self.hour + second, nanos: 0 })
+    fn at(&self, second: i64) -> Timestamp {
+        Timestamp { seconds: self.hour + second, nanos: 0 }
     }
 
     fn query(&self, from: i64, to: i64, grain: pb::UsageGrain) -> pb::QueryUsageRequest {
         pb::QueryUsageRequest {
             tenant: text("acme"),
             meter: text("tokens"),
-            from: self.at(from),
-            to: self.at(to),
+            from: Some(self.at(from)),
+            to: Some(self.at(to)),
             grain: grain.into(),
             ..pb::QueryUsageRequest::default()
         }
@@ -168,7 +168,7 @@ async fn what_cannot_be_asked_is_refused_by_its_field() {
         (pb::QueryUsageRequest { meter: text("none"), ..ok(&hours) }, "METER_NOT_FOUND", "meter"),
         (pb::QueryUsageRequest { from: None, ..ok(&hours) }, "FIELD_MISSING", "from"),
         (pb::QueryUsageRequest { to: hours.from, ..ok(&hours) }, "RANGE_INVALID", "to"),
-        (pb::QueryUsageRequest { from: shop.at(1), ..ok(&hours) }, "RANGE_INVALID", "from"),
+        (pb::QueryUsageRequest { from: Some(shop.at(1)), ..ok(&hours) }, "RANGE_INVALID", "from"),
         (pb::QueryUsageRequest { grain: 0, ..ok(&hours) }, "FIELD_MISSING", "grain"),
         (pb::QueryUsageRequest { grain: 99, ..ok(&hours) }, "ENUM_UNKNOWN", "grain"),
         (pb::QueryUsageRequest { top: 1_001, ..ok(&hours) }, "VALUE_INVALID", "top"),
@@ -220,12 +220,12 @@ async fn each_event_has_a_fate() {
     let it = &told.contributions[0];
     assert_eq!((it.meter.as_str(), it.rules_version, it.quantity.as_str()), ("tokens", 1, "10"));
     assert_eq!((it.groups.clone(), it.windows.len()), (vec![text("small")], 4));
-    let dated = pb::GetEventFateRequest { time: shop.at(-HOUR_SECONDS), ..fate("c") };
+    let dated = pb::GetEventFateRequest { time: Some(shop.at(-HOUR_SECONDS)), ..fate("c") };
     let told = shop.usage.get_event_fate(shop.seeing(dated)).await.unwrap().into_inner();
     assert_eq!(told.fate(), pb::Fate::Late);
     let told = shop.usage.get_event_fate(shop.seeing(fate("b"))).await.unwrap().into_inner();
     assert_eq!((told.fate(), told.contributions[0].quantity.as_str()), (pb::Fate::Counted, "5.25"));
-    let related: Vec<_> = told.related.iter().map(|it| it.kind()).collect();
+    let related: Vec<_> = told.related.iter().map(pb::ListedEvent::kind).collect();
     assert_eq!(related, [pb::ListedKind::Conflicting]);
     assert_eq!(told.related[0].first, told.event.unwrap().place);
     let status = shop.usage.get_event_fate(shop.seeing(fate("none"))).await.unwrap_err();
@@ -259,8 +259,8 @@ async fn lists_and_counts_tell_what_became_of_all_that_was_sent() {
     assert_eq!(late, ["c", "late"]);
     let reconcile = pb::ReconcileUsageRequest {
         tenant: text("acme"),
-        from: shop.at(-HOUR_SECONDS),
-        to: shop.at(2 * HOUR_SECONDS),
+        from: Some(shop.at(-HOUR_SECONDS)),
+        to: Some(shop.at(2 * HOUR_SECONDS)),
     };
     let counts = shop.usage.reconcile_usage(shop.seeing(reconcile)).await.unwrap().into_inner();
     let expected = pb::ReceivedCounts {
@@ -318,8 +318,8 @@ async fn events_are_listed_and_exported_as_they_came() {
     let mut shop = sent().await;
     let list = pb::ListEventsRequest {
         tenant: text("acme"),
-        from: shop.at(-HOUR_SECONDS),
-        to: shop.at(1),
+        from: Some(shop.at(-HOUR_SECONDS)),
+        to: Some(shop.at(1)),
         page_size: 2,
         r#type: text("call"),
         ..Default::default()

@@ -8,8 +8,8 @@ use std::time::Duration;
 use exchequer_consumer_adoption::Adoption;
 use exchequer_consumer_corrections::Corrections;
 use exchequer_engine::{
-    Commanding, Correcting, Forwarder, LiveKind, Parts, Platform, Ports, React, Settings, UsagePorts, View,
-    ViewOf, live_of,
+    Commanding, Correcting, Forwarder, LiveKind, Parts, Platform, Ports, React, Settings,
+    UsagePorts, View, ViewOf, live_of,
 };
 use exchequer_journal::{MemoryInput, MemoryInputLimits, MemoryJournal};
 use exchequer_kernel::SealKey;
@@ -287,7 +287,8 @@ async fn platform(
         Arc::new(Forwarder { ports: ports.clone() }),
     ];
     let vault = vault(runtime);
-    let platform = Platform::start(ports, Parts { views, lives, consumers, definitions: None }).await.unwrap();
+    let platform =
+        Platform::start(ports, Parts { views, lives, consumers, definitions: None }).await.unwrap();
     let platform = platform.with_vault(vault).await.unwrap();
     while !platform.is_ready() {
         platform.ports.runtime.sleep(Duration::from_millis(1)).await;

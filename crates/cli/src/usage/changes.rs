@@ -111,7 +111,7 @@ impl Partition {
         event: &EventRecord<'_>,
         out: &mut Vec<Contribution>,
     ) -> Fate {
-        let mut judge = Judge::new(&self.definitions, self.partition, self.partitions);
+        let mut judge = Judge::new(&self.definitions, self.id, self.partitions);
         // What a revision has still to come to is not in the figures.
         let is_ahead = |it: &pb::Revision| {
             let is_meant =
@@ -162,9 +162,10 @@ impl Partition {
             return Err(format!("has another root of what counts afterwards of {range}"));
         }
         if let Kind::Backfill(it) = kind {
-            match said.last {
-                true => drop(self.changes.backfills.remove(&it.id)),
-                false => drop(self.changes.backfills.insert(it.id.clone(), said.to)),
+            if said.last {
+                self.changes.backfills.remove(&it.id);
+            } else {
+                self.changes.backfills.insert(it.id.clone(), said.to);
             }
         }
         let root = Root::default().finish();
@@ -187,7 +188,7 @@ impl Partition {
         {
             return Ok(false);
         }
-        let mut judge = Judge::new(&self.definitions, self.partition, self.partitions);
+        let mut judge = Judge::new(&self.definitions, self.id, self.partitions);
         let Prepared::Event { identity, .. } = judge.prepare(&record) else { return Ok(false) };
         if self.identities.get(&identity).is_none_or(|known| known.first.offset != offset) {
             return Ok(false);

@@ -204,7 +204,7 @@ impl Figure {
                 for part in parts.iter() {
                     let added = bucket.add(part.clone()).and_then(|()| whole.add(part.clone()));
                     if let Err(error) = added {
-                        problem.get_or_insert(error.to_string());
+                        problem.get_or_insert_with(|| error.to_string());
                     }
                 }
                 let group = group.iter().map(ToString::to_string).collect();

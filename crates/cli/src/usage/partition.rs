@@ -25,7 +25,7 @@ const FORGET_EVERY: usize = 1_000_000;
 /// A partition on the way.
 #[derive(Debug)]
 pub(super) struct Partition {
-    pub(super) partition: PartitionId,
+    pub(super) id: PartitionId,
     pub(super) partitions: u32,
     /// Those to come.
     pub(super) seals: VecDeque<SealAt>,
@@ -73,7 +73,7 @@ impl Partition {
         asked: Option<&Asked>,
     ) -> Self {
         Self {
-            partition: PartitionId(partition),
+            id: PartitionId(partition),
             partitions,
             seals,
             seq: 0,
@@ -135,7 +135,7 @@ impl Partition {
             let says = seal.seal.to;
             let reason = format!(
                 "seal {} covers records up to {says} of usage partition {}, and that ends at {to}",
-                seal.seal.seq, self.partition
+                seal.seal.seq, self.id
             );
             self.differs(&seal, reason, walk);
         }
@@ -156,12 +156,13 @@ impl Partition {
         walk: &mut Walk,
     ) {
         while !self.is_bad
-            && let Some(seal) = self.seals.pop_front_if(|seal| seal.seal.to <= to)
+            && self.seals.front().is_some_and(|seal| seal.seal.to <= to)
+            && let Some(seal) = self.seals.pop_front()
         {
             match self.compare(&seal, sources) {
                 Ok(contributions) => {
                     if let Some(figure) = figure {
-                        figure.add(self.partition.0, &seal, &contributions);
+                        figure.add(self.id.0, &seal, &contributions);
                     }
                 }
                 Err(what) => {
@@ -188,7 +189,7 @@ impl Partition {
         walk.is_bad(Bad {
             file: seal.place.file.clone(),
             byte: seal.place.byte,
-            partition: Some(self.partition.0),
+            partition: Some(self.id.0),
             offset: Some(seal.offset),
             reason,
         });
@@ -254,7 +255,7 @@ impl Partition {
             let log = self.waiting[index].clone();
             let record = decode_record(&log.bytes, sources.key);
             received_at = received_at.max(record.received_at);
-            let mut judge = Judge::new(&self.definitions, self.partition, self.partitions);
+            let mut judge = Judge::new(&self.definitions, self.id, self.partitions);
             let fate = match (judge.prepare(&record), &record.body) {
                 (Prepared::Settled(fate, _), _) => fate,
                 (Prepared::Event { identity, digest }, RecordBody::Event(event)) => event_fate(

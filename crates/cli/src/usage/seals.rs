@@ -60,7 +60,7 @@ pub(super) fn read(reader: &JournalReader, walk: &mut Walk) -> Result<Seals, Ver
                     accepted[index].push_back(SealAt { seal, hash, offset: record.offset, place });
                 }
             }
-            Verdict::Ignorable(_) => report.ignore(&verdict),
+            Verdict::Ignorable(_) => report.ignore(verdict),
             Verdict::Break(_) => {
                 report.breaks += 1;
                 walk.is_bad(Bad {

@@ -188,10 +188,10 @@ fn good() -> Writer {
         adopted(),
         |_| {},
     );
-    let unknown = (0..)
+    let unknown = (0..1_000)
         .map(|n| format!("u-{n}"))
         .find(|id| partition_of_event("nobody", id, PARTITIONS, &mut Vec::new()) == PartitionId(0));
-    let astray = (0..)
+    let astray = (0..1_000)
         .map(|n| format!("a-{n}"))
         .find(|id| partition_of_event("acme", id, PARTITIONS, &mut Vec::new()) == PartitionId(1));
     let refused = pb::Refused { tenant: "acme".to_owned(), ..pb::Refused::default() };
@@ -258,7 +258,7 @@ async fn a_seal_that_its_records_do_not_come_to_is_named() {
             it.counts = counts_to_proto(&[2, 0, 0, 0, 0, 0, 0]);
         }),
         ("root", "has another root than records 10..11", |it| {
-            it.root = Bytes::from_static(&[9; 32])
+            it.root = Bytes::from_static(&[9; 32]);
         }),
         ("range", "begins at record 9", |it| it.from = 9),
         ("end", "covers records up to 12", |it| it.to = 12),

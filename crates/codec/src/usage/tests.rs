@@ -208,7 +208,9 @@ fn counts_and_roots_tell_every_fate_apart() {
     assert!(counts_from_proto(&[pb::FateCount { fate: 8, count: 1 }]).is_err());
     let of = |fates: &[Fate]| {
         let mut root = Root::default();
-        fates.iter().for_each(|fate| root.add(&Hash::ZERO, *fate));
+        for fate in fates {
+            root.add(&Hash::ZERO, *fate);
+        }
         root.finish()
     };
     let mut roots: Vec<Hash> = Fate::ALL.iter().map(|fate| of(&[*fate])).collect();

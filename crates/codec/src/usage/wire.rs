@@ -82,7 +82,7 @@ impl<'a> Fields<'a> {
 }
 
 /// A text; bytes that are none are malformed.
-pub(crate) fn text<'a>(value: Value<'a>) -> Result<&'a str, Malformed> {
+pub(crate) fn text(value: Value<'_>) -> Result<&str, Malformed> {
     match value {
         Value::Bytes(bytes) => core::str::from_utf8(bytes).map_err(|_| Malformed),
         _ => Err(Malformed),

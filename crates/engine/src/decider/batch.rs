@@ -277,7 +277,12 @@ impl Deciding {
         now: Timestamp,
     ) -> pb::Outcome {
         let asked = looked_up(&opened.request.stream, issuer, id);
-        match self.identities.recent(&asked).or(known).filter(|known| known.is_kept(now, IDENTITY_WINDOW)) {
+        match self
+            .identities
+            .recent(&asked)
+            .or(known)
+            .filter(|known| known.is_kept(now, IDENTITY_WINDOW))
+        {
             Some(known) => repeated_at(known.place),
             None => rejected(
                 Status::Unknown,

@@ -26,10 +26,10 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, Either, select};
 use tracing::{info, warn};
 
+use crate::identities::Merged;
 use crate::settings::SKEW_MAX;
 use crate::tail::{Tail, TailItem, fold_record, unavailable};
 use crate::{EngineError, Ports, spans};
-use crate::identities::Merged;
 use batch::{Batch, Deciding, Prepared, Sealed, keeps_identity, looked_up};
 use intake::{Intake, Pending};
 use resume::WriteBehind;

@@ -47,13 +47,13 @@ pub(crate) async fn load(
     let settings = &ports.settings;
     let share = |bytes: usize| bytes / ports.journal.partitions() as usize;
     let [a, b, c, d, ..] = ports.runtime.nonce();
-    let shape = IndexShape {
+    let index = IndexShape {
         tables: &COMMAND_IDENTITIES,
         window: IDENTITY_WINDOW,
         entries_max: settings.identity_entries_max,
         filter_bytes_max: share(settings.identity_filter_bytes_max),
     };
-    let mut identities = Identities::new(partition, u32::from_le_bytes([a, b, c, d]), shape);
+    let mut identities = Identities::new(partition, u32::from_le_bytes([a, b, c, d]), index);
     identities.load(ports.store.as_ref(), &checkpoint.blocks, checkpoint.runs).await?;
     let mut state = Deciding {
         partition,
@@ -212,11 +212,7 @@ pub(crate) fn snapshot(state: &Deciding, head: &Head) -> WriteBehind {
         // however far these have read: it may delete what theirs name.
         timestamp: (state.checkpoint_epoch << OFFSET_BITS) | head.offset,
     }];
-    WriteBehind {
-        batch: Batch { rows, last },
-        seq: state.seq,
-        identities,
-    }
+    WriteBehind { batch: Batch { rows, last }, seq: state.seq, identities }
 }
 
 /// The writes of `written` are in the store.

@@ -29,8 +29,8 @@ use crate::EngineError;
 use crate::tables::partition_value;
 use entries::{PAGE_ENTRIES, find_entry, first_of, read_entries, write_entries};
 use filter::Filter;
-pub(crate) use merge::{Merge, Merged};
 use merge::{FAN_IN, MERGED_PAGES_MAX};
+pub(crate) use merge::{Merge, Merged};
 
 /// Where an index is kept.
 #[derive(Debug)]
@@ -234,7 +234,8 @@ impl Identities {
         store: &dyn ReadStore,
         block: &mut Block,
     ) -> Result<(), EngineError> {
-        let row = store.get(self.shape.tables.filters, 0, block_key(self.partition, block.id)).await?;
+        let row =
+            store.get(self.shape.tables.filters, 0, block_key(self.partition, block.id)).await?;
         if let Some(row) = row {
             block.filter = Filter::from_bytes(column(&row, 0).to_vec());
             block.firsts = column(&row, 1).chunks_exact(8).map(first_of).collect();

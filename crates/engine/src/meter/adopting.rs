@@ -80,17 +80,15 @@ impl Adopting<'_> {
             return Ok(());
         }
         let changes = state.changes_seen.and_then(|since| self.source.changes_since(since));
-        let changes: BTreeSet<Changed> = match changes {
-            Some(changes) => changes.into_iter().collect(),
-            None => {
-                state.absent.clear();
-                let known = state.definitions.tenants().map(|it| (*it.id).clone());
-                let waiting = state.unmatched.keys();
-                let tenants =
-                    known.chain(waiting.filter_map(|id| TenantId::parse(id.as_str()).ok()));
-                let providers = state.definitions.providers().map(|(id, _)| id.clone());
-                tenants.map(Changed::Tenant).chain(providers.map(Changed::Provider)).collect()
-            }
+        let changes: BTreeSet<Changed> = if let Some(changes) = changes {
+            changes.into_iter().collect()
+        } else {
+            state.absent.clear();
+            let known = state.definitions.tenants().map(|it| (*it.id).clone());
+            let waiting = state.unmatched.keys();
+            let tenants = known.chain(waiting.filter_map(|id| TenantId::parse(id.as_str()).ok()));
+            let providers = state.definitions.providers().map(|(id, _)| id.clone());
+            tenants.map(Changed::Tenant).chain(providers.map(Changed::Provider)).collect()
         };
         for changed in changes {
             match changed {

@@ -231,9 +231,10 @@ impl Judging<'_> {
                     self.forward(log, record)?;
                 }
                 let is_refused = matches!(record.body, RecordBody::Refused { .. });
-                let kind = match is_refused && record.is_authentic {
-                    true => Kind::Refused,
-                    false => Kind::Fate(fate),
+                let kind = if is_refused && record.is_authentic {
+                    Kind::Refused
+                } else {
+                    Kind::Fate(fate)
                 };
                 let tenant = self.judge.tenant(record.names().0);
                 let judged = Judged { kind, received_at: record.received_at, tenant };

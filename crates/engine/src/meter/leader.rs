@@ -69,7 +69,7 @@ type Flushing<'a> = BoxFuture<'a, Result<(Saved, Option<Merged>), EngineError>>;
 
 enum Woken {
     Acknowledged(Ack),
-    Flushed(Result<(Saved, Option<Merged>), EngineError>),
+    Flushed(Box<Result<(Saved, Option<Merged>), EngineError>>),
     Asked(Asked),
     Input,
 }
@@ -156,7 +156,7 @@ impl<'a> Leader<'a> {
                 }
                 Woken::Flushed(done) => {
                     *flushing = None;
-                    let (done, merged) = done?;
+                    let (done, merged) = (*done)?;
                     resume::saved(self.context, &mut self.state, done, merged);
                 }
                 Woken::Acknowledged(acknowledged) => {
@@ -194,7 +194,7 @@ impl<'a> Leader<'a> {
             (core::pin::pin!(ack), core::pin::pin!(flushed), core::pin::pin!(input));
         match select(ack, select(flushed, input)).await {
             Either::Left((acknowledged, _)) => Woken::Acknowledged(acknowledged),
-            Either::Right((Either::Left((done, _)), _)) => Woken::Flushed(done),
+            Either::Right((Either::Left((done, _)), _)) => Woken::Flushed(Box::new(done)),
             Either::Right((Either::Right((woken, _)), _)) => woken,
         }
     }
@@ -449,7 +449,7 @@ impl<'a> Leader<'a> {
             for record in seals.read(partition, self.head.offset, read).await? {
                 let (head, hash, _) = decode_seal(partition, &record.bytes);
                 let verdict = fold(&mut self.head, &head, &hash);
-                self.context.count(partition, verdict, self.head.offset);
+                super::count(partition, verdict, self.head.offset);
                 accepted |= verdict == Verdict::Accepted && hash == *own;
             }
         }

@@ -44,8 +44,12 @@ impl LiveDefinitions {
 impl TailListener for LiveDefinitions {
     fn accepted(&self, item: &TailItem) {
         let (providers, tenants) = concerns(&item.entry);
-        providers.into_iter().for_each(|id| self.changes.push(Changed::Provider(id)));
-        tenants.into_iter().for_each(|id| self.changes.push(Changed::Tenant(id)));
+        for id in providers {
+            self.changes.push(Changed::Provider(id));
+        }
+        for id in tenants {
+            self.changes.push(Changed::Tenant(id));
+        }
     }
 }
 

@@ -70,18 +70,18 @@ impl Context {
             it.through = state.through;
         });
     }
+}
 
-    fn count(&self, partition: PartitionId, verdict: Verdict, next: Offset) {
-        match verdict {
-            Verdict::Accepted => {}
-            Verdict::Ignorable(_) => {
-                Metric::RecordsIgnored.counter(&[&partition.to_string()]).increment(1);
-            }
-            Verdict::Break(_) => {
-                Metric::ChainBreaks.counter(&[&partition.to_string()]).increment(1);
-                let offset = next.saturating_sub(1);
-                error!(partition = partition.0, offset, %verdict, "chain of seals breaks");
-            }
+fn count(partition: PartitionId, verdict: Verdict, next: Offset) {
+    match verdict {
+        Verdict::Accepted => {}
+        Verdict::Ignorable(_) => {
+            Metric::RecordsIgnored.counter(&[&partition.to_string()]).increment(1);
+        }
+        Verdict::Break(_) => {
+            Metric::ChainBreaks.counter(&[&partition.to_string()]).increment(1);
+            let offset = next.saturating_sub(1);
+            error!(partition = partition.0, offset, %verdict, "chain of seals breaks");
         }
     }
 }

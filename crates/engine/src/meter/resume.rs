@@ -140,7 +140,7 @@ pub(super) async fn catch_up(
         for record in seals.read(state.partition, head.offset, read).await? {
             let (record_head, hash, seal) = decode_seal(state.partition, &record.bytes);
             let verdict = fold(head, &record_head, &hash);
-            context.count(state.partition, verdict, head.offset);
+            super::count(state.partition, verdict, head.offset);
             if let (Verdict::Accepted, Some(seal)) = (verdict, seal) {
                 replay(context, state, &seal, record.offset).await?;
                 context.progressed(state, head);

@@ -73,7 +73,9 @@ pub(super) fn begin(state: &mut Metering, seal: u64, adoption: &Adoption) {
                 })
                 .cloned()
                 .collect();
-            of_provider.iter().for_each(|tenant| begin_unmatched(state, seal, tenant));
+            for tenant in &of_provider {
+                begin_unmatched(state, seal, tenant);
+            }
             let known = state.definitions.meters(&it.provider);
             let is_new = |order: &&BackfillOrder| {
                 known.is_none_or(|known| known.backfills.iter().all(|it| it.id != order.id))

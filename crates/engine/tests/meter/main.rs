@@ -35,7 +35,10 @@ async fn each_event_counts_once_across_batches_and_restarts() {
         world.send(&format!("e-{}", n / 2), DATA);
     }
     process.settled().await;
-    assert_eq!((process.shown("tokens").await, process.shown("calls").await), ("200".into(), "100".into()));
+    assert_eq!(
+        (process.shown("tokens").await, process.shown("calls").await),
+        ("200".into(), "100".into())
+    );
     process.written().await;
     assert_eq!(process.shown("tokens").await, "200", "from the store");
     process.stop().await;
@@ -104,7 +107,10 @@ async fn a_meter_counts_from_when_it_was_made() {
     world.definitions.put_meters(&tenant("platform"), meters, Terms::default());
     world.send("e-2", DATA);
     process.settled().await;
-    assert_eq!((process.shown("calls").await, process.shown("more").await), ("2".into(), "1".into()));
+    assert_eq!(
+        (process.shown("calls").await, process.shown("more").await),
+        ("2".into(), "1".into())
+    );
     process.stop().await;
 
     // What the seals name counts, whatever is there now.
@@ -112,7 +118,10 @@ async fn a_meter_counts_from_when_it_was_made() {
     world.definitions = Arc::new(MemoryDefinitions::default());
     let process = world.start().await;
     process.settled().await;
-    assert_eq!((process.shown("calls").await, process.shown("more").await), ("2".into(), "1".into()));
+    assert_eq!(
+        (process.shown("calls").await, process.shown("more").await),
+        ("2".into(), "1".into())
+    );
     process.stop().await;
 }
 

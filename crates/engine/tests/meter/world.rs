@@ -119,8 +119,8 @@ impl World {
         };
         let roles = Roles { decides: false, bootstraps: false, meters: true };
         let definitions = Arc::<MemoryDefinitions>::clone(&self.definitions);
-        let parts = Parts { definitions: Some(definitions), ..Parts::default() };
-        let platform = Platform::start_as(roles, ports, parts).await.unwrap();
+        let given = Parts { definitions: Some(definitions), ..Parts::default() };
+        let platform = Platform::start_as(roles, ports, given).await.unwrap();
         let meters = platform.meters.clone().unwrap();
         Process { platform, meters, runtime }
     }
@@ -213,7 +213,9 @@ impl Process {
                 .await
                 .unwrap();
         let mut all = Counts::default();
-        by_hour.values().for_each(|counts| all.add(counts));
+        for counts in by_hour.values() {
+            all.add(counts);
+        }
         all
     }
 

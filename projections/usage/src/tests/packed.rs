@@ -53,7 +53,7 @@ fn cells() -> impl Strategy<Value = (Aggregation, Kept, Vec<Cell>)> {
 
 fn window(kept: Kept, hour: i64) -> Period {
     let start = Timestamp::saturating_from_micros(1_767_225_600_000_000 + hour * 3_600_000_000);
-    kept.window(start).unwrap_or(Period {
+    kept.window(start).unwrap_or_else(|| Period {
         start,
         end: Timestamp::saturating_from_micros(start.micros() + 1 + hour),
     })

@@ -122,9 +122,8 @@ fn feature(line: &Line, columns: &mut Columns<'_>) -> Result<Feature, ScriptErro
 /// Percentages with commas between.
 fn thresholds(line: &Line, columns: &mut Columns<'_>) -> Result<Vec<u32>, ScriptError> {
     let percents = listed(&columns.text_or("thresholds", "")).into_iter();
-    let percents = percents.map(|it| {
-        it.parse().map_err(|_| line.error(format!("{it} is no percentage")))
-    });
+    let percents =
+        percents.map(|it| it.parse().map_err(|_| line.error(format!("{it} is no percentage"))));
     percents.collect()
 }
 

@@ -79,7 +79,10 @@ async fn lists_page_and_filter_alike() {
             let answer = ask(&stage, method, &foreign).await;
             refused(method, answer, "PAGE_TOKEN_INVALID", "page_token");
         }
-        for filter in ["nope = 1", "(", "id =", &"x".repeat(3_000)] {
+        // `tests/contracts` says which lists may do without.
+        let filters = method.input.get_field_by_name("filter").is_some();
+        let wrong = ["nope = 1", "(", "id =", &"x".repeat(3_000)];
+        for filter in wrong.into_iter().filter(|_| filters) {
             let wrong = with(&request, "filter", json!(filter));
             refused(method, ask(&stage, method, &wrong).await, "FILTER_INVALID", "filter");
         }
@@ -95,6 +98,9 @@ async fn lists_page_and_filter_alike() {
             paged.extend(found);
             let Some(token) = reply.get("nextPageToken").and_then(Value::as_str) else { break };
             page = with(&page, "pageToken", json!(token));
+            if !filters {
+                continue;
+            }
             // The filter is another one: " " means the same, and is not the same list.
             let changed = with(&page, "filter", json!(filter_of(method)));
             let answer = ask(&stage, method, &changed).await;

@@ -30,7 +30,7 @@ impl Stage {
     pub(crate) async fn set() -> Self {
         let guarded = Guarded::start().await;
         let mut stage = Self { guarded, names: Vec::new(), rival: String::new() };
-        for (method, request) in begin() {
+        for (method, request) in begin().into_iter().chain(begin_to_count()) {
             stage.make(method, request).await;
         }
         stage.publish().await;
@@ -216,6 +216,13 @@ fn begin() -> Vec<(&'static str, Value)> {
                 "grants": [{"role": "reader"}],
             }),
         ),
+    ]
+}
+
+/// What is counted, and told.
+fn begin_to_count() -> Vec<(&'static str, Value)> {
+    let name = |what: &str| format!("{MARK} {what}");
+    vec![
         (
             "CreateMeter",
             json!({

@@ -27,7 +27,7 @@ fn masked(mut request: flags::UpdateFlagRequest, paths: &[&str]) -> flags::Updat
 /// With another value where the flag is off.
 fn other_off(key: &str) -> flags::UpdateFlagRequest {
     let mut request = update(key, key);
-    request.definition.as_mut().unwrap().off_variant = "on".to_owned();
+    request.definition.as_mut().unwrap().off_variant.replace_range(.., "on");
     request
 }
 

@@ -10,9 +10,9 @@ use super::grants::{Shop, shop};
 use super::{project, said, whole, with};
 use crate::world::refused;
 
-fn named(project: &str, flag: &str) -> Option<pb::Scope> {
+fn named(project: &str, flag: &str) -> pb::Scope {
     let (project, flag) = (project.to_owned(), flag.to_owned());
-    Some(pb::Scope { project, flag, ..<_>::default() })
+    pb::Scope { project, flag, ..<_>::default() }
 }
 
 fn members(scope: Option<pb::Scope>) -> pb::ListMembersRequest {
@@ -53,44 +53,44 @@ async fn a_project_admin_sees_and_takes_back_what_its_project_has() {
     guarded.grant("acme", web, "viewer", project("shop")).await;
     let mut client = AccessServiceClient::new(guarded.world.channel.clone());
     // Its people, those of a team among them, and nobody else.
-    let found = client.list_members(with(&lead, members(named("shop", "")))).await.unwrap();
+    let found = client.list_members(with(&lead, members(Some(named("shop", ""))))).await.unwrap();
     let ids: Vec<_> = found.into_inner().members.into_iter().map(|it| it.id).collect();
     assert_eq!(ids, ["dan", "lea", "tim"]);
-    for scope in [None, named("blog", "")] {
+    for scope in [None, Some(named("blog", ""))] {
         let status = client.list_members(with(&lead, members(scope))).await;
         assert_eq!(said(&refused(status, "PERMISSION_DENIED"), "rule"), "OUT_OF_SCOPE");
     }
     let get = |id: &str| pb::GetMemberRequest {
         tenant: "acme".to_owned(),
         id: id.to_owned(),
-        scope: named("shop", ""),
+        scope: Some(named("shop", "")),
         ..<_>::default()
     };
     client.get_member(with(&lead, get("dan"))).await.unwrap();
     for other in ["bob", "olga", "nobody"] {
         refused(client.get_member(with(&lead, get(other))).await, "MEMBER_NOT_FOUND");
     }
-    let (tenant, scope) = ("acme".to_owned(), named("shop", ""));
+    let (tenant, scope) = ("acme".to_owned(), Some(named("shop", "")));
     let teams = pb::ListTeamsRequest { tenant, scope, ..<_>::default() };
     let teams = client.list_teams(with(&lead, teams)).await.unwrap().into_inner().teams;
     assert_eq!(teams.iter().map(|it| it.key.as_str()).collect::<Vec<_>>(), ["web"]);
-    let (tenant, scope) = ("acme".to_owned(), named("shop", ""));
+    let (tenant, scope) = ("acme".to_owned(), Some(named("shop", "")));
     let roles = pb::ListRolesRequest { tenant, scope, ..<_>::default() };
     client.list_roles(with(&lead, roles)).await.unwrap();
     // Its grants, the narrower ones among them.
-    let found = client.list_grants(with(&lead, grants(named("shop", "")))).await.unwrap();
+    let found = client.list_grants(with(&lead, grants(Some(named("shop", ""))))).await.unwrap();
     let found = found.into_inner().grants;
     assert_eq!(found.len(), 3, "{found:?}");
     let is_of_flag = |it: &&pb::Grant| it.scope.as_ref().is_some_and(|scope| scope.flag == "dark");
     let narrow = found.iter().find(is_of_flag).unwrap();
-    client.revoke_role(with(&lead, revoke(&narrow.id, named("shop", "")))).await.unwrap();
+    client.revoke_role(with(&lead, revoke(&narrow.id, Some(named("shop", ""))))).await.unwrap();
     // Nobody else's.
     let owner = guarded.member("acme", "ona", &[("owner", whole())]).await;
-    let of_blog = client.list_grants(with(&owner, grants(named("blog", "")))).await.unwrap();
+    let of_blog = client.list_grants(with(&owner, grants(Some(named("blog", ""))))).await.unwrap();
     let of_blog = of_blog.into_inner().grants[0].id.clone();
-    let taken = client.revoke_role(with(&lead, revoke(&of_blog, named("shop", "")))).await;
+    let taken = client.revoke_role(with(&lead, revoke(&of_blog, Some(named("shop", ""))))).await;
     refused(taken, "ROLE_GRANT_NOT_FOUND");
-    for scope in [None, named("blog", "")] {
+    for scope in [None, Some(named("blog", ""))] {
         let taken = client.revoke_role(with(&lead, revoke(&of_blog, scope))).await;
         refused(taken, "PERMISSION_DENIED");
     }

@@ -199,8 +199,8 @@ async fn what_the_log_does_not_take_is_never_accepted() {
         assert!(accepted > 0 && accepted < 30, "{verdicts:?}");
         assert_eq!(verdicts.iter().filter(|it| *it == code).count(), 30 - accepted);
         assert_eq!(world.usage.told().len() - before, accepted);
-        let last = reply.json["verdicts"].as_array().unwrap().iter();
-        assert!(last.filter(|it| it["code"] == code).all(|it| it["retryAfter"].is_string()));
+        let told = reply.json["verdicts"].as_array().unwrap().iter();
+        assert!(told.filter(|it| it["code"] == code).all(|it| it["retryAfter"].is_string()));
     }
     // A single event is answered with the error.
     world.usage.fail((0..3).map(|partition| (partition, FaultKind::Unavailable)));
