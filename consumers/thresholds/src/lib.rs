@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 
 /// The issuer of the commands. Never changes.
 pub const NAME: &str = "thresholds";
+const MICROS_PER_MINUTE: i64 = 60_000_000;
 
 /// What meters measure.
 pub trait Figures: Send + Sync {
@@ -34,6 +35,10 @@ pub struct Note {
 pub struct Watched {
     pub quota: Quota,
     pub meter: Slug,
+    /// Of the instant, since the epoch. A percentage may have to be told of anew in the same
+    /// window at the same limit: a plan went up and down, a sandbox's clock moved on. The
+    /// first telling would be the answer for days if it had the same id.
+    minute: i64,
 }
 
 impl Watched {
@@ -44,7 +49,8 @@ impl Watched {
         let meter = quota.terms.meter.clone()?;
         let has_news = quota.terms.thresholds.iter().any(|it| !quota.noted.contains(it));
         let has_limit = quota.terms.limit.is_some_and(|limit| limit > 0);
-        (has_news && has_limit).then_some(Self { quota, meter })
+        let minute = now.micros().div_euclid(MICROS_PER_MINUTE);
+        (has_news && has_limit).then_some(Self { quota, meter, minute })
     }
 
     /// What is to be told when so much is measured, lowest percentage first.
@@ -58,9 +64,10 @@ impl Watched {
         let window_start = quota.window.map(|it| it.start);
         let notes = reached.map(|percent| Note {
             id: format!(
-                "{}/{}/{percent}/{limit}",
+                "{}/{}/{percent}/{limit}/{}",
                 quota.feature,
-                window_start.map_or(0, Timestamp::micros)
+                window_start.map_or(0, Timestamp::micros),
+                self.minute
             ),
             command: Command::NoteThreshold(NoteThreshold {
                 feature: quota.feature.clone(),
@@ -149,11 +156,13 @@ mod tests {
             (("acme".to_owned(), 0), "7.9"),
             (("acme".to_owned(), DAY), "12"),
         ]));
-        assert_eq!(ids(&state(soft(), &[]), at(5), &figures), ["queries/0/50/10"]);
+        assert_eq!(ids(&state(soft(), &[]), at(5), &figures), ["queries/0/50/10/0"]);
+        let later = ids(&state(soft(), &[]), at(60), &figures);
+        assert_eq!(later, ["queries/0/50/10/1"], "not the same command for ever");
         assert_eq!(ids(&state(soft(), &[50]), at(5), &figures), Vec::<String>::new());
         let tomorrow = ids(&state(soft(), &[50]), at(DAY + 5), &figures);
         let start = "86400000000";
-        let all = [50, 80, 100].map(|percent| format!("queries/{start}/{percent}/10"));
+        let all = [50, 80, 100].map(|percent| format!("queries/{start}/{percent}/10/{}", DAY / 60));
         assert_eq!(tomorrow, all, "another window, in which nothing was told of yet");
         assert!(ids(&state(soft(), &[]), at(3 * DAY), &figures).is_empty(), "nothing measured");
     }
@@ -174,6 +183,6 @@ mod tests {
         let gauge =
             Watched::of(&state(Terms { counting: None, ..soft() }, &[]), &slug("queries"), at(5));
         let notes = gauge.unwrap().notes(Quantity::whole(5));
-        assert_eq!(notes[0].id, "queries/0/50/10");
+        assert_eq!(notes[0].id, "queries/0/50/10/0");
     }
 }

@@ -213,7 +213,9 @@ impl Quotas {
         let allowed = fits || !quota.terms.is_hard();
         let reason = match (allowed, &shown.resets_at) {
             (true, _) => "",
-            (false, Some(_)) if shown.limit != Some(0) => domain::codes::QUOTA_EXHAUSTED,
+            (false, Some(_)) if shown.limit.is_some_and(|limit| wanted <= limit) => {
+                domain::codes::QUOTA_EXHAUSTED
+            }
             (false, _) => domain::codes::QUOTA_LIMIT_REACHED,
         };
         let words = Words::of(&shown, known.at);

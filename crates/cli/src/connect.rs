@@ -105,7 +105,9 @@ impl Caller {
     fn uri(&self, server: &str) -> Result<Uri, String> {
         let wrong = || format!("{server}: name the server as host:port or https://host:port");
         let (scheme, rest) = match server.split_once("://") {
-            Some((scheme @ ("http" | "https"), rest)) => (Some(scheme), rest),
+            Some((scheme @ ("http" | "https"), rest)) if !rest.contains("://") => {
+                (Some(scheme), rest)
+            }
             Some(_) => return Err(wrong()),
             None => (None, server),
         };

@@ -63,7 +63,7 @@ pub fn is_bounded(state: &State) -> Result<(), Broken> {
     let fits = open <= RESERVATIONS_MAX
         && ended <= ENDED_MAX
         && state.quotas().len() <= QUOTAS_MAX
-        && open == state.reservations.open_count();
+        && (open, ended) == (state.reservations.open_count(), state.reservations.ended_count());
     if fits {
         return Ok(());
     }

@@ -26,7 +26,9 @@ pub use rejection::{
     REASON_CHARS_MAX, RESERVATION_ID_CHARS_MAX, Rejection, TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX,
     UNITS_MAX, codes,
 };
-pub use reservations::{ENDED_MAX, End, LEAVES, RESERVATIONS_MAX, Reservation, Reservations};
+pub use reservations::{
+    ENDED_KEPT_SECONDS, ENDED_MAX, End, LEAVES, RESERVATIONS_MAX, Reservation, Reservations,
+};
 pub use show::shown;
 pub use state::{QUOTAS_MAX, State, Timer, weight};
 pub use terms::{Beyond, Counting, THRESHOLD_DEFAULT, Terms};

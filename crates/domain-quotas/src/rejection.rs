@@ -43,6 +43,10 @@ pub enum Rejection {
         min: u64,
         max: u64,
     },
+    /// So many are not used.
+    UnitsInvalid {
+        used: u64,
+    },
     TtlInvalid,
     ReasonInvalid,
     /// The id is that of another reservation, or of one that ended otherwise.
@@ -63,7 +67,7 @@ pub enum Rejection {
         limit: u64,
         resets_at: Timestamp,
     },
-    /// Not so much is left, and time alone brings no more.
+    /// Not so much is left, and time alone brings no more: no window, or more than the limit.
     LimitReached {
         feature: Slug,
         left: u64,
@@ -77,7 +81,7 @@ impl Reason for Rejection {
         match self {
             Self::TenantSuspended => codes::QUOTA_TENANT_SUSPENDED,
             Self::ReservationIdInvalid => codes::RESERVATION_ID_INVALID,
-            Self::AmountInvalid { .. } => codes::QUOTA_AMOUNT_INVALID,
+            Self::AmountInvalid { .. } | Self::UnitsInvalid { .. } => codes::QUOTA_AMOUNT_INVALID,
             Self::TtlInvalid => codes::RESERVATION_TTL_INVALID,
             Self::ReasonInvalid => codes::QUOTA_REASON_INVALID,
             Self::ReservationConflict { .. } => codes::RESERVATION_CONFLICT,
@@ -101,6 +105,7 @@ impl Reason for Rejection {
             Self::AmountInvalid { .. } | Self::Exhausted { .. } | Self::LimitReached { .. } => {
                 Some("amount")
             }
+            Self::UnitsInvalid { .. } => Some("units"),
             Self::TtlInvalid => Some("ttl"),
             Self::ReasonInvalid => Some("reason"),
             Self::FeatureNotIncluded | Self::FeatureNotLimited => Some("feature"),
@@ -118,6 +123,10 @@ impl Reason for Rejection {
                 format!("must have 1 to {RESERVATION_ID_CHARS_MAX} visible ASCII characters")
             }
             Self::AmountInvalid { min, max } => format!("must be from {min} to {max} units"),
+            Self::UnitsInvalid { used: 0 } => {
+                "must be at most what is used, which is nothing".to_owned()
+            }
+            Self::UnitsInvalid { used } => format!("must be from 1 to {used}: no more is used"),
             Self::TtlInvalid => format!("must be from 1 to {TTL_SECONDS_MAX} seconds"),
             Self::ReasonInvalid => format!(
                 "must have 1 to {REASON_CHARS_MAX} characters, none of them control characters"

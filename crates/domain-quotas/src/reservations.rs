@@ -2,6 +2,7 @@
 //! change the 16 + 16 pointers on the way to one leaf and what is in it. Ended ones are
 //! remembered in their leaf, so that a repetition is known as one.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use exchequer_types::{Slug, Timestamp};
@@ -11,6 +12,9 @@ use exchequer_types::{Slug, Timestamp};
 pub const RESERVATIONS_MAX: usize = 8_192;
 /// Ended reservations that are remembered, of all leaves; each leaf keeps its latest.
 pub const ENDED_MAX: usize = LEAVES * LEAF_ENDED_MAX;
+/// How long an ended reservation is remembered after it would have expired, at least while
+/// no later ones take its place: who had no answer comes again, and is not to count twice.
+pub const ENDED_KEPT_SECONDS: u64 = 3_600;
 /// Leaves by the hash of the id.
 pub const LEAVES: usize = FAN * FAN;
 
@@ -51,13 +55,14 @@ type Branch = [Arc<Leaf>; FAN];
 pub struct Reservations {
     root: Arc<[Arc<Branch>; FAN]>,
     open: usize,
+    ended: usize,
 }
 
 impl Default for Reservations {
     fn default() -> Self {
         let leaf = Arc::new(Leaf::new());
         let branch: Arc<Branch> = Arc::new(core::array::from_fn(|_| Arc::clone(&leaf)));
-        Self { root: Arc::new(core::array::from_fn(|_| Arc::clone(&branch))), open: 0 }
+        Self { root: Arc::new(core::array::from_fn(|_| Arc::clone(&branch))), open: 0, ended: 0 }
     }
 }
 
@@ -72,6 +77,11 @@ impl Reservations {
     /// How many are open.
     pub fn open_count(&self) -> usize {
         self.open
+    }
+
+    /// How many have ended and are remembered.
+    pub fn ended_count(&self) -> usize {
+        self.ended
     }
 
     /// All of them, in the order of the hash of their ids.
@@ -89,6 +99,8 @@ impl Reservations {
         let is_open = reservation.end.is_none();
         if is_open {
             self.open += 1;
+        } else {
+            self.ended += 1;
         }
         let Some(leaf) = self.leaf(&reservation.id) else { return };
         let at = if is_open {
@@ -107,15 +119,21 @@ impl Reservations {
         Arc::make_mut(&mut ended).end = Some(end);
         leaf.push(ended);
         let open = leaf.iter().take_while(|it| it.end.is_none()).count();
-        if leaf.len() - open > LEAF_ENDED_MAX {
+        let is_full = leaf.len() - open > LEAF_ENDED_MAX;
+        if is_full {
             leaf.remove(open);
         }
         self.open -= 1;
+        self.ended += usize::from(!is_full);
     }
 
-    /// Forgets ended ones that would have expired by `at`.
+    /// Forgets ended ones that would have expired so long before `at` that nobody comes
+    /// back for them.
     pub(crate) fn forget_ended(&mut self, at: Timestamp) {
-        let is_old = |it: &Arc<Reservation>| it.end.is_some() && it.expires_at <= at;
+        let kept = Duration::from_secs(ENDED_KEPT_SECONDS);
+        let is_old =
+            |it: &Arc<Reservation>| it.end.is_some() && it.expires_at.saturating_add(kept) <= at;
+        let mut forgotten = 0;
         let root = Arc::make_mut(&mut self.root);
         for branch in root {
             if !branch.iter().any(|leaf| leaf.iter().any(is_old)) {
@@ -123,10 +141,13 @@ impl Reservations {
             }
             for leaf in Arc::make_mut(branch) {
                 if leaf.iter().any(is_old) {
+                    let before = leaf.len();
                     Arc::make_mut(leaf).retain(|it| !is_old(it));
+                    forgotten += before - leaf.len();
                 }
             }
         }
+        self.ended -= forgotten;
     }
 
     pub(crate) fn clear(&mut self) {

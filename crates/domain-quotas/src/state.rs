@@ -167,7 +167,8 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
 pub fn weight(state: &State) -> usize {
     const QUOTA_BYTES: usize = 256;
     const RESERVATION_BYTES: usize = 192;
-    let ended = if state.reservations.open_count() == 0 && state.version == 0 { 0 } else { 4_096 };
-    let entries = state.reservations.open_count() * RESERVATION_BYTES;
-    state.quotas.len() * QUOTA_BYTES + entries + ended
+    const LEAVES_BYTES: usize = 4_096;
+    let leaves = if state.version == 0 { 0 } else { LEAVES_BYTES };
+    let entries = state.reservations.open_count() + state.reservations.ended_count();
+    state.quotas.len() * QUOTA_BYTES + entries * RESERVATION_BYTES + leaves
 }

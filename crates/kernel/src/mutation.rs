@@ -43,7 +43,8 @@ pub enum Mutation {
     OwnerStays,
     /// (s) A credential is accepted although it has ended.
     CredentialEnds,
-    /// (t) A row of usage adds what it holds already.
+    /// A row of usage adds what it holds already. The view's own test notices it; it is
+    /// none of [`ALL`](Self::ALL) until the simulation has usage.
     AdditivePosition,
 }
 

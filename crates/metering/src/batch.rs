@@ -258,8 +258,12 @@ impl<'d> Judge<'d> {
         out: &mut Vec<Contribution>,
     ) -> Verdict {
         let views = self.definitions.views_since(event.tenant, offset);
-        let mut first = None;
+        let (mut first, mut before) = (None, None::<&View>);
         for (since, view) in views.iter().filter(|(since, _)| *since < seal) {
+            if before.is_some_and(|before| before.judges_alike(view, event.body.kind)) {
+                continue;
+            }
+            before = Some(view);
             let seen = Seen::Nothing;
             let verdict = self.judge(Some(view), offset, record, event, seen, names, out);
             let is_own = *since == 0;

@@ -12,8 +12,9 @@ use crate::judge::Terms;
 use crate::measure::Meters;
 use crate::meter::Meter;
 
-/// Earlier versions that are kept of one tenant, or of one provider's meters.
-pub const VERSIONS_KEPT_MAX: usize = 64;
+/// Earlier versions that are kept of one tenant, or of one provider's meters. What was
+/// counted under an older one can't be told or taken back any more.
+pub const VERSIONS_KEPT_MAX: usize = 1_024;
 /// Billing periods that are kept of one tenant.
 pub const PERIODS_MAX: usize = 16;
 
@@ -104,6 +105,20 @@ pub struct View {
     pub in_force: Option<Arc<InForce>>,
 }
 
+impl View {
+    /// Does every event of type `kind` come to the same by both?
+    pub(crate) fn judges_alike(&self, other: &Self, kind: &str) -> bool {
+        let is_alike = match (&self.in_force, &other.in_force) {
+            (None, None) => true,
+            (Some(own), Some(others)) => {
+                own.terms == others.terms && own.meters.shares(&others.meters, kind)
+            }
+            _ => false,
+        };
+        is_alike && Arc::ptr_eq(&self.tenant, &other.tenant)
+    }
+}
+
 impl KnownTenant {
     /// The billing period that `time` lies in.
     pub fn period(&self, time: Timestamp) -> Option<Period> {
@@ -127,7 +142,9 @@ impl Definitions {
             }
             Adoption::Meters(it) => {
                 let versions = self.meters.entry(it.provider).or_default();
-                let meters = Meters::new(it.meters);
+                let none = Meters::default();
+                let before = versions.last().map_or(&none, |version| &version.it.meters);
+                let meters = Meters::behind(before, it.meters);
                 let (version, terms, backfills) = (it.version, it.terms, it.backfills);
                 push(versions, seal, from, InForce { version, meters, terms, backfills });
             }
@@ -178,6 +195,19 @@ impl Definitions {
         versions.iter().find(has).map(|it| it.seal)
     }
 
+    /// All backfills that were ever ordered of `provider`, those of meters that have other
+    /// rules by now or are retired too: what they have counted stays in the figures.
+    pub fn orders(&self, provider: &TenantId) -> Vec<&BackfillOrder> {
+        let versions = self.meters.get(provider).into_iter().flatten();
+        let mut orders: Vec<&BackfillOrder> = Vec::new();
+        for order in versions.flat_map(|it| &it.it.backfills) {
+            if orders.iter().all(|it| it.id != order.id) {
+                orders.push(order);
+            }
+        }
+        orders
+    }
+
     /// The first record from which version `version` of the meter `key` of `provider` is in
     /// force.
     pub fn in_force_from(&self, provider: &TenantId, key: &Slug, version: u32) -> Option<Offset> {
@@ -216,9 +246,11 @@ fn push<T>(versions: &mut Versions<T>, seal: u64, from: Offset, it: T) {
     }
 }
 
+/// The last one that is in. None is behind one that is not.
 fn last<'a, T>(
     versions: &'a [Version<T>],
     is_in: &dyn Fn(u64, Offset) -> bool,
 ) -> Option<&'a Arc<T>> {
-    versions.iter().rev().find(|it| is_in(it.seal, it.from)).map(|it| &it.it)
+    let behind = versions.partition_point(|it| is_in(it.seal, it.from));
+    Some(&versions.get(behind.checked_sub(1)?)?.it)
 }

@@ -57,7 +57,7 @@ impl fmt::Display for Unusable {
 /// All meters of one tenant's provider that are in force, ready to read events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meters {
-    by_type: BTreeMap<String, OfType>,
+    by_type: BTreeMap<String, Arc<OfType>>,
 }
 
 /// Meters of one event type, which is read once for all of them.
@@ -78,15 +78,30 @@ struct Compiled {
 
 impl Meters {
     pub fn new(meters: impl IntoIterator<Item = Meter>) -> Self {
-        let mut by_type: BTreeMap<String, OfType> = BTreeMap::new();
+        Self::behind(&Self::default(), meters)
+    }
+
+    /// The same, sharing with `before` what has not changed since: many versions of a
+    /// provider's meters are kept, and most change one of them.
+    pub fn behind(before: &Self, meters: impl IntoIterator<Item = Meter>) -> Self {
+        let mut of_types: BTreeMap<String, Vec<Meter>> = BTreeMap::new();
         for meter in meters {
-            let own = by_type.entry(meter.event_type.clone()).or_default();
-            let value = meter.value.as_ref().map(|path| own.extractor.ask(path));
-            let groups = meter.group_by.iter().map(|it| own.extractor.ask(&it.path)).collect();
-            let filters = meter.filters.iter().map(|it| own.extractor.ask(&it.path)).collect();
-            own.meters.push(Compiled { meter: Arc::new(meter), value, groups, filters });
+            of_types.entry(meter.event_type.clone()).or_default().push(meter);
         }
-        Self { by_type }
+        let by_type = of_types.into_iter().map(|(kind, meters)| {
+            let known = before.by_type.get(&kind).filter(|it| it.has(&meters)).map(Arc::clone);
+            (kind, known.unwrap_or_else(|| Arc::new(OfType::new(meters))))
+        });
+        Self { by_type: by_type.collect() }
+    }
+
+    /// Do both share the meters of events of type `kind`, or have none of it?
+    pub(crate) fn shares(&self, other: &Self, kind: &str) -> bool {
+        match (self.by_type.get(kind), other.by_type.get(kind)) {
+            (None, None) => true,
+            (Some(own), Some(others)) => Arc::ptr_eq(own, others),
+            _ => false,
+        }
     }
 
     /// What `data` comes to at each meter of events of type `kind`; none when no meter
@@ -110,6 +125,23 @@ impl Meters {
     /// All meters, by the type of their events.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Meter>> {
         self.by_type.values().flat_map(|own| own.meters.iter().map(|it| &it.meter))
+    }
+}
+
+impl OfType {
+    fn new(meters: Vec<Meter>) -> Self {
+        let mut own = Self::default();
+        for meter in meters {
+            let value = meter.value.as_ref().map(|path| own.extractor.ask(path));
+            let groups = meter.group_by.iter().map(|it| own.extractor.ask(&it.path)).collect();
+            let filters = meter.filters.iter().map(|it| own.extractor.ask(&it.path)).collect();
+            own.meters.push(Compiled { meter: Arc::new(meter), value, groups, filters });
+        }
+        own
+    }
+
+    fn has(&self, meters: &[Meter]) -> bool {
+        self.meters.iter().map(|it| it.meter.as_ref()).eq(meters)
     }
 }
 

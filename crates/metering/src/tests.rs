@@ -1,11 +1,12 @@
 //! Events read by meters and put into buckets, as a user would see it.
 
-use exchequer_types::{Quantity, Slug, Timestamp};
+use exchequer_types::{Quantity, Slug, TenantId, Timestamp};
 use proptest::prelude::*;
 
 use crate::{
-    Aggregation, Body, Bucket, BucketError, Fate, Filter, GROUPS_DEFAULT, GroupBy, Meter, Meters,
-    Path, Place, Reading, Scalar, Seen, Terms, Test, Unusable, Value, judge,
+    AdoptedMeters, AdoptedTenant, Adoption, Aggregation, Body, Bucket, BucketError, Definitions,
+    Fate, Filter, GROUPS_DEFAULT, GroupBy, Meter, Meters, Path, Place, Reading, Scalar, Seen,
+    Terms, Test, Unusable, Value, judge,
 };
 
 fn slug(text: &str) -> Slug {
@@ -244,4 +245,40 @@ fn what_was_not_judged_may_be_sent_again() {
     let received = Timestamp::from_micros(RECEIVED).unwrap();
     let unknown = judge(None, &Terms::default(), &body, received, Seen::Nothing);
     assert_eq!((unknown.fate, unknown.time), (Fate::Unmatched, received));
+}
+
+// REQ: USE-01 USE-16
+#[test]
+fn earlier_versions_are_kept_and_share_what_they_have_in_common() {
+    let sum = || meter("tokens", Aggregation::Sum, Some("$.tokens"));
+    let provider = TenantId::parse("platform").unwrap();
+    let tenant = TenantId::parse("acme").unwrap();
+    let mut definitions = Definitions::default();
+    let adopted = AdoptedTenant {
+        tenant: tenant.clone(),
+        provider: Some(provider.clone()),
+        periods: Vec::new(),
+    };
+    definitions.adopt(1, 0, Adoption::Tenant(adopted));
+    let mut meters = vec![sum()];
+    for version in 1..=300 {
+        let adopted = AdoptedMeters {
+            provider: provider.clone(),
+            version,
+            meters: meters.clone(),
+            terms: Terms::default(),
+            backfills: Vec::new(),
+        };
+        definitions.adopt(version, version * 10, Adoption::Meters(adopted));
+        meters.push(Meter { event_type: format!("type-{version}"), ..sum() });
+    }
+    let views = definitions.views_since("acme", 15);
+    assert_eq!((views.len(), views[0].0, views[299].0), (300, 0, 300));
+    let of = |at: usize| {
+        let in_force = views[at].1.in_force.as_ref().unwrap();
+        (in_force.version, in_force.meters.iter().next().map(std::sync::Arc::as_ptr))
+    };
+    assert_eq!((of(0).0, of(299).0, of(0).1), (1, 300, of(299).1));
+    assert!(views[0].1.judges_alike(&views[299].1, &sum().event_type));
+    assert!(!views[0].1.judges_alike(&views[299].1, "type-1"));
 }

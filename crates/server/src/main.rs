@@ -53,7 +53,7 @@ fn run(runtime: &tokio::runtime::Runtime, args: RunArgs) -> ExitCode {
         return say(&config.dump());
     }
     if only_checks {
-        return match config.check_folder() {
+        return match runtime.block_on(config.check_folder()) {
             Ok(()) => say("the settings are well\n"),
             Err(error) => failed(&error.to_string(), 1),
         };

@@ -44,13 +44,7 @@ pub(crate) async fn open(
         tracing::warn!(bytes, %kept_as, "a torn tail of the persons' keys was cut off");
     }
     let keys = Arc::new(keys);
-    let kms = if let Some(text) = config.keys.master.expose() {
-        LocalKms::from_text(text)?
-    } else {
-        let path = config.keys.master_path.clone();
-        let path = path.unwrap_or_else(|| folder.join(MASTER_FILE));
-        LocalKms::from_file(&path, !keys.tenants().is_empty())?
-    };
+    let kms = master_keys(config, !keys.tenants().is_empty())?;
     let (store, clock): (Arc<dyn KeyStore>, _) = (Arc::<LocalKeys>::clone(&keys), runtime.clone());
     let clock = Arc::new(move || clock.now());
     let vault = Vault::new(store, Arc::new(kms), Arc::new(OsEntropy), clock);
@@ -60,6 +54,29 @@ pub(crate) async fn open(
         tracing::info!(tenants, "tenants' keys are wrapped by the newest master key");
     }
     Ok((vault, keys))
+}
+
+/// Do the master keys of the settings unwrap what is kept? Nothing is locked or changed.
+pub(crate) async fn check(config: &Config) -> Result<(), PersonsError> {
+    let keys = exchequer_vault_local::peek(&config.place.data.join("keys"))?;
+    if keys.tenants().is_empty() {
+        return Ok(());
+    }
+    let kms = master_keys(config, true)?;
+    let clock = TokioRuntime::default();
+    let clock = Arc::new(move || clock.now());
+    Vault::new(Arc::new(keys), Arc::new(kms), Arc::new(OsEntropy), clock).check().await?;
+    Ok(())
+}
+
+/// Made when there are none, unless something `is_used`.
+fn master_keys(config: &Config, is_used: bool) -> Result<LocalKms, OpenError> {
+    if let Some(text) = config.keys.master.expose() {
+        return LocalKms::from_text(text);
+    }
+    let path = config.keys.master_path.clone();
+    let path = path.unwrap_or_else(|| config.place.data.join("keys").join(MASTER_FILE));
+    LocalKms::from_file(&path, is_used)
 }
 
 fn tell_accepted(is_lost: bool) {

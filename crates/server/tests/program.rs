@@ -270,3 +270,30 @@ fn the_tools_work_beside_a_server() {
     assert!(!is_well && said.contains("keys.accept_loss"), "{said}");
     assert!(check("EXCHEQUER__KEYS__ACCEPT_LOSS", "true").0);
 }
+
+// REQ: EDG-06
+#[test]
+fn master_keys_that_are_not_the_folders_are_found_without_a_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let data = data.to_str().unwrap();
+    let server = Server::start(Path::new(data));
+    let made = Command::new(PROGRAM)
+        .args(["admin", "--server", &server.address, "--data", data, "token"])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    server.stop();
+    let check = || {
+        let done = run(&["run", "--check-config", "--data", data]);
+        (done.status.success(), text(&done.stderr))
+    };
+    assert!(check().0);
+    let master = Path::new(data).join("keys/master.keys");
+    std::fs::write(&master, format!("1 {}\n", "5a".repeat(32))).unwrap();
+    let (is_well, said) = check();
+    assert!(!is_well && said.contains("is not the one that wrapped"), "{said}");
+    std::fs::remove_file(&master).unwrap();
+    let (is_well, said) = check();
+    assert!(!is_well && said.contains("master.keys is missing"), "{said}");
+}

@@ -22,6 +22,16 @@ pub struct BackedUp {
     pub bytes: u64,
 }
 
+/// The keys in `folder` as they are now, also while a server uses them: to look at, for
+/// what is changed of them is not written.
+pub fn peek(folder: &Path) -> Result<MemoryKeys, OpenError> {
+    let path = folder.join(ROWS_FILE);
+    let keys = MemoryKeys::bounded(usize::MAX);
+    let bytes = std::fs::read(&path).map_err(OpenError::io("read", &path))?;
+    parse(&path, &bytes, &keys)?;
+    Ok(keys)
+}
+
 /// Copies the rows of the keys in `folder` to `to`, also while a server uses them.
 pub fn backup(folder: &Path, to: &Path) -> Result<BackedUp, OpenError> {
     copy(&folder.join(ROWS_FILE), to)

@@ -189,10 +189,10 @@ impl<'a> Walk<'a> {
         let mut found = Vec::new();
         let items = field(request, "requests").filter(|it| it.label() == Label::Repeated);
         let singular = |plural: &str| plural.strip_suffix("sRequest").map(str::to_owned);
-        let one = singular(&format!("{single}Request")).map(|it| format!(".{it}Request"));
-        let is_one = |it: &FieldDescriptorProto| {
-            one.as_ref().is_some_and(|one| it.type_name().ends_with(one.as_str()))
-        };
+        // A verb that needs no object has no plural.
+        let one = format!("{single}Request");
+        let one = singular(&one).map_or_else(|| format!(".{one}"), |it| format!(".{it}Request"));
+        let is_one = |it: &FieldDescriptorProto| it.type_name().ends_with(one.as_str());
         if items.is_none_or(|it| !is_one(it)) {
             found.push(format!("must take the requests of {single} one by one, as `requests`"));
         }

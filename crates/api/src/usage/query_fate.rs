@@ -1,12 +1,12 @@
-//! `GetEventFate`: what became of an event, told from the rows of fates, the seals, and
-//! the record itself.
+//! `GetEventFate`: what became of an event, told by the meter of its partition, which finds
+//! it in the index of identities and judges it by what was sealed for it, and by the rows
+//! of fates.
 
 use exchequer_codec::usage::decode_record;
-use exchequer_engine::meter::Meters;
+use exchequer_engine::meter::{FirstRecord, Meters};
 use exchequer_journal::Record;
 use exchequer_metering::{
-    Adoption, Contribution, Definitions, EventIdentity, EventRecord, Fate, Grain, Judge,
-    RecordBody, Unshared, Value, partition_of_event,
+    Contribution, EventIdentity, Fate, Grain, RecordBody, Value, partition_of_event,
 };
 use exchequer_projection_usage::{self as view, Kind, Listed};
 use exchequer_proto::usage::v1 as pb;
@@ -25,9 +25,6 @@ use crate::messages::instant;
 use crate::resources::{Resource, resource};
 use crate::status::{self, FIELD_MISSING, Refusal, USAGE_EVENT_NOT_FOUND};
 
-/// Records of the event's partition that are looked through for it, from the latest on.
-const RECORDS_EXAMINED_MAX: u64 = 1_000_000;
-const READ_RECORDS: u64 = 4_096;
 const READ_BYTES_MAX: usize = 1024 * 1024;
 
 resource!(usage::EventFate,);
@@ -55,21 +52,23 @@ pub(crate) async fn get(
     let related = related.map_err(of_query)?;
     let partition =
         partition_of_event(tenant.as_str(), &it.id, meters.partitions(), &mut Vec::new());
-    let search =
-        Search { usage, meters, partition, tenant: &tenant, source: &it.source, id: &it.id };
-    let first = match first(&related) {
-        Some(offset) => Some(offset),
-        None => search.find(time).await?,
+    let name = (it.source.as_str(), it.id.as_str());
+    let search = Search { usage, meters, partition, tenant: &tenant, name };
+    let place = match (first(&related), time) {
+        (None, Some(time)) => search.find(time).await?,
+        (place, _) => place,
     };
+    let found = meters.fate(&tenant, name, place, call.patience).await;
+    let found = found.map_err(|error| status::of_engine(&error))?;
     let not_found = || {
         let text = "no event of this source and id was accepted in the last 35 days";
         Refusal::new(USAGE_EVENT_NOT_FOUND, text).status()
     };
-    let Some(offset) = first else { return Err(not_found()) };
-    let read = meters.ports.log.read(partition, offset, 1).await;
+    let Some(found) = found else { return Err(not_found()) };
+    let read = meters.ports.log.read(partition, found.offset, 1).await;
     let read = read.map_err(|fault| status::of_engine(&fault.into()))?;
     let Some(record) = read.first() else { return Err(not_found()) };
-    mask.apply(search.tell(record, related).await?)
+    mask.apply(search.tell(record, found, related).await?)
 }
 
 /// Where the first event of the identity is, when one of its records tells.
@@ -88,36 +87,23 @@ struct Search<'a> {
     meters: &'a Meters,
     partition: PartitionId,
     tenant: &'a TenantId,
-    source: &'a str,
-    id: &'a str,
+    /// Source and id.
+    name: (&'a str, &'a str),
 }
 
 impl Search<'_> {
-    /// The first record of the event within the window of identities: among those of its
-    /// time, when that is told, else from the latest on.
-    async fn find(&self, time: Option<Timestamp>) -> Result<Option<Offset>, Status> {
-        let end = self.meters.state(self.partition).next;
-        let mut found = None;
-        if let Some(time) = time {
-            let store = self.usage.edge.platform.ports.store.as_ref();
-            let times = (time, time.saturating_add(core::time::Duration::from_micros(1)));
-            let ranges = view::ranges(store, &self.meters.live, self.partition, times, 0).await;
-            let (ranges, _) = ranges.map_err(|fault| status::of_fault(&fault))?;
-            for (from, to) in ranges {
-                if found.is_none() {
-                    found = self.within(from, to).await?;
-                }
+    /// The first record of the event among those of `time`.
+    async fn find(&self, time: Timestamp) -> Result<Option<Offset>, Status> {
+        let store = self.usage.edge.platform.ports.store.as_ref();
+        let times = (time, time.saturating_add(core::time::Duration::from_micros(1)));
+        let ranges = view::ranges(store, &self.meters.live, self.partition, times, 0).await;
+        let (ranges, _) = ranges.map_err(|fault| status::of_fault(&fault))?;
+        for (from, to) in ranges {
+            if let Some(found) = self.within(from, to).await? {
+                return Ok(Some(found));
             }
-            return Ok(found);
         }
-        let least = end.saturating_sub(RECORDS_EXAMINED_MAX);
-        let mut to = end;
-        while to > least {
-            let from = to.saturating_sub(READ_RECORDS).max(least);
-            found = self.within(from, to).await?.or(found);
-            to = from;
-        }
-        Ok(found)
+        Ok(None)
     }
 
     /// The first of `from..to`.
@@ -137,75 +123,40 @@ impl Search<'_> {
     }
 
     fn is_it(&self, record: &Record) -> bool {
-        let names = (self.tenant.as_str(), self.source, self.id);
+        let names = (self.tenant.as_str(), self.name.0, self.name.1);
         let read = decode_record(&record.bytes, None);
         matches!(read.body, RecordBody::Event(_)) && read.names() == names
     }
 
-    async fn tell(&self, record: &Record, related: Vec<Listed>) -> Result<pb::EventFate, Status> {
+    async fn tell(
+        &self,
+        record: &Record,
+        found: FirstRecord,
+        related: Vec<Listed>,
+    ) -> Result<pb::EventFate, Status> {
         let store = self.usage.edge.platform.ports.store.as_ref();
         let seal = view::seal_of(store, &self.meters.live, self.partition, record.offset).await;
         let seal = seal.map_err(|fault| status::of_fault(&fault))?;
-        let own = related.iter().find(|it| it.offset == record.offset).map(|it| it.kind);
-        let fate = match own {
-            Some(Kind::Fate(fate)) => fate,
-            _ => Fate::Counted,
-        };
-        let last = related.iter().find(|it| matches!(it.kind, Kind::Voided | Kind::Amended));
-        let is_voided = last.is_some_and(|it| it.kind == Kind::Voided);
-        let amended = last.filter(|it| it.kind == Kind::Amended).map(|it| it.offset);
-        let (contributions, faults) = self.judged(record, amended).await?;
-        let is_counted = fate.is_counted() && !is_voided;
+        let is_matched =
+            related.iter().any(|it| it.offset == record.offset && it.kind == Kind::Matched);
+        let fate = if is_matched { Fate::Counted } else { found.fate };
         Ok(pb::EventFate {
             fate: exchequer_codec::usage::fate_to_proto(fate).into(),
             event: event(self.partition, record, self.tenant).map(|(event, _)| event),
-            contributions: contributions.iter().filter(|_| is_counted).map(contribution).collect(),
-            faults: faults.into_iter().map(fault).collect(),
+            contributions: found.contributions.iter().map(contribution).collect(),
+            faults: found.faults.into_iter().map(fault).collect(),
             seal: seal.map(|it| pb::SealPlace {
                 partition: self.partition.0,
                 seq: it.seq,
                 offset: it.offset,
             }),
-            voided: is_voided,
+            voided: found.is_voided,
             related: related
                 .into_iter()
                 .filter(|it| it.offset != record.offset)
                 .map(listed)
                 .collect(),
         })
-    }
-
-    /// What the event comes to for the meters in force, with the data that the correction at
-    /// `amended` gives it.
-    async fn judged(
-        &self,
-        record: &Record,
-        amended: Option<Offset>,
-    ) -> Result<(Vec<Contribution>, Vec<exchequer_metering::Fault>), Status> {
-        let failed = |error| status::of_engine(&error);
-        let mut definitions = Definitions::default();
-        let known = self.meters.definitions.tenant(self.tenant).await.map_err(failed)?;
-        if let Some(set) = self.usage.set(self.meters, self.tenant).await? {
-            definitions.adopt(0, 0, Adoption::Meters(set.adopted.clone()));
-        }
-        definitions.adopt(0, 0, Adoption::Tenant(known.adopted));
-        let read = decode_record(&record.bytes, None);
-        let RecordBody::Event(it) = &read.body else { return Ok((Vec::new(), Vec::new())) };
-        let correction = match amended {
-            Some(offset) => self.meters.ports.log.read(self.partition, offset, 1).await,
-            None => Ok(Vec::new()),
-        };
-        let correction = correction.map_err(|fault| status::of_engine(&fault.into()))?;
-        let correction = correction.first().map(|it| decode_record(&it.bytes, None));
-        let mut body = it.body;
-        if let Some(RecordBody::Correction(it)) = correction.as_ref().map(|it| &it.body) {
-            body.data = it.amended.unwrap_or(body.data);
-        }
-        let it = &EventRecord { body, ..*it };
-        let mut judge = Judge::new(&definitions, self.partition, self.meters.partitions());
-        let mut contributions = Vec::new();
-        let verdict = judge.standing(record.offset, &read, it, &mut Unshared, &mut contributions);
-        Ok((contributions, verdict.faults))
     }
 }
 

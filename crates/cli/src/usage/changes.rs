@@ -123,8 +123,7 @@ impl Partition {
         let verdict = judge.standing_before(seal, offset, record, event, &mut Unshared, out);
         let provider =
             self.definitions.tenant(event.tenant).and_then(|known| known.provider.as_ref());
-        let in_force = provider.and_then(|provider| self.definitions.meters(provider));
-        for order in in_force.into_iter().flat_map(|it| &it.backfills) {
+        for order in provider.into_iter().flat_map(|it| self.definitions.orders(it)) {
             let is_to_do =
                 self.changes.backfills.get(&order.id).is_some_and(|next| offset >= *next);
             if !is_to_do {

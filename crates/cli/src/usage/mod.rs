@@ -81,15 +81,16 @@ impl Walk {
 /// that is asked for. An error means that it could not be read at all.
 pub fn verify_usage(data: &Path, asked: Option<&Asked>) -> Result<UsageReport, VerifyError> {
     let mut walk = Walk::default();
-    // Seals first: whatever they cover was on the disk before them.
+    // Seals first, to their end: whatever they cover was on the disk before them, and is
+    // there when usage is opened.
     let seals_log = JournalReader::open_named(data, LogName::Seals)?;
+    let Seals { accepted, reports, mut torn_bytes } = seals::read(&seals_log, &mut walk)?;
     let usage_log = JournalReader::open_named(data, LogName::Usage)?;
     let (found, asked_for) = (usage_log.partitions(), seals_log.partitions());
     if found != asked_for {
         let dir = data.join(LogName::Usage.as_str());
         return Err(OpenError::Partitions { dir, found, asked: asked_for }.into());
     }
-    let Seals { accepted, reports, mut torn_bytes } = seals::read(&seals_log, &mut walk)?;
     let key = read_key(data)?;
     let mut partitions: Vec<Partition> = (0..)
         .zip(accepted)

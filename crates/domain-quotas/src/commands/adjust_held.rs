@@ -24,7 +24,7 @@ impl AdjustHeld {
         let quota = state.quota(&self.feature).ok_or(Rejection::FeatureNotLimited)?;
         let (mut quota, mut events) = rolled(quota, ctx.now);
         if !(1..=quota.used).contains(&self.units) {
-            return Err(Rejection::AmountInvalid { min: 1, max: quota.used });
+            return Err(Rejection::UnitsInvalid { used: quota.used });
         }
         quota.used -= self.units;
         // Without a window nothing else makes it news again that a percentage is reached.

@@ -2,7 +2,7 @@
 
 use exchequer_kernel::Ctx;
 
-use super::{conflict, figures, open, rolled};
+use super::{conflict, figures, open, rolled, thresholds};
 use crate::{End, Event, Rejection, State, timer};
 
 /// Counts units of a reservation as used and frees the rest. They count in the window in
@@ -39,7 +39,10 @@ impl Finalise {
             amount,
             figures: figures(&quota),
         });
-        let end = quota.resets_at().filter(|_| quota.is_active());
+        // Of a reservation of an earlier window it is news that it counts in this one.
+        let told = events.len();
+        events.extend(thresholds(&quota));
+        let end = quota.resets_at().filter(|_| events.len() > told || quota.is_active());
         events.extend(end.and_then(|end| timer::by(state, end, ctx)));
         Ok(events)
     }

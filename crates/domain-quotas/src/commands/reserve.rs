@@ -37,7 +37,7 @@ impl Reserve {
         }
         let (mut quota, mut events) = rolled(quota, ctx.now);
         if !quota.allows(self.amount) {
-            return Err(refusal(&quota));
+            return Err(refusal(&quota, self.amount));
         }
         let max = UNITS_MAX.saturating_sub(quota.held());
         if self.amount > max {
@@ -76,11 +76,14 @@ impl Reserve {
     }
 }
 
-fn refusal(quota: &Quota) -> Rejection {
+/// Time brings more only where the whole limit would do.
+fn refusal(quota: &Quota, amount: u64) -> Rejection {
     let (feature, left) = (quota.feature.clone(), quota.remaining().unwrap_or(0));
     let limit = quota.terms.limit.unwrap_or(0);
     match quota.resets_at() {
-        Some(resets_at) if limit > 0 => Rejection::Exhausted { feature, left, limit, resets_at },
+        Some(resets_at) if amount <= limit => {
+            Rejection::Exhausted { feature, left, limit, resets_at }
+        }
         _ => Rejection::LimitReached { feature, left, limit },
     }
 }

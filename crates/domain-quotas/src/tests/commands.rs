@@ -124,6 +124,8 @@ fn the_refusal_says_what_is_left_and_when_there_is_more() {
     let refused = refused.unwrap_err();
     assert_eq!(refused.code(), codes::QUOTA_LIMIT_REACHED);
     assert!(refused.message().starts_with("10 of 10 units of storage are left: "));
+    let refused = story.at(&reserve("r2", "queries", 11), at(100));
+    assert_eq!(refused, Err(codes::QUOTA_LIMIT_REACHED), "more than any window has");
     let none = Terms { limit: Some(0), ..daily(0) };
     story.follows(&[("queries", none)], at(101));
     let refused = story.at(&reserve("r3", "queries", 1), at(102));
@@ -135,7 +137,9 @@ fn the_refusal_says_what_is_left_and_when_there_is_more() {
 fn what_was_used_is_freed() {
     let mut story = Story::with(&[("storage", hard(10))]);
     story.at(&reserve("r1", "storage", 9), at(1)).unwrap();
-    assert_eq!(story.at(&adjust("storage", 1), at(1)), Err(codes::QUOTA_AMOUNT_INVALID));
+    let none = Quotas::decide(&story.state, &adjust("storage", 1), &ctx(9, at(1))).unwrap_err();
+    assert_eq!((none.code(), none.field()), (codes::QUOTA_AMOUNT_INVALID, Some("units")));
+    assert_eq!(none.message(), "must be at most what is used, which is nothing");
     story.at(&finalise("r1", None), at(2)).unwrap();
     assert_eq!(story.at(&adjust("storage", 0), at(3)), Err(codes::QUOTA_AMOUNT_INVALID));
     assert_eq!(story.at(&adjust("storage", 10), at(3)), Err(codes::QUOTA_AMOUNT_INVALID));

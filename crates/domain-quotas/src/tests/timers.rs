@@ -21,7 +21,7 @@ fn a_reservation_expires_at_its_instant() {
     let cleared = exchequer_types::Fact::TimerCleared { id: timer.id.clone(), fired: true };
     assert_eq!(facts(events.last().unwrap()), [cleared]);
     assert_eq!(story.figures("storage"), (0, 0));
-    assert_eq!(story.at(&finalise("r1", None), at(62)), Err(codes::RESERVATION_UNKNOWN));
+    assert_eq!(story.at(&finalise("r1", None), at(62)), Err(codes::RESERVATION_EXPIRED));
     assert_eq!(story.at(&timer_command(&timer.id), at(62)), Err(codes::TIMER_NOT_PENDING));
     story.at(&reserve("r2", "storage", 10), at(62)).unwrap();
 }
@@ -30,24 +30,46 @@ fn a_reservation_expires_at_its_instant() {
 #[test]
 fn an_expired_reservation_is_known_as_one_for_a_while() {
     let mut story = Story::with(&[("storage", hard(10))]);
-    let long =
-        Reserve { id: "r2".to_owned(), feature: slug("storage"), amount: 1, ttl_seconds: 90 };
     story.at(&reserve("r1", "storage", 6), at(1)).unwrap();
-    story.at(&Command::Reserve(long), at(1)).unwrap();
-    story.at(&release("r2"), at(2)).unwrap();
-    let only = Event::Expired { ids: vec!["r1".to_owned()], figures: vec![] };
-    let mut state = story.state.clone();
-    Quotas::evolve(&mut state, &only, at(61));
-    let known = state.reservations.get("r1").unwrap();
-    assert_eq!(known.end, Some(End::Expired));
-    let late = Quotas::decide(&state, &finalise("r1", None), &ctx(8, at(61))).unwrap_err();
-    assert_eq!(late.code(), codes::RESERVATION_EXPIRED);
-    assert_eq!(Quotas::decide(&state, &release("r1"), &ctx(8, at(61))), Ok(vec![]));
-    let again = Quotas::decide(&state, &reserve("r1", "storage", 6), &ctx(8, at(61)));
-    assert_eq!(again.unwrap_err().code(), codes::RESERVATION_CONFLICT);
     story.pass(at(61));
+    assert_eq!(story.figures("storage"), (0, 0));
+    assert_eq!(story.at(&finalise("r1", None), at(62)), Err(codes::RESERVATION_EXPIRED));
+    assert_eq!(story.at(&release("r1"), at(62)), Ok(vec![]), "its units are free");
+    let again = story.at(&reserve("r1", "storage", 6), at(62));
+    assert_eq!(again, Err(codes::RESERVATION_CONFLICT));
+    let kept = i64::try_from(ENDED_KEPT_SECONDS).unwrap();
+    story.at(&reserve("r2", "storage", 1), at(kept)).unwrap();
+    story.pass(at(kept + 60));
+    assert!(story.state.reservations.get("r1").is_some(), "not yet");
+    story.at(&reserve("r3", "storage", 1), at(kept + 60)).unwrap();
+    story.pass(at(kept + 120));
     assert!(story.state.reservations.get("r1").is_none(), "its time is over");
     assert!(story.state.reservations.get("r2").is_some(), "its time is not");
+}
+
+// REQ: USE-06
+#[test]
+fn finalising_again_after_the_expiry_counts_nothing_twice() {
+    let mut story = Story::with(&[("storage", hard(10))]);
+    story.at(&reserve("r1", "storage", 6), at(1)).unwrap();
+    story.at(&finalise("r1", Some(5)), at(59)).unwrap();
+    story.pass(at(61));
+    assert_eq!(story.at(&finalise("r1", Some(5)), at(62)), Ok(vec![]), "the answer was lost");
+    assert_eq!(story.at(&reserve("r1", "storage", 6), at(62)), Ok(vec![]));
+    assert_eq!(story.figures("storage"), (5, 0));
+}
+
+// REQ: USE-06
+#[test]
+fn what_is_finalised_in_the_next_window_is_told_of_there() {
+    let terms = Terms { thresholds: vec![50, 100], ..daily(10) };
+    let mut story = Story::with(&[("queries", terms)]);
+    let events = story.at(&reserve("r1", "queries", 10), at(86_390)).unwrap();
+    assert_eq!(reached(&events), [50, 100]);
+    story.pass(at(86_401));
+    let events = story.at(&finalise("r1", Some(6)), at(86_402)).unwrap();
+    assert_eq!(reached(&events), [50]);
+    assert_eq!(story.figures("queries"), (6, 0));
 }
 
 // REQ: USE-06

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use exchequer_codec::usage::decode_record;
 use exchequer_journal::Record as LogRecord;
 use exchequer_metering::{
-    Contribution, CorrectionRecord, EventRecord, Fate, Fault, Judge, Record, RecordBody, Sign,
+    Contribution, CorrectionRecord, EventIdentity, EventRecord, Fate, Fault, Judge, Record,
+    RecordBody, Sign,
 };
 use exchequer_projection_usage::Kind;
 use exchequer_proto::usage::v1::revision::Kind as Why;
@@ -148,7 +149,7 @@ pub(super) async fn correct(
         let now = stand(state, place, &with_data(event, data), out);
         if now.0 != was.0 && !(now.0.is_counted() && was.0.is_counted()) {
             out.truncate(start);
-            let fault = now.1.unwrap_or_else(|| Fault {
+            let fault = now.1.into_iter().next().unwrap_or_else(|| Fault {
                 meter: None,
                 field: "data".to_owned(),
                 reason: format!("is {} with this data, and was {}", now.0, was.0),
@@ -174,7 +175,7 @@ fn stand(
     (offset, record): (Offset, &Record<'_>),
     event: &EventRecord<'_>,
     out: &mut Vec<Contribution>,
-) -> (Fate, Option<Fault>) {
+) -> (Fate, Vec<Fault>) {
     let mut judge = Judge::new(&state.definitions, state.partition, state.partitions);
     // What a revision has still to come to is not in the figures.
     let is_ahead = |it: &&Pending| match &it.why {
@@ -185,8 +186,7 @@ fn stand(
     let names = &mut state.names;
     let verdict = judge.standing_before(seal, offset, record, event, names, out);
     let provider = state.definitions.tenant(event.tenant).and_then(|known| known.provider.as_ref());
-    let in_force = provider.and_then(|provider| state.definitions.meters(provider));
-    for order in in_force.into_iter().flat_map(|it| &it.backfills) {
+    for order in provider.into_iter().flat_map(|it| state.definitions.orders(it)) {
         let is_to_do = state.revisions.iter().any(|it| match &it.why {
             Why::Backfill(pending) => pending.id == order.id && offset >= it.next,
             _ => false,
@@ -195,14 +195,15 @@ fn stand(
             judge.backfilled(order, offset, record, event, &mut state.names, out);
         }
     }
-    (verdict.fate, verdict.faults.into_iter().next())
+    (verdict.fate, verdict.faults)
 }
 
-/// The first record of `identity` within the window, and what has become of it.
+/// The first record of `identity` within the window, else its event at `at`, and what has
+/// become of it.
 pub(super) async fn first_record(
     context: &Context,
     state: &mut Metering,
-    identity: Identity,
+    (identity, at): (Identity, Option<Offset>),
 ) -> Result<Option<FirstRecord>, EngineError> {
     let known = match state.identities.recent(&identity) {
         None if state.identities.must_ask(&identity, state.through) => {
@@ -212,19 +213,24 @@ pub(super) async fn first_record(
         recent => recent,
     };
     let window = state.identities.window();
-    let Some(known) = known.filter(|known| known.is_kept(state.through, window)) else {
-        return Ok(None);
-    };
-    let log = read_one(context, state.partition, known.place.offset).await?;
+    let known = known.filter(|known| known.is_kept(state.through, window));
+    let at = known.map(|known| known.place.offset).or(at).filter(|at| *at < state.next);
+    let Some(at) = at else { return Ok(None) };
+    let log = read_one(context, state.partition, at).await?;
     let record = decode_record(&log.bytes, Some(&context.ports.key));
     let RecordBody::Event(event) = &record.body else { return Ok(None) };
+    if Identity::from(EventIdentity::of_texts(event.tenant, event.source, event.id)) != identity {
+        return Ok(None);
+    }
     let left = corrected(context, state, identity, Offset::MAX).await?;
-    let mut contributions = Vec::new();
     let data = left.as_ref().and_then(|it| it.data.as_deref()).unwrap_or(event.body.data);
     let event = with_data(event, data);
-    let (_, fault) = stand(state, (log.offset, &record), &event, &mut contributions);
     let mut judge = Judge::new(&state.definitions, state.partition, state.partitions);
-    let verdict = judge.sealed(log.offset, &record, &event, &mut state.names);
+    let sealed = judge.sealed(log.offset, &record, &event, &mut state.names);
+    let (mut contributions, mut faults) = (Vec::new(), sealed.faults);
+    if sealed.fate.takes_identity() {
+        (_, faults) = stand(state, (log.offset, &record), &event, &mut contributions);
+    }
     if left.is_none() {
         contributions.clear();
     }
@@ -232,9 +238,9 @@ pub(super) async fn first_record(
         partition: state.partition,
         offset: log.offset,
         received_at: record.received_at,
-        fate: verdict.fate,
+        fate: sealed.fate,
         contributions,
-        faults: fault.into_iter().collect(),
+        faults,
         is_voided: left.is_none(),
     }))
 }

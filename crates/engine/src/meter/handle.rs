@@ -55,6 +55,8 @@ pub struct FirstRecord {
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) identity: Identity,
+    /// Where its event stands when it has taken no id, or long ago.
+    pub(super) at: Option<Offset>,
     pub(super) reply: oneshot::Sender<Result<Option<FirstRecord>, Fault>>,
 }
 
@@ -180,14 +182,14 @@ impl Meters {
         matches!(select(met, self.shared.runtime.sleep(patience)).await, Either::Left(_))
     }
 
-    /// What has become of the first event of this tenant, source and id; none when there
-    /// was none within the window of identities that took its id. What was not counted and
-    /// took no id is found in the lists of fates alone.
+    /// What has become of the first event of this tenant, source and id within the window of
+    /// identities that took its id. When there is none: of the event of this name at `at`,
+    /// which took no id, or long ago.
     pub async fn fate(
         &self,
         tenant: &TenantId,
-        source: &str,
-        id: &str,
+        (source, id): (&str, &str),
+        at: Option<Offset>,
         patience: Duration,
     ) -> Result<Option<FirstRecord>, EngineError> {
         let partitions = self.partitions();
@@ -197,7 +199,7 @@ impl Meters {
         let late = || unavailable("the meter does not answer in time");
         let asked = async {
             let asks = &self.shared.asks[partition.index()];
-            asks.send(Asked { identity, reply }).await.map_err(|_| late())?;
+            asks.send(Asked { identity, at, reply }).await.map_err(|_| late())?;
             answer.await.map_err(|_| late())?
         };
         let asked = core::pin::pin!(asked);

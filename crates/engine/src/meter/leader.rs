@@ -144,8 +144,8 @@ impl<'a> Leader<'a> {
             match self.wait(&mut in_flight, flushing, listens).await {
                 Woken::Input => {}
                 Woken::Asked(it) => {
-                    let answer =
-                        correcting::first_record(self.context, &mut self.state, it.identity);
+                    let name = (it.identity, it.at);
+                    let answer = correcting::first_record(self.context, &mut self.state, name);
                     let answer = match answer.await {
                         Ok(found) => Ok(found.filter(|it| it.offset < self.accepted_to())),
                         Err(EngineError::Journal(fault)) => Err(fault),

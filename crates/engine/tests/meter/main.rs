@@ -230,7 +230,8 @@ async fn the_fate_of_an_event_is_told_by_its_id() {
     world.send_as(&event("acme", "other-type", DATA), now());
     process.settled().await;
     let meters = &process.meters;
-    let of = async |id: &str| meters.fate(&tenant("acme"), "test", id, PATIENCE).await.unwrap();
+    let of =
+        async |id: &str| meters.fate(&tenant("acme"), ("test", id), None, PATIENCE).await.unwrap();
     let found = of("e-1").await.unwrap();
     assert_eq!((found.partition, found.offset), place);
     assert_eq!((found.fate, found.is_voided), (Fate::Counted, false));
@@ -240,7 +241,8 @@ async fn the_fate_of_an_event_is_told_by_its_id() {
     process.written().await;
     process.stop().await;
     let process = world.start().await;
-    let found = process.meters.fate(&tenant("acme"), "test", "e-1", PATIENCE).await.unwrap();
+    let found =
+        process.meters.fate(&tenant("acme"), ("test", "e-1"), None, PATIENCE).await.unwrap();
     assert_eq!(found.unwrap().offset, place.1);
     process.stop().await;
 }

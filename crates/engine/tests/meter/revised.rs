@@ -124,10 +124,22 @@ async fn a_new_meter_is_backfilled_from_kept_events() {
         (process.shown("more").await, process.shown("calls").await),
         ("49".into(), "49".into())
     );
+    // And so it is when the meter is retired, and its backfill with it.
+    world.definitions.put_backfills(&tenant("platform"), Vec::new());
+    let left = meters.into_iter().filter(|it| it.key.as_str() != "more").collect();
+    world.definitions.put_meters(&tenant("platform"), left, Terms::default());
+    world.send("e-51", DATA);
+    process.settled().await;
+    correct(&world, "c-3", "e-5", None);
+    process.settled().await;
+    assert_eq!(
+        (process.shown("more").await, process.shown("calls").await),
+        ("48".into(), "49".into())
+    );
     let process = anew(&mut world, process).await;
     assert_eq!(
         (process.shown("more").await, process.shown("calls").await),
-        ("49".into(), "49".into())
+        ("48".into(), "49".into())
     );
     process.stop().await;
 }

@@ -71,7 +71,10 @@ fn certificates_that_cannot_be_used_are_named() {
         ("require_client = true\n".to_owned(), "without tls.client_ca_file"),
         ("cert_file = \"a.pem\"\nkey_file = \"b.pem\"\n".to_owned(), "cannot read a.pem"),
         (files.replace("key.pem", "cert.pem"), "holds no private key"),
-        (format!("{files}client_ca_file = \"{}\"\n", dir.path().display()), "cannot read"),
+        (
+            format!("{files}client_ca_file = \"{}\"\n", dir.path().display()),
+            "certificates of authorities",
+        ),
     ] {
         let found = problem(&format!("[tls]\n{text}"));
         assert!(found.contains(said), "{found}");

@@ -8,12 +8,25 @@ use super::{Config, ConfigError, Problem};
 
 impl Config {
     /// Refuses settings that a start with the data folder as it is would end with.
-    pub fn check_folder(&self) -> Result<(), ConfigError> {
+    pub async fn check_folder(&self) -> Result<(), ConfigError> {
         let mut problems = Vec::new();
         if self.place.data.join("journal/meta").exists() {
             self.check_journal(&mut problems);
         }
+        if self.place.data.join("keys").join(ROWS_FILE).exists() {
+            self.check_persons(&mut problems).await;
+        }
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+    }
+
+    async fn check_persons(&self, problems: &mut Vec<Problem>) {
+        let Err(error) = crate::persons::check(self).await else { return };
+        let from_text = self.keys.master.expose().is_some();
+        let key = if from_text { "keys.master" } else { "keys.master_path" }.to_owned();
+        let cause = core::error::Error::source(&error).map(|it| format!(": {it}"));
+        let what = format!("{error}{}", cause.unwrap_or_default());
+        let cure = "name the master keys that this folder's keys were made with".to_owned();
+        problems.push(Problem { key, place: String::new(), what, cure });
     }
 
     fn check_journal(&self, problems: &mut Vec<Problem>) {

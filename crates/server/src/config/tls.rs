@@ -91,8 +91,14 @@ impl Tls {
         {
             let cause = core::error::Error::source(&error);
             let cause = cause.map(|it| format!(" ({it})")).unwrap_or_default();
-            let cure = "name files with a certificate and the key that belongs to it";
-            reader.wrong("tls.cert_file", format!("{error}{cause}"), cure);
+            let is_authority = self.client_ca_file.as_deref().is_some_and(|it| error.is_of(it));
+            let (key, cure) = if is_authority {
+                ("tls.client_ca_file", "name a file with the certificates of authorities")
+            } else {
+                let cure = "name files with a certificate and the key that belongs to it";
+                ("tls.cert_file", cure)
+            };
+            reader.wrong(key, format!("{error}{cause}"), cure);
         }
     }
 }

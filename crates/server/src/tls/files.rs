@@ -66,6 +66,21 @@ pub enum TlsError {
     Pair { certificates: PathBuf, key: PathBuf, source: rustls::Error },
 }
 
+impl TlsError {
+    /// Is the file at `file` alone the wrong one?
+    pub(crate) fn is_of(&self, file: &Path) -> bool {
+        match self {
+            Self::Read { path, .. }
+            | Self::TooLarge { path }
+            | Self::Empty { path, .. }
+            | Self::Pem { path, .. }
+            | Self::Authority { path, .. } => path == file,
+            Self::Verifier(_) => true,
+            Self::Pair { .. } => false,
+        }
+    }
+}
+
 impl Files {
     /// Could connections be accepted with them?
     pub(crate) fn check(&self) -> Result<(), TlsError> {

@@ -18,6 +18,7 @@ fn keys_are_backed_up_beside_a_running_server_and_put_back() {
     assert_eq!((made.tenants, made.persons, made.erased), (1, 2, 1));
     assert!(matches!(backup(&folder, &copy), Err(OpenError::Exists { .. })));
     block_on(keys.insert(subject_row(4))).unwrap();
+    assert_eq!(crate::peek(&folder).unwrap().tenants().len(), 1);
     let busy = restore(&copy, &folder);
     assert!(matches!(busy, Err(OpenError::Locked { .. })));
     drop(keys);
