@@ -178,13 +178,18 @@ impl Usage {
     }
 }
 
+/// All that the call's tokens ask for: whoever sent in several calls sends each one's.
 fn read_token(metadata: &MetadataMap, partitions: u32) -> Result<UsageToken, Status> {
-    let Some(text) = metadata.get(CONSISTENCY) else { return Ok(UsageToken::default()) };
-    let token = text.to_str().ok().and_then(|it| UsageToken::decode(it, partitions).ok());
-    token.ok_or_else(|| {
-        let text = format!("{CONSISTENCY}: must be a token that a reply of usage carried");
-        Refusal::new(METADATA_INVALID, text).field(CONSISTENCY).status()
-    })
+    let mut asked = UsageToken::default();
+    for text in metadata.get_all(CONSISTENCY) {
+        let token = text.to_str().ok().and_then(|it| UsageToken::decode(it, partitions).ok());
+        let token = token.ok_or_else(|| {
+            let text = format!("{CONSISTENCY}: must be a token that a reply of usage carried");
+            Refusal::new(METADATA_INVALID, text).field(CONSISTENCY).status()
+        })?;
+        asked.0.extend(token.0);
+    }
+    Ok(asked)
 }
 
 /// A range of receipt or event time, of which both ends must be given.
