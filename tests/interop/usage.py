@@ -1,14 +1,15 @@
-"""Records of usage, their fates, and what they add (sections 2 to 6 of the usage page)."""
+"""Records of usage, their fates, and what they add (sections 2 to 7 of the usage page)."""
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal, InvalidOperation, localcontext
 
 from blake3 import blake3
 from google.protobuf.message import DecodeError
 
 import commands
+import later
 import protos
 
 log_pb2 = protos.load("exchequer.usage.v1.log_pb2")
@@ -24,6 +25,7 @@ ROOT_CONTEXT = "exchequer usage seal root v1"
 LAST = 253_402_300_799_999_999
 WINDOW = 35 * 24 * 3600 * 1_000_000
 DEPTH_MAX = 32
+GROUP_BYTES_MAX = 128
 TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 STEP = re.compile(r"""\.([\w-]+)|\['([^']*)'\]|\["([^"]*)"\]|\[(\d+)\]""")
 EXACT = Context(prec=200)
@@ -244,37 +246,55 @@ def _group(value):
         return "true" if value else "false"
     if isinstance(value, Number):
         return shortest(quantity(value.text))
-    if not isinstance(value, str) or len(value.encode()) > 256:
+    if not isinstance(value, str) or len(value.encode()) > GROUP_BYTES_MAX:
         raise Misfit("cannot be grouped by")
     return value
 
 
+@dataclass(frozen=True)
+class Added:
+    """What an event adds to a meter; `sign` is -1 when that is taken back."""
+
+    tenant: str
+    meter: object
+    time: int
+    value: object
+    groups: tuple
+    place: tuple
+    period: tuple = None
+    sign: int = 1
+
+
 @dataclass
 class Partition:
-    """Judges the records of a partition as its seals say."""
+    """Judges the records of a partition as its seals say. `log` has them by offset."""
 
     number: int
     partitions: int
     key: bytes = None
-    tenants: dict = field(default_factory=dict)
-    meters: dict = field(default_factory=dict)
+    log: dict = field(default_factory=dict)
+    definitions: later.Definitions = field(default_factory=later.Definitions)
+    revisions: later.Revisions = field(default_factory=later.Revisions)
     taken: dict = field(default_factory=dict)
+    corrections: dict = field(default_factory=dict)
 
-    def adopt(self, adopted):
+    def adopt(self, adopted, seal=1, at=0, through=0):
         """Takes over what a seal names. What is wrong with it; None when nothing is."""
         kind = adopted.WhichOneof("what")
         if kind is None or blake3(getattr(adopted, kind)).digest() != adopted.content:
             return "takes over what is not whole"
         if kind == "tenant":
-            tenant = log_pb2.AdoptedTenant.FromString(adopted.tenant)
-            self.tenants[tenant.tenant] = tenant.provider if tenant.known else None
+            it = log_pb2.AdoptedTenant.FromString(adopted.tenant)
+            self.revisions.begin_tenant(self.definitions, seal, at, through, it)
+            self.definitions.adopt_tenant(seal, at, it)
         else:
-            meters = log_pb2.AdoptedMeters.FromString(adopted.meters)
-            self.meters[meters.provider] = meters
+            it = log_pb2.AdoptedMeters.FromString(adopted.meters)
+            self.revisions.begin_meters(self.definitions, seal, at, it)
+            self.definitions.adopt_meters(seal, at, it)
         return None
 
-    def fate(self, data):
-        """The next record's fate, and what it adds: (tenant, meter, time, value, groups)."""
+    def fate(self, data, offset=0, is_alone=True):
+        """The next record's fate, and what it adds."""
         record = read(data)
         if record is None:
             return INVALID, []
@@ -291,10 +311,10 @@ class Partition:
         if commands.partition_of(f"{event.tenant}/{event_id}", self.partitions) != self.number:
             return (INVALID if sent_on else FORWARDED), []
         if body == "correction":
-            raise NotImplementedError("corrections are not followed by this program")
-        return self._event(record, event, sent_on)
+            return self._correct(record, offset) if is_alone else (INVALID, [])
+        return self._event(record, event, offset)
 
-    def _event(self, record, event, sent_on):
+    def _event(self, record, event, offset):
         try:
             digest = body_digest(event)
         except Misfit:
@@ -303,39 +323,228 @@ class Partition:
         first = self.taken.get(name)
         if first and record.received_at - first[1] <= WINDOW:
             return (DUPLICATE if first[0] == digest else CONFLICTING), []
-        received = record.forwarded.received_at if sent_on else record.received_at
-        fate, added = self._judge(event, received)
+        view = self.definitions.view(event.tenant)
+        fate, added = self._judge(view, event, event.data, record, offset)
         if fate in (COUNTED, LATE, UNMATCHED):
-            self.taken[name] = (digest, record.received_at)
+            self.taken[name] = (digest, record.received_at, offset)
+        if fate == UNMATCHED:
+            self.revisions.note_unmatched(event.tenant, offset)
         return fate, added
 
-    def _judge(self, event, received):
-        time = event.time if event.HasField("time") else received
-        meters = self.meters.get(self.tenants.get(event.tenant))
-        terms = meters.terms if meters else log_pb2.UsageTerms(
-            ahead_s_max=3600, behind_s_max=3_024_000, lateness_s=3600
-        )
+    def _judge(self, view, event, text, record, offset):
+        received = received_of(record)
+        time = time_of(event, received)
+        tenant, meters = view or (None, None)
+        terms = meters.terms if meters else later.DEFAULT_TERMS
         if time - received > terms.ahead_s_max * 10**6:
             return INVALID, []
         if received - time > terms.behind_s_max * 10**6:
             return INVALID, []
         if meters is None:
             return UNMATCHED, []
-        data = parse(event.data)
+        schema = next((it for it in meters.schemas if it.type == event.type), None)
+        if schema is not None and not keeps_to(schema.schema, text):
+            return INVALID, []
+        own = [it for it in meters.meters if it.rules.event_type == event.type]
+        try:
+            data = parse(text) if own else None
+        except Misfit:
+            return INVALID, []
         added, unusable = [], False
-        for meter in meters.meters:
-            if meter.rules.event_type != event.type:
-                continue
+        for meter in own:
             try:
                 measured = measure(meter, data)
             except Misfit:
                 unusable = True
                 continue
             if measured:
-                added.append((event.tenant, meter, time, *measured))
+                place = (self.number, offset)
+                period = tenant.period(time)
+                added.append(Added(event.tenant, meter, time, *measured, place, period))
         if added:
             return (LATE if received - time > terms.lateness_s * 10**6 else COUNTED), added
         return (INVALID if unusable else UNMATCHED), []
+
+    def _standing(self, event, text, record, offset, before=later.NEVER):
+        """What an event comes to by all that was taken over before the seal `before`."""
+        first = None
+        for seal, view in self.definitions.views_since(event.tenant, offset):
+            if seal >= before:
+                break
+            fate, added = self._judge(view, event, text, record, offset)
+            if fate in (COUNTED, LATE) or (seal == 0 and fate != UNMATCHED):
+                return fate, added
+            first = first or (fate, added)
+        return first or self._judge(None, event, text, record, offset)
+
+    def _stand(self, event, text, record, offset):
+        """All that it adds by the seals up to now."""
+        before = self.revisions.ahead(("unmatched", event.tenant), offset)
+        before = later.NEVER if before is None else before
+        fate, added = self._standing(event, text, record, offset, before)
+        provider = self.definitions.provider_of(event.tenant)
+        for seal, order in list(self.definitions.orders.get(provider, {}).values()):
+            if not self.revisions.is_backfill_ahead(order.id, offset):
+                start = getattr(order, "from")
+                until = order.until if order.HasField("until") else None
+                what = (order.meter, order.version, start, until, seal)
+                added = added + self._backfilled(what, event, text, record, offset)
+        return fate, self._in_period(added, event, record, offset)
+
+    def _in_period(self, added, event, record, offset):
+        seal = self.revisions.ahead(("periods", event.tenant), offset)
+        seal = later.NEVER if seal is None else seal
+        time = time_of(event, received_of(record))
+        period = self.definitions.period_before(event.tenant, offset, time, seal)
+        return [replace(it, period=period) for it in added]
+
+    def _backfilled(self, what, event, text, record, offset):
+        meter, version, start, until, seal = what
+        fate, added = self._standing(event, text, record, offset)
+        time = time_of(event, received_of(record))
+
+        def is_meant(it):
+            return (it.meter.key, it.meter.version) == (meter, version)
+
+        is_in_range = start <= time and (until is None or time < until)
+        if any(map(is_meant, added)) or not is_in_range or fate == INVALID:
+            return []
+        view = self.definitions.view(event.tenant, lambda of, _: of <= seal)
+        if view is None:
+            return []
+        return [it for it in self._judge(view, event, text, record, offset)[1] if is_meant(it)]
+
+    def _left(self, name, before):
+        """Data that the last correction gave the event: (voided, data or None)."""
+        earlier = [at for at in self.corrections.get(name, []) if at < before]
+        if not earlier:
+            return False, None
+        correction = read(self.log[earlier[-1]]).correction
+        if correction.WhichOneof("what") == "void":
+            return True, None
+        return False, correction.amend.data
+
+    def _correct(self, record, offset):
+        it = record.correction
+        name = identity(it.tenant, it.source, it.event)
+        first = self.taken.get(name)
+        if not first or record.received_at - first[1] > WINDOW:
+            return INVALID, []
+        is_void = it.WhichOneof("what") == "void"
+        voided, data = self._left(name, offset)
+        if voided:
+            return (DUPLICATE if is_void else INVALID), []
+        if not self.definitions.remembers(it.tenant, first[2]):
+            return INVALID, []
+        original = read(self.log[first[2]])
+        event = original.event
+        before = event.data if data is None else data
+        was, added = self._stand(event, before, original, first[2])
+        added = [replace(one, sign=-1) for one in added]
+        if not is_void:
+            try:
+                normal_form(it.amend.data)
+            except Misfit:
+                return INVALID, []
+            now, more = self._stand(event, it.amend.data, original, first[2])
+            if now != was and not {now, was} <= {COUNTED, LATE}:
+                return INVALID, []
+            added += more
+        self.corrections.setdefault(name, []).append(offset)
+        return COUNTED, added
+
+    def revise(self, seal, through):
+        """What differs between a revision and its records, None when nothing does; and what
+        it adds."""
+        said, queue = seal.revision, self.revisions.queue
+        start = getattr(said, "from")
+        kind = later.why(said)
+        if not queue or queue[0].why != kind or queue[0].seal != said.begun:
+            return "revises otherwise than the seals before it have begun", []
+        front = queue[0]
+        may_skip = front.received_from is not None or front.next == 0
+        if start < front.next or (start > front.next and not may_skip):
+            return f"revises from record {start} on, and the one before came to {front.next}", []
+        if said.to > max(front.to, start) or said.last != (said.to >= front.to):
+            return f"revises up to record {said.to}, of {front.to}", []
+        root, counted, left, added = Root(), 0, False, []
+        for offset in range(start, said.to):
+            if offset not in self.log:
+                return f"is about record {offset}, which is not there", []
+            more = self._revised(front, offset, through)
+            counted += bool(more)
+            left |= more == [] and kind[0] == "unmatched"
+            root.add(self.log[offset], 1 if more else 0)
+            added += more or []
+        if counted != said.counted:
+            return f"says that {said.counted} records count afterwards, and {counted} do", []
+        if root.digest() != said.root:
+            return "has another root of what counts afterwards", []
+        self.revisions.advance(said.to, left)
+        return None, added
+
+    def _revised(self, revision, offset, through):
+        """What a record adds by a revision; None when it is not one that it is about."""
+        record = read(self.log[offset])
+        if record is None or record.WhichOneof("body") != "event":
+            return None
+        event, kind = record.event, revision.why[0]
+        if kind == "backfill":
+            is_meant = self.definitions.provider_of(event.tenant) == revision.why[1]
+        else:
+            is_meant = event.tenant == revision.why[1]
+        if kind == "periods":
+            is_meant = is_meant and time_of(event, received_of(record)) >= revision.why[2]
+        if not is_meant or not self.definitions.remembers(event.tenant, offset):
+            return None
+        name = identity(event.tenant, event.source, event.id)
+        if through - record.received_at > WINDOW or self.taken.get(name, (0, 0, -1))[2] != offset:
+            return None
+        voided, data = self._left(name, later.NEVER)
+        if voided:
+            return None
+        text = event.data if data is None else data
+        if kind == "periods":
+            return self._moved(revision, event, text, record, offset)
+        if kind == "backfill":
+            what = (*revision.why[3:], revision.seal)
+            added = self._backfilled(what, event, text, record, offset)
+        else:
+            before = self._standing(event, text, record, offset, revision.seal)[0]
+            view = self.definitions.view(event.tenant, lambda of, _: of <= revision.seal)
+            added = []
+            if before not in (COUNTED, LATE) and view:
+                added = self._judge(view, event, text, record, offset)[1]
+        return self._in_period(added, event, record, offset)
+
+    def _moved(self, revision, event, text, record, offset):
+        added = self._stand(event, text, record, offset)[1]
+        time = time_of(event, received_of(record))
+        at = (event.tenant, offset, time)
+        before = self.definitions.period_before(*at, revision.seal)
+        after = self.definitions.period_before(*at, revision.seal + 1)
+        if (before and before[0]) == (after and after[0]):
+            return []
+        # Figures of a stretch of time do not change by it.
+        return [replace(it, period=after, sign=0) for it in added]
+
+
+def received_of(record):
+    sent_on = record.HasField("forwarded")
+    return record.forwarded.received_at if sent_on else record.received_at
+
+
+def time_of(event, received):
+    return event.time if event.HasField("time") else received
+
+
+def keeps_to(schema, text):
+    """Does the data keep to a JSON Schema?"""
+    from jsonschema import Draft202012Validator, validators
+
+    schema = json.loads(schema)
+    kind = validators.validator_for(schema, default=Draft202012Validator)
+    return kind(schema).is_valid(json.loads(text))
 
 
 class Root:

@@ -3,15 +3,13 @@
     python usage_verifier.py DIR [--tenant T --meter M --start MICROS --end MICROS]
 
 DIR is a data folder or a backup's. Exit code 0: nothing is wrong. 1: something is, and the
-first bad seal or record is named. 2: there is no usage to verify. Section 7 of the page is
-beyond this program: a partition with a correction or a revision is verified up to there,
-and named.
+first bad seal or record is named. 2: there is no usage to verify.
 """
 
 import argparse
 import json
 import sys
-from decimal import Decimal, localcontext
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
@@ -21,7 +19,6 @@ import files
 import usage
 
 definition_pb2, log_pb2 = usage.definition_pb2, usage.log_pb2
-FIGURES = (definition_pb2.AGGREGATION_COUNT, definition_pb2.AGGREGATION_SUM)
 
 
 def read_seal(partition, data):
@@ -58,7 +55,7 @@ def _revises_rightly(seal):
 def verify(data, asked=None):
     """The report on the usage in `data`; `asked` is (tenant, meter, start, end)."""
     bad, figure = [], {}
-    sealed = {"sealed": 0, "unsealed": 0, "fates": {}, "beyond": []}
+    sealed = {"sealed": 0, "unsealed": 0, "fates": {}}
     log, seals_log = files.Journal(data, "usage"), files.Journal(data, "seals")
     key_file = Path(data) / "keys" / "deployment.key"
     key = usage.mac_key(key_file.read_bytes()) if key_file.exists() else None
@@ -73,7 +70,8 @@ def verify(data, asked=None):
     except files.Damage as damage:
         bad.append(_bad(damage.file, damage.byte, damage.reason))
     for number, seals in enumerate(accepted):
-        partition = usage.Partition(number, log.partitions, key)
+        by_offset = {record.offset: record.data for record in records[number]}
+        partition = usage.Partition(number, log.partitions, key, by_offset)
         _follow(partition, seals, records[number], sealed, (asked, figure), bad)
     heads = [
         {"partition": number, "seq": head.seq, "head": head.hash.hex()}
@@ -96,11 +94,7 @@ def _follow(partition, seals, records, sealed, figure, bad):
     """Judges the records of a partition as its seals say."""
     at, through = 0, 0
     for seal, record in seals:
-        try:
-            reason = _compare(partition, seal, records[at : seal.to], (at, through), sealed, figure)
-        except NotImplementedError as beyond:
-            sealed["beyond"].append(f"partition {partition.number}, seal {seal.seq}: {beyond}")
-            break
+        reason = _compare(partition, seal, records[at : seal.to], (at, through), sealed, figure)
         if reason:
             where = (record.partition, record.offset)
             bad.append(_bad(record.file, record.byte, f"seal {seal.seq} {reason}", *where))
@@ -118,16 +112,22 @@ def _compare(partition, seal, records, expected, sealed, figure):
     if seal.through < through:
         return "goes back in time"
     for adopted in seal.adopted:
-        reason = partition.adopt(adopted)
+        reason = partition.adopt(adopted, seal.seq, at, through)
         if reason:
             return reason
+    asked, sums = figure
     if seal.HasField("revision"):
-        raise NotImplementedError("revisions are not followed by this program")
+        reason, added = partition.revise(seal, through)
+        if reason or seal.counts or seal.root != usage.Root().digest():
+            return reason or "covers records, and revises others"
+        if asked:
+            add_up(asked, sums, added)
+        return None
     if len(records) != seal.to - at:
         return f"covers records up to {seal.to}, and there are {at + len(records)}"
     root, counts, added = usage.Root(), {}, []
     for record in records:
-        fate, adds = partition.fate(record.data)
+        fate, adds = partition.fate(record.data, record.offset, len(records) == 1)
         counts[fate] = counts.get(fate, 0) + 1
         root.add(record.data, fate)
         added += adds
@@ -139,32 +139,60 @@ def _compare(partition, seal, records, expected, sealed, figure):
     for fate, count in counts.items():
         name = usage.FATES[fate].lower()
         sealed["fates"][name] = sealed["fates"].get(name, 0) + count
-    asked, sums = figure
     if asked:
         add_up(asked, sums, added)
     return None
 
 
 def add_up(asked, sums, added):
-    """Adds what belongs to the figure that is asked for, by version and groups."""
-    for tenant, meter, time, value, groups in added:
-        if (tenant, meter.key) == asked[:2] and asked[2] <= time < asked[3]:
-            if meter.rules.aggregation not in FIGURES:
-                raise NotImplementedError("only counts and sums are computed by this program")
-            by_group = sums.setdefault(meter.version, {})
-            with localcontext(usage.EXACT):
-                by_group[groups] = by_group.get(groups, Decimal(0)) + value
+    """Adds what belongs to the figure that is asked for, by version, groups and event."""
+    for it in added:
+        if (it.tenant, it.meter.key) != asked[:2] or not asked[2] <= it.time < asked[3]:
+            continue
+        kind, by_group = sums.setdefault(it.meter.version, (it.meter.rules.aggregation, {}))
+        events = by_group.setdefault(it.groups, {})
+        if it.sign > 0:
+            events[it.place] = (it.time, it.value)
+        elif it.sign < 0:
+            events.pop(it.place, None)
+
+
+def compute(kind, events):
+    """The figure of all events: place to time and value. None where none has a value."""
+    values = [value for _, value in events.values()]
+    name = definition_pb2.Aggregation.Name(kind).removeprefix("AGGREGATION_")
+    with localcontext(usage.EXACT):
+        if name == "COUNT":
+            return Decimal(len(values))
+        if name == "UNIQUE_COUNT":
+            return Decimal(len({(type(it).__name__, it) for it in values}))
+        if name == "SUM":
+            return sum(values, Decimal(0))
+        if not values:
+            return None
+        if name == "AVERAGE":
+            mean = sum(values, Decimal(0)) / len(values)
+            return mean.quantize(Decimal("1e-12"), rounding=ROUND_HALF_UP)
+        if name == "LAST":
+            return max((time, place, value) for place, (time, value) in events.items())[2]
+        return min(values) if name == "MIN" else max(values)
 
 
 def shown(figure):
-    with localcontext(usage.EXACT):
-        return {
-            str(version): {
-                "figure": usage.shortest(sum(groups.values(), Decimal(0))),
-                "groups": {"/".join(names): usage.shortest(it) for names, it in groups.items()},
-            }
-            for version, groups in figure.items()
+    def text(kind, events):
+        found = compute(kind, events)
+        return None if found is None else usage.shortest(found)
+
+    def whole(groups):
+        return {place: it for events in groups.values() for place, it in events.items()}
+
+    return {
+        str(version): {
+            "figure": text(kind, whole(groups)),
+            "groups": {"/".join(names): text(kind, it) for names, it in groups.items()},
         }
+        for version, (kind, groups) in figure.items()
+    }
 
 
 def _bad(file, byte, reason, partition=None, offset=None):

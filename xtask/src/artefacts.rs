@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::process::{Res, cargo, root, stream};
+use crate::services::{ADAPTERS, SERVERS};
 
 /// One executable.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ pub(crate) const APART: &[&str] = &["exchequer-sim", "exchequer-scenarios", "exc
 /// All programs and test programs of the workspace in the development profile.
 pub(crate) fn development() -> Res<Built> {
     let mut args = vec!["--workspace", "--lib", "--bins", "--tests", "--keep-going"];
-    for package in APART {
+    for package in APART.iter().chain(ADAPTERS).chain(&[SERVERS]) {
         args.extend(["--exclude", package]);
     }
     build(&args)

@@ -7,7 +7,7 @@ use crate::artefacts::{APART, development};
 use crate::forward::SERVER_VARIABLE;
 use crate::process::{Args, Res, cargo, command, line_of, root, run, say, stream};
 use crate::tally::{Counter, Tally};
-use crate::{codegen, deps, fuzz, interop, tidy};
+use crate::{codegen, deps, fuzz, interop, services, tidy};
 
 pub(crate) struct Job {
     pub(crate) name: &'static str,
@@ -27,24 +27,35 @@ pub(crate) const JOBS: &[Job] = &[
     job("kill", "kill -9 and restart, five rounds", kill),
     job("interop", "a reader in another language", interop::job),
     job("fuzz", "each fuzz target for a few seconds", || fuzz::job(FUZZ_SECONDS)),
+    job(SERVICES, "the cluster's adapters on real servers", services::job),
 ];
 
+/// The job that needs servers from outside, and the flag that adds it to all others.
+const SERVICES: &str = "services";
+const WITH_SERVICES: &str = "--with-services";
+
+/// A run of everything from nothing.
+const MINUTES_MAX: u64 = 60;
 const KILL_ROUNDS: &str = "5";
 const FUZZ_SECONDS: u64 = 5;
 
 /// Runs the named jobs, or all.
 pub(crate) fn main(args: &Args) -> Res<()> {
     let mut chosen = Vec::new();
-    for name in args.forwarded() {
+    let (flags, names): (Vec<_>, Vec<_>) =
+        args.forwarded().iter().partition(|word| *word == WITH_SERVICES);
+    for name in names {
         let Some(job) = JOBS.iter().find(|job| job.name == name) else {
             let names: Vec<&str> = JOBS.iter().map(|job| job.name).collect();
             return Err(format!("no job named {name}; there are: {}", names.join(" ")).into());
         };
         chosen.push(job);
     }
+    let is_without = chosen.is_empty() && flags.is_empty();
     if chosen.is_empty() {
-        chosen.extend(JOBS);
+        chosen.extend(JOBS.iter().filter(|job| !is_without || job.name != SERVICES));
     }
+    let begun = Instant::now();
     let results: Vec<(&Job, Tally, u64)> = chosen.into_iter().map(timed).collect();
     let mut sum = Tally::default();
     say("");
@@ -53,12 +64,24 @@ pub(crate) fn main(args: &Args) -> Res<()> {
         let mark = if tally.is_clean() { "ok  " } else { "FAIL" };
         say(&format!("{mark} {:<12} {seconds:>5} s  {tally}", job.name));
     }
+    let minutes = begun.elapsed().as_secs().div_ceil(60);
+    if minutes > MINUTES_MAX {
+        say(&format!("\nit took {minutes} minutes; at most {MINUTES_MAX} are wanted"));
+    }
+    if is_without {
+        let what = what(SERVICES);
+        say(&format!("\nnot run without {WITH_SERVICES}: {SERVICES} ({what})"));
+    }
     say(&format!("\n{sum}"));
     // The sum is the last line, so a failure says no more than its exit status.
     if !sum.is_clean() {
         std::process::exit(1);
     }
     Ok(())
+}
+
+fn what(name: &str) -> &'static str {
+    JOBS.iter().find(|job| job.name == name).map_or("", |job| job.what)
 }
 
 const fn job(name: &'static str, what: &'static str, run: fn() -> Res<Tally>) -> Job {
@@ -90,13 +113,17 @@ fn fmt() -> Res<Tally> {
 }
 
 fn clippy() -> Res<Tally> {
-    once(run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?))
+    let mut command = cargo(&["clippy", "--workspace", "--all-targets"])?;
+    for package in services::ADAPTERS.iter().chain(&[services::SERVERS]) {
+        command.args(["--exclude", package]);
+    }
+    once(run(command.args(["--", "-D", "warnings"])))
 }
 
 fn unit() -> Res<Tally> {
     let mut tally = programs()?;
     let mut doctests = cargo(&["test", "--workspace", "--doc"])?;
-    for package in APART {
+    for package in APART.iter().chain(services::ADAPTERS).chain(&[services::SERVERS]) {
         doctests.args(["--exclude", package]);
     }
     let mut counter = Counter::default();

@@ -9,6 +9,7 @@ mod fuzz;
 mod interop;
 mod jobs;
 mod process;
+mod services;
 mod stamp;
 mod tally;
 mod tidy;
@@ -34,7 +35,7 @@ const COMMANDS: &[Command] = &[
     ),
     command(
         "test",
-        "[JOB...]",
+        "[JOB...] [--with-services]",
         "run every job, or the named ones; the last line counts",
         jobs::main,
     ),
@@ -63,6 +64,12 @@ const COMMANDS: &[Command] = &[
         forward::kill,
     ),
     command("bench", "[ARGS]", "benchmarks, for example --only NAME --json FILE", forward::bench),
+    command(
+        "services",
+        "WORD [NAME]",
+        "real servers for work by hand: up [--brokers 3], down, status, logs, checksums",
+        services::main,
+    ),
     command("fuzz", "[--seconds N] [TARGET...]", "run fuzz targets", fuzz::main),
     command("help", "", "this list", help),
 ];
@@ -88,7 +95,7 @@ fn help(args: &Args) -> Res<()> {
     args.none()?;
     say("usage: ./x COMMAND [ARGS]   (or: cargo xtask COMMAND [ARGS])\n");
     for command in COMMANDS {
-        say(&format!("  {:<32} {}", format!("{} {}", command.name, command.usage), command.help));
+        say(&format!("  {:<34} {}", format!("{} {}", command.name, command.usage), command.help));
     }
     say("\njobs of test and ci, in order:\n");
     for job in jobs::JOBS {

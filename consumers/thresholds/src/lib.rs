@@ -1,7 +1,7 @@
 //! Soft limits compared with what meters measure: which percentages are to be told of. Pure;
 //! where the figures come from is a trait.
 
-use exchequer_domain_quotas::{Command, NoteThreshold, Quota, State, reaches};
+use exchequer_domain_quotas::{Command, NoteThreshold, State, reaches};
 use exchequer_types::{Period, Quantity, Slug, TenantId, Timestamp};
 use futures::future::BoxFuture;
 
@@ -30,11 +30,17 @@ pub struct Note {
     pub command: Command,
 }
 
-/// A soft limit whose use is measured, as it is at an instant.
+/// A window of a soft limit whose use is measured, in which there is something left to be
+/// told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watched {
-    pub quota: Quota,
+    pub feature: Slug,
     pub meter: Slug,
+    /// None: counting never begins anew.
+    pub window: Option<Period>,
+    limit: u64,
+    /// Percentages that nobody was told of.
+    open: Vec<u32>,
     /// Of the instant, since the epoch. A percentage may have to be told of anew in the same
     /// window at the same limit: a plan went up and down, a sandbox's clock moved on. The
     /// first telling would be the answer for days if it had the same id.
@@ -42,35 +48,38 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// The feature's quota at `now`. None when it is not measured, or nothing is left to be
-    /// told of in this window.
-    pub fn of(state: &State, feature: &Slug, now: Timestamp) -> Option<Self> {
-        let quota = state.quota(feature).filter(|it| it.terms.is_metered())?.at(now);
-        let meter = quota.terms.meter.clone()?;
-        let has_news = quota.terms.thresholds.iter().any(|it| !quota.noted.contains(it));
-        let has_limit = quota.terms.limit.is_some_and(|limit| limit > 0);
+    /// What there is to compare of the feature at `now`, in the tenant's time: the window that
+    /// ended last, whose events nobody may have compared before it did, and the present one.
+    pub fn of(state: &State, feature: &Slug, now: Timestamp) -> Vec<Self> {
+        let quota = state.quota(feature).filter(|it| it.terms.is_metered());
+        let Some(quota) = quota.map(|it| it.at(now)) else { return Vec::new() };
+        let limit = quota.terms.limit.filter(|limit| *limit > 0);
+        let (Some(limit), Some(meter)) = (limit, &quota.terms.meter) else { return Vec::new() };
         let minute = now.micros().div_euclid(MICROS_PER_MINUTE);
-        (has_news && has_limit).then_some(Self { quota, meter, minute })
+        let of = |window: Option<Period>, noted: &[u32]| {
+            let all = quota.terms.thresholds.iter().copied();
+            let open: Vec<u32> = all.filter(|it| !noted.contains(it)).collect();
+            let (feature, meter) = (feature.clone(), meter.clone());
+            (!open.is_empty()).then_some(Self { feature, meter, window, limit, open, minute })
+        };
+        let before = quota.before.as_ref().and_then(|it| of(Some(it.window), &it.noted));
+        before.into_iter().chain(of(quota.window, &quota.noted)).collect()
     }
 
     /// What is to be told when so much is measured, lowest percentage first.
     pub fn notes(&self, used: Quantity) -> Vec<Note> {
-        let quota = &self.quota;
-        let Some(limit) = quota.terms.limit else { return Vec::new() };
-        let reached =
-            quota.terms.thresholds.iter().filter(|percent| {
-                !quota.noted.contains(percent) && reaches(used, limit, **percent)
-            });
-        let window_start = quota.window.map(|it| it.start);
+        let reached = self.open.iter().filter(|percent| reaches(used, self.limit, **percent));
+        let window_start = self.window.map(|it| it.start);
         let notes = reached.map(|percent| Note {
             id: format!(
-                "{}/{}/{percent}/{limit}/{}",
-                quota.feature,
+                "{}/{}/{percent}/{}/{}",
+                self.feature,
                 window_start.map_or(0, Timestamp::micros),
+                self.limit,
                 self.minute
             ),
             command: Command::NoteThreshold(NoteThreshold {
-                feature: quota.feature.clone(),
+                feature: self.feature.clone(),
                 window_start,
                 percent: *percent,
                 used,
@@ -78,6 +87,13 @@ impl Watched {
         });
         notes.collect()
     }
+}
+
+/// When the first window of the tenant's limits whose use is measured ends: it is looked at
+/// again then, as events may lie ahead of it.
+pub fn next_end(state: &State, now: Timestamp) -> Option<Timestamp> {
+    let metered = state.quotas().filter(|it| it.terms.is_metered());
+    metered.filter_map(|it| it.at(now).resets_at()).min()
 }
 
 #[cfg(test)]
@@ -108,6 +124,7 @@ mod tests {
             counting: Some(Counting::calendar(CycleUnit::Day)),
             meter: Some(slug("ai-queries")),
             thresholds: vec![50, 80, 100],
+            ..Terms::default()
         }
     }
 
@@ -141,12 +158,14 @@ mod tests {
     }
 
     fn ids(state: &State, now: Timestamp, figures: &Told) -> Vec<String> {
-        let Some(watched) = Watched::of(state, &slug("queries"), now) else { return vec![] };
         let tenant = TenantId::parse("acme").unwrap();
-        let window = watched.quota.window;
-        let measured = figures.measured(&tenant, &watched.meter, window).now_or_never();
-        let Ok(Some(used)) = measured.unwrap() else { return vec![] };
-        watched.notes(used).into_iter().map(|it| it.id).collect()
+        let mut ids = Vec::new();
+        for watched in Watched::of(state, &slug("queries"), now) {
+            let measured = figures.measured(&tenant, &watched.meter, watched.window);
+            let Ok(Some(used)) = measured.now_or_never().unwrap() else { continue };
+            ids.extend(watched.notes(used).into_iter().map(|it| it.id));
+        }
+        ids
     }
 
     // REQ: USE-06
@@ -164,14 +183,26 @@ mod tests {
         let start = "86400000000";
         let all = [50, 80, 100].map(|percent| format!("queries/{start}/{percent}/10/{}", DAY / 60));
         assert_eq!(tomorrow, all, "another window, in which nothing was told of yet");
-        assert!(ids(&state(soft(), &[]), at(3 * DAY), &figures).is_empty(), "nothing measured");
+    }
+
+    // REQ: USE-06
+    #[test]
+    fn a_window_that_ended_before_anybody_looked_is_told_of_all_the_same() {
+        let figures = Told(BTreeMap::from([(("acme".to_owned(), 0), "9")]));
+        let later = ids(&state(soft(), &[50]), at(3 * DAY), &figures);
+        assert_eq!(later, [format!("queries/0/80/10/{}", 3 * DAY / 60)]);
+        let all = state(soft(), &[50, 80, 100]);
+        assert!(ids(&all, at(3 * DAY), &figures).is_empty());
+        assert_eq!(next_end(&all, at(5)), Some(at(DAY)));
+        assert_eq!(next_end(&all, at(3 * DAY)), Some(at(4 * DAY)));
+        assert_eq!(next_end(&State::default(), at(5)), None);
     }
 
     // REQ: USE-06
     #[test]
     fn only_soft_limits_that_are_measured_are_watched() {
         let watched = |terms: Terms, noted: &[u32]| {
-            Watched::of(&state(terms, noted), &slug("queries"), at(5)).is_some()
+            !Watched::of(&state(terms, noted), &slug("queries"), at(5)).is_empty()
         };
         assert!(watched(soft(), &[]));
         assert!(!watched(soft(), &[50, 80, 100]), "all was told of");
@@ -179,10 +210,11 @@ mod tests {
         assert!(!watched(Terms { meter: None, ..soft() }, &[]));
         assert!(!watched(Terms { limit: None, ..soft() }, &[]));
         assert!(!watched(Terms { limit: Some(0), ..soft() }, &[]));
-        assert!(Watched::of(&State::default(), &slug("queries"), at(5)).is_none());
+        assert!(Watched::of(&State::default(), &slug("queries"), at(5)).is_empty());
         let gauge =
             Watched::of(&state(Terms { counting: None, ..soft() }, &[]), &slug("queries"), at(5));
-        let notes = gauge.unwrap().notes(Quantity::whole(5));
+        assert_eq!(gauge.len(), 1, "it never ends");
+        let notes = gauge[0].notes(Quantity::whole(5));
         assert_eq!(notes[0].id, "queries/0/50/10/0");
     }
 }

@@ -3,7 +3,11 @@
 
 use exchequer_types::Timestamp;
 
-use crate::{Permission, Policy, Principal, Rule, Target, Verdict};
+use crate::{BuiltIn, Permission, Policy, Principal, Rule, Target, Verdict};
+
+/// By these, permissions are given to others.
+const GIVING: [Permission; 3] =
+    [Permission::MembersManage, Permission::RolesManage, Permission::CredentialsManage];
 
 /// How the tenant whose policy is asked stands to the tenant that is acted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +21,26 @@ pub enum Above {
 impl Policy {
     /// Decides by this tenant's grants about a call in a tenant below it: allowed with
     /// `tenants.act_as` and the permission, both for the whole of this tenant, or with
-    /// `billing.operate` for what concerns a direct customer's billing.
+    /// `billing.operate` for what concerns a direct customer's billing. Who gives access there
+    /// could give everything, to others or to themselves, and so must have all that an owner
+    /// and an operator have.
     pub fn decide_below<'p>(
+        &'p self,
+        who: &Principal,
+        permission: Permission,
+        production: bool,
+        above: Above,
+        now: Timestamp,
+    ) -> Verdict<'p> {
+        let verdict = self.decide_one_below(who, permission, production, above, now);
+        if !verdict.allowed || !GIVING.contains(&permission) {
+            return verdict;
+        }
+        let has = |it| self.decide_one_below(who, it, production, above, now).allowed;
+        if all_given().all(has) { verdict } else { Verdict::no(Rule::AboveIncomplete) }
+    }
+
+    fn decide_one_below<'p>(
         &'p self,
         who: &Principal,
         permission: Permission,
@@ -50,4 +72,10 @@ impl Policy {
         }
         Verdict::no(if acts.is_some() { Rule::AboveIncomplete } else { Rule::NotMember })
     }
+}
+
+/// What can be given in a tenant.
+fn all_given() -> impl Iterator<Item = Permission> {
+    let roles = [BuiltIn::Owner, BuiltIn::Operator];
+    roles.into_iter().flat_map(|role| role.permissions().iter().copied())
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use exchequer_types::{ActorId, Slug, Timestamp};
 
 use crate::permission::Bits;
-use crate::{BuiltIn, Finest, Grant, Permission, Principal, RoleDef, Target};
+use crate::{BuiltIn, Finest, Grant, Permission, Principal, RoleDef, Scope, Target};
 
 /// Teams nested deeper than this give nothing.
 pub const TEAM_DEPTH_MAX: usize = 8;
@@ -38,6 +38,8 @@ pub struct Policy {
     places: BTreeMap<Principal, Place>,
     holders: Vec<Holder>,
     teams: Vec<Team>,
+    /// The tenant has a provider, to whom some permissions belong.
+    has_provider: bool,
 }
 
 /// Where a principal stands in the policy that said so. It means nothing in another.
@@ -196,6 +198,13 @@ impl Policy {
         policy
     }
 
+    /// The policy of a tenant that has a provider, as all but the platform have: its own
+    /// grants do not give what is its provider's to do.
+    #[must_use]
+    pub fn below_provider(self, has_provider: bool) -> Self {
+        Self { has_provider, ..self }
+    }
+
     /// It belongs to the tenant.
     pub fn knows(&self, who: &Principal) -> bool {
         self.places.contains_key(who)
@@ -229,10 +238,36 @@ impl Policy {
         target: &Target<'_>,
         now: Timestamp,
     ) -> Verdict<'p> {
+        self.judge_at(place, permission, target, now, Scope::covers)
+    }
+
+    /// Decides about a part of what `target` is about, whichever that is: about lists, of
+    /// which everybody sees what they may.
+    pub fn decide_part_at<'p>(
+        &'p self,
+        place: Place,
+        permission: Permission,
+        target: &Target<'_>,
+        now: Timestamp,
+    ) -> Verdict<'p> {
+        self.judge_at(place, permission, target, now, Scope::meets)
+    }
+
+    fn judge_at<'p>(
+        &'p self,
+        place: Place,
+        permission: Permission,
+        target: &Target<'_>,
+        now: Timestamp,
+        fits: fn(&Scope, &Target<'_>) -> bool,
+    ) -> Verdict<'p> {
         let Some(holder) = self.holders.get(place.0) else { return Verdict::no(Rule::NotMember) };
+        if self.has_provider && permission.of_provider() {
+            return Verdict::no(Rule::ProviderOnly);
+        }
         let mut nearest = Rule::NoGrant;
         for (held, team) in self.all_of(holder) {
-            let rule = held.judge(team, permission, target, now);
+            let rule = held.judge_by(team, permission, target, now, fits);
             if matches!(rule, Rule::Granted { .. }) {
                 return Verdict::yes(rule);
             }
@@ -268,12 +303,24 @@ impl Held {
         target: &Target<'_>,
         now: Timestamp,
     ) -> Rule<'p> {
+        self.judge_by(team, permission, target, now, Scope::covers)
+    }
+
+    /// `fits`: what a scope must be to a target.
+    fn judge_by<'p>(
+        &'p self,
+        team: Option<&'p Slug>,
+        permission: Permission,
+        target: &Target<'_>,
+        now: Timestamp,
+        fits: fn(&Scope, &Target<'_>) -> bool,
+    ) -> Rule<'p> {
         let grant = self.grant.id.as_str();
         if !self.bits.has(permission) {
             Rule::NoGrant
         } else if self.grant.has_expired(now) {
             Rule::Expired { grant }
-        } else if permission.finest() != Finest::Shared && !self.grant.scope.covers(target) {
+        } else if permission.finest() != Finest::Shared && !fits(&self.grant.scope, target) {
             Rule::OutOfScope { grant }
         } else if target.production && permission.changes_flags() && !self.in_production {
             Rule::OutsideProduction { grant }

@@ -83,6 +83,13 @@ impl Scope {
         self.covers(&other.target())
     }
 
+    /// Something that `target` is about lies inside.
+    pub fn meets(&self, target: &Target<'_>) -> bool {
+        part_meets(self.project.as_ref(), target.project)
+            && part_meets(self.environment.as_ref(), target.environment)
+            && part_meets(self.flag.as_ref(), target.flag)
+    }
+
     /// Everything that `target` is about lies inside.
     pub fn covers(&self, target: &Target<'_>) -> bool {
         part_covers(self.project.as_ref(), target.project)
@@ -93,6 +100,10 @@ impl Scope {
 
 fn part_covers(scope: Option<&Slug>, target: Option<&str>) -> bool {
     scope.is_none_or(|scope| target == Some(scope.as_str()))
+}
+
+fn part_meets(scope: Option<&Slug>, target: Option<&str>) -> bool {
+    target.is_none() || part_covers(scope, target)
 }
 
 /// `tenant`, `project shop`, `project shop, environment staging, flag dark-mode`.

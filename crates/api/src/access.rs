@@ -17,7 +17,7 @@ use crate::access_fields::{
     slugs,
 };
 use crate::call::Call;
-use crate::check::Check;
+use crate::check::{Check, unchecked};
 use crate::edge::{Asked, Edge};
 use crate::guard::Judge;
 use crate::status;
@@ -38,36 +38,26 @@ pub(crate) const MEMBER_EMAIL: &str = "access.member.email";
 #[async_trait]
 impl AccessService for Access {
     async fn add_member(&self, request: Request<pb::AddMemberRequest>) -> Reply<pb::Member> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.add(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.add(call, it).await).await
     }
 
     async fn get_member(&self, request: Request<pb::GetMemberRequest>) -> Reply<pb::Member> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.member(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.member(call, it).await).await
     }
 
     async fn list_members(
         &self,
         request: Request<pb::ListMembersRequest>,
     ) -> Reply<pb::ListMembersResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.members(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.members(call, it).await).await
     }
 
     async fn update_member(&self, request: Request<pb::UpdateMemberRequest>) -> Reply<pb::Member> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.update(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.update(call, it).await).await
     }
 
     async fn remove_member(&self, request: Request<pb::RemoveMemberRequest>) -> Reply<pb::Member> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.remove(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.remove(call, it).await).await
     }
 
     async fn create_team(&self, request: Request<pb::CreateTeamRequest>) -> Reply<pb::Team> {
@@ -84,18 +74,14 @@ impl AccessService for Access {
     }
 
     async fn get_team(&self, request: Request<pb::GetTeamRequest>) -> Reply<pb::Team> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.team(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.team(call, it).await).await
     }
 
     async fn list_teams(
         &self,
         request: Request<pb::ListTeamsRequest>,
     ) -> Reply<pb::ListTeamsResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.teams(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.teams(call, it).await).await
     }
 
     async fn update_team(&self, request: Request<pb::UpdateTeamRequest>) -> Reply<pb::Team> {
@@ -141,18 +127,14 @@ impl AccessService for Access {
     }
 
     async fn get_role(&self, request: Request<pb::GetRoleRequest>) -> Reply<pb::Role> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.role(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.role(call, it).await).await
     }
 
     async fn list_roles(
         &self,
         request: Request<pb::ListRolesRequest>,
     ) -> Reply<pb::ListRolesResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.roles(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.roles(call, it).await).await
     }
 
     async fn update_role(&self, request: Request<pb::UpdateRoleRequest>) -> Reply<pb::Role> {
@@ -184,9 +166,7 @@ impl AccessService for Access {
         &self,
         request: Request<pb::ListPermissionsRequest>,
     ) -> Reply<pb::ListPermissionsResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.permissions(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.permissions(call, it).await).await
     }
 
     async fn grant_role(&self, request: Request<pb::GrantRoleRequest>) -> Reply<pb::Grant> {
@@ -203,75 +183,57 @@ impl AccessService for Access {
     }
 
     async fn get_grant(&self, request: Request<pb::GetGrantRequest>) -> Reply<pb::Grant> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.grant(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.grant(call, it).await).await
     }
 
     async fn list_grants(
         &self,
         request: Request<pb::ListGrantsRequest>,
     ) -> Reply<pb::ListGrantsResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.grants(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.grants(call, it).await).await
     }
 
     async fn revoke_role(&self, request: Request<pb::RevokeRoleRequest>) -> Reply<pb::Grant> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.revoke(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.revoke(call, it).await).await
     }
 
     async fn erase_person(
         &self,
         request: Request<pb::ErasePersonRequest>,
     ) -> Reply<pb::ErasePersonResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.erase(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.erase(call, it).await).await
     }
 
     async fn get_addresses(
         &self,
         request: Request<pb::GetAddressesRequest>,
     ) -> Reply<pb::Addresses> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.addresses(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.addresses(call, it).await).await
     }
 
     async fn set_addresses(
         &self,
         request: Request<pb::SetAddressesRequest>,
     ) -> Reply<pb::Addresses> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.set(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.set(call, it).await).await
     }
 
     async fn explain(&self, request: Request<pb::ExplainRequest>) -> Reply<pb::Explanation> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.explanation(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.explanation(call, it).await).await
     }
 
     async fn list_allowed(
         &self,
         request: Request<pb::ListAllowedRequest>,
     ) -> Reply<pb::ListAllowedResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.allowed(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.allowed(call, it).await).await
     }
 
     async fn test_permissions(
         &self,
         request: Request<pb::TestPermissionsRequest>,
     ) -> Reply<pb::TestPermissionsResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.test(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.test(call, it).await).await
     }
 }
 
@@ -455,9 +417,4 @@ impl Access {
         let stream = StreamId::Tenant(tenant.clone());
         self.edge.submit(call, Asked { stream, command, write, rename }).await
     }
-}
-
-/// What [`Check::done`] lets through is there.
-pub(crate) fn unchecked() -> Status {
-    status::internal("check", "a field is missing that was not refused")
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use exchequer_access::{Permission, Principal, Rule, Scope, Target};
 use exchequer_projection_access::Snapshot;
 use exchequer_proto::access::v1 as pb;
-use exchequer_types::{PLATFORM, TenantId, Timestamp};
+use exchequer_types::{TenantId, Timestamp};
 use tonic::Status;
 
-use crate::access::{Access, unchecked};
+use crate::access::Access;
 use crate::access_fields::{permission, permissions, principal, scope};
 use crate::call::Call;
-use crate::check::Check;
+use crate::check::{Check, unchecked};
 use crate::guard::{About, Need, PlatformFlags, Production as _};
 use crate::lists::{List, list_options};
 use crate::status::{self, VALUE_INVALID};
@@ -23,7 +23,6 @@ const PERMISSIONS_MAX: usize = 100;
 /// What is asked about.
 struct Asked<'a> {
     snapshot: &'a Snapshot,
-    is_root: bool,
     permission: Permission,
     target: Target<'a>,
     at: Timestamp,
@@ -48,7 +47,7 @@ impl Access {
         let snapshot = self.edge.access(call, &tenant).await?;
         let who = acting(&snapshot, who);
         let production = self.production(&tenant, permission, &scope).await?;
-        let asked = self.asked(&snapshot, &tenant, permission, &scope, production);
+        let asked = self.asked(&snapshot, permission, &scope, production);
         let rule = asked.rule(&who);
         let considered = snapshot.policy().explain(&who, permission, &asked.target, asked.at);
         let considered = considered.into_iter().map(|look| pb::Rule {
@@ -83,7 +82,7 @@ impl Access {
         let permission = permission.ok_or_else(unchecked)?;
         let snapshot = self.edge.access(call, &tenant).await?;
         let production = self.production(&tenant, permission, &scope).await?;
-        let asked = self.asked(&snapshot, &tenant, permission, &scope, production);
+        let asked = self.asked(&snapshot, permission, &scope, production);
         let members = snapshot.state.members.keys().cloned().map(Principal::Member);
         let own = snapshot.state.credentials.values().filter(|it| it.kind.owner().is_none());
         let credentials = own.map(|it| Principal::Credential(it.id.clone()));
@@ -140,14 +139,13 @@ impl Access {
     fn asked<'a>(
         &self,
         snapshot: &'a Arc<Snapshot>,
-        tenant: &TenantId,
         permission: Permission,
         scope: &'a Scope,
         production: bool,
     ) -> Asked<'a> {
         let target = Target { production, ..scope.target() };
         let at = self.edge.platform.ports.runtime.now();
-        Asked { snapshot, is_root: tenant.as_str() == PLATFORM, permission, target, at }
+        Asked { snapshot, permission, target, at }
     }
 
     /// Would a call like this change what is served in production?
@@ -172,9 +170,6 @@ impl Access {
 impl Asked<'_> {
     fn rule(&self, who: &Principal) -> Rule<'_> {
         let policy = self.snapshot.policy();
-        if self.permission.of_provider() && !self.is_root && policy.knows(who) {
-            return Rule::ProviderOnly;
-        }
         policy.decide(who, self.permission, &self.target, self.at).rule
     }
 }

@@ -13,10 +13,10 @@ use exchequer_proto::access::v1 as pb;
 use exchequer_types::{ActorId, TenantId};
 use tonic::Status;
 
-use crate::access::{Access, MEMBER_EMAIL, MEMBER_NAME, unchecked};
+use crate::access::{Access, MEMBER_EMAIL, MEMBER_NAME};
 use crate::access_fields::{actor, principal, scope};
 use crate::call::Call;
-use crate::check::Check;
+use crate::check::{Check, unchecked};
 use crate::edge::Edge;
 use crate::lists::{List, list_options};
 use crate::mask::Mask;

@@ -4,7 +4,8 @@
 
 use core::time::Duration;
 
-use exchequer_domain_catalog::codes as catalog;
+use exchequer_domain_catalog::{CATALOGS_MAX, codes as catalog};
+use exchequer_domain_entitlements as entitlements;
 use exchequer_engine::{Answer, Submission};
 use exchequer_kernel::Status as Decided;
 use exchequer_projection_catalogs as catalogs_view;
@@ -16,7 +17,8 @@ use tonic::Status;
 use crate::call::Call;
 use crate::edge::{Edge, Seen};
 use crate::status::{
-    self, CATALOG_NOT_ADOPTED, PROVIDER_NOT_ADOPTED, Refusal, TENANT_NOT_PROVIDER, tenant_not_found,
+    self, CATALOG_NOT_ADOPTED, FEATURE_UNKNOWN, PROVIDER_NOT_ADOPTED, Refusal, TENANT_NOT_PROVIDER,
+    tenant_not_found,
 };
 
 /// A command waits this long for what it needs to be known in its partition.
@@ -33,6 +35,11 @@ pub(crate) enum Awaited {
         catalog: Option<Slug>,
         version: Option<u32>,
     },
+    /// Of a catalog of the tenant's provider.
+    Feature {
+        tenant: TenantId,
+        feature: Slug,
+    },
 }
 
 impl Awaited {
@@ -46,6 +53,10 @@ impl Awaited {
             Command::Subscribe(it) => of_catalog(Some(&it.selection.catalog), it.selection.version),
             Command::ChangeSubscription(it) => of_catalog(it.to.catalog.as_ref(), it.to.version),
             Command::AmendChange(it) => of_catalog(it.to.catalog.as_ref(), it.to.version),
+            Command::Entitlements(entitlements::Command::Grant(it)) => {
+                let (tenant, feature) = (stream.tenant()?.clone(), it.feature.clone());
+                Some(Self::Feature { tenant, feature })
+            }
             _ => None,
         }
     }
@@ -70,6 +81,9 @@ impl Edge {
                 Awaited::Provider(parent) => self.check_provider(call, parent).await?,
                 Awaited::Catalog { tenant, catalog, version } => {
                     self.check_catalog(call, tenant, catalog.as_ref(), *version).await?;
+                }
+                Awaited::Feature { tenant, feature } => {
+                    self.check_feature(call, tenant, feature).await?;
                 }
             }
             if self.elapsed(began) + wait > ADOPTION_PATIENCE_MAX.min(call.patience) {
@@ -105,12 +119,7 @@ impl Edge {
         // A change within what is held names no catalog; its catalog is there.
         let Some(catalog) = catalog else { return Ok(()) };
         let store = self.platform.ports.store.as_ref();
-        let seen = self.as_of_now("tenants", call, tenant).await?;
-        let found = tenants_view::get(store, seen.generation, tenant).await;
-        let found = found.map_err(|fault| status::of_fault(&fault))?;
-        let provider = found.and_then(|listed| listed.tenant.parent);
-        let provider = provider.ok_or_else(|| tenant_not_found("tenant"))?;
-        let seen = self.as_of_now("catalogs", call, &provider).await?;
+        let (provider, seen) = self.catalogs_for(call, tenant).await?;
         let found =
             catalogs_view::version(store, seen.generation, &provider, catalog, version).await;
         if found.map_err(|fault| status::of_fault(&fault))?.is_some() {
@@ -123,6 +132,47 @@ impl Edge {
             let message = format!("the provider {provider} has published no catalog {catalog}");
             Refusal::new(catalog::CATALOG_NOT_FOUND, message).field("catalog").status()
         })
+    }
+
+    /// Does the newest version of a catalog of the tenant's provider have the feature, as of
+    /// now? One that an older version alone has is known already.
+    async fn check_feature(
+        &self,
+        call: &Call,
+        tenant: &TenantId,
+        feature: &Slug,
+    ) -> Result<(), Status> {
+        let store = self.platform.ports.store.as_ref();
+        let (provider, seen) = self.catalogs_for(call, tenant).await?;
+        let generation = seen.generation;
+        let all = catalogs_view::list(store, generation, &provider, None, CATALOGS_MAX, &|_| true);
+        let all = all.await.map_err(|fault| status::of_fault(&fault))?;
+        for (catalog, _) in all.items {
+            let newest = catalogs_view::version(store, generation, &provider, &catalog, None);
+            let newest = newest.await.map_err(|fault| status::of_fault(&fault))?;
+            let mut features = newest.iter().flat_map(|(_, _, document)| &document.features);
+            if features.any(|it| it.id == feature.as_str()) {
+                return Ok(());
+            }
+        }
+        let message = format!("no catalog of the provider {provider} has the feature {feature}");
+        Err(Refusal::new(FEATURE_UNKNOWN, message).field("feature").status())
+    }
+
+    /// The provider of `tenant`, which the root is of itself, and its catalogs as of now.
+    async fn catalogs_for(
+        &self,
+        call: &Call,
+        tenant: &TenantId,
+    ) -> Result<(TenantId, Seen), Status> {
+        let seen = self.as_of_now("tenants", call, tenant).await?;
+        let store = self.platform.ports.store.as_ref();
+        let found = tenants_view::get(store, seen.generation, tenant).await;
+        let found = found.map_err(|fault| status::of_fault(&fault))?;
+        let found = found.ok_or_else(|| tenant_not_found("tenant"))?.tenant;
+        let provider = found.parent.unwrap_or(found.id);
+        let seen = self.as_of_now("catalogs", call, &provider).await?;
+        Ok((provider, seen))
     }
 
     /// The view `name` with everything that `tenant` has decided up to now.

@@ -65,9 +65,7 @@ impl AuditService for Audit {
         &self,
         request: Request<pb::ListEntriesRequest>,
     ) -> Reply<pb::ListEntriesResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.list(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.list(call, it).await).await
     }
 
     async fn tail_entries(
@@ -140,20 +138,18 @@ impl Audit {
     }
 }
 
+/// A request of one entry has it by itself.
 fn of_entry(field: &str) -> String {
-    in_list(field, "entry")
+    match field.strip_prefix("entries[0]") {
+        Some(part) => format!("entry{part}"),
+        None => of_entries(field),
+    }
 }
 
 fn of_entries(field: &str) -> String {
-    in_list(field, "entries")
-}
-
-/// The domain names parts of an entry; its message says of which one.
-fn in_list(field: &str, list: &str) -> String {
     match field {
-        "id" => "tenant".to_owned(),
-        "entries" => list.to_owned(),
-        field if field.starts_with("write.") => field.to_owned(),
-        field => format!("{list}.{field}"),
+        "id" => "tenant",
+        same => same,
     }
+    .to_owned()
 }

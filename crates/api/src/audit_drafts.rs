@@ -58,7 +58,7 @@ impl Given {
             origin: None,
             occurred_at: check.timestamp(&at("occurred_at"), entry.occurred_at),
         };
-        if draft.is_reserved() {
+        if domain::is_reserved(&draft.action) {
             let text = "must begin with another word: this one is of the server's own entries";
             check.refuse(ENTRY_INVALID, &at("action"), text);
         }

@@ -9,14 +9,13 @@ use exchequer_proto::catalog::v1::catalog_service_server::CatalogService;
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_readstore::Fault;
 use exchequer_tenant::Command;
-use exchequer_types::{Hash, Slug, StreamId, TenantId};
-use prost::Message;
+use exchequer_types::{Hash, Slug, TenantId};
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::call::Call;
-use crate::check::Check;
+use crate::check::{Check, unchecked};
 use crate::document_paths::in_request;
-use crate::edge::{Asked, Edge};
+use crate::edge::{Edge, Wanted};
 use crate::lists::list_options;
 use crate::mask::Mask;
 use crate::messages::instant;
@@ -41,13 +40,13 @@ impl CatalogService for Catalogs {
         let save = |(catalog, document)| {
             domain::Command::SaveDraft(domain::SaveDraft { catalog, document })
         };
-        self.write(call, check, it.tenant, it.write, catalog.zip(document).map(save)).await
+        self.edge
+            .write(call, check, wanted(it.tenant, it.write, catalog.zip(document).map(save)))
+            .await
     }
 
     async fn get_draft(&self, request: Request<pb::GetDraftRequest>) -> Reply<pb::Draft> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.draft(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.draft(call, it).await).await
     }
 
     async fn discard_draft(&self, request: Request<pb::DiscardDraftRequest>) -> Reply<pb::Catalog> {
@@ -55,7 +54,7 @@ impl CatalogService for Catalogs {
         let mut check = Check::default();
         let catalog = check.slug("catalog", it.catalog);
         let discard = |catalog| domain::Command::DiscardDraft(domain::DiscardDraft { catalog });
-        self.write(call, check, it.tenant, it.write, catalog.map(discard)).await
+        self.edge.write(call, check, wanted(it.tenant, it.write, catalog.map(discard))).await
     }
 
     async fn publish_catalog(
@@ -67,7 +66,7 @@ impl CatalogService for Catalogs {
         let catalog = check.slug("catalog", it.catalog);
         let hash = hash(&mut check, &it.hash);
         let publish = |catalog| domain::Command::Publish(domain::Publish { catalog, hash });
-        self.write(call, check, it.tenant, it.write, catalog.map(publish)).await
+        self.edge.write(call, check, wanted(it.tenant, it.write, catalog.map(publish))).await
     }
 
     async fn retire_version(
@@ -79,43 +78,35 @@ impl CatalogService for Catalogs {
         let catalog = check.slug("catalog", it.catalog);
         let version = it.version;
         let retire = |catalog| domain::Command::Retire(domain::Retire { catalog, version });
-        self.write(call, check, it.tenant, it.write, catalog.map(retire)).await
+        self.edge.write(call, check, wanted(it.tenant, it.write, catalog.map(retire))).await
     }
 
     async fn get_catalog(
         &self,
         request: Request<pb::GetCatalogRequest>,
     ) -> Reply<pb::CatalogVersion> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.version(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.version(call, it).await).await
     }
 
     async fn list_catalogs(
         &self,
         request: Request<pb::ListCatalogsRequest>,
     ) -> Reply<pb::ListCatalogsResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.list(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.list(call, it).await).await
     }
 
     async fn list_versions(
         &self,
         request: Request<pb::ListVersionsRequest>,
     ) -> Reply<pb::ListVersionsResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.versions(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.versions(call, it).await).await
     }
 
     async fn diff_catalog(
         &self,
         request: Request<pb::DiffCatalogRequest>,
     ) -> Reply<pb::CatalogDiff> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.diff(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.diff(call, it).await).await
     }
 }
 
@@ -305,27 +296,6 @@ impl Catalogs {
             not_found(codes::CATALOG_DRAFT_NOT_FOUND, "catalog", text)
         })
     }
-
-    async fn write<R: Message + Default>(
-        &self,
-        mut call: Call,
-        mut check: Check,
-        tenant: String,
-        write: Option<WriteOptions>,
-        command: Option<domain::Command>,
-    ) -> Reply<R> {
-        let tenant = check.tenant("tenant", tenant);
-        let write = check.write(write);
-        let result = match check.done().and_then(|()| command.ok_or_else(unchecked)) {
-            Ok(command) => {
-                let stream = StreamId::Tenant(tenant);
-                let command = Command::Catalog(command);
-                self.edge.submit(&mut call, Asked { stream, command, write, rename }).await
-            }
-            Err(refused) => Err(refused),
-        };
-        call.reply(result)
-    }
 }
 
 #[derive(Debug)]
@@ -431,9 +401,10 @@ fn fault(fault: Fault) -> Status {
     status::of_fault(&fault)
 }
 
-/// What [`Check::done`] lets through is there.
-fn unchecked() -> Status {
-    status::internal("check", "a field is missing that was not refused")
+/// What a request asks the domain for.
+fn wanted(tenant: String, write: Option<WriteOptions>, command: Option<domain::Command>) -> Wanted {
+    let command = command.map(Command::Catalog);
+    Wanted { tenant, write, command, rename }
 }
 
 /// As requests call the tenant that a command is addressed to.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use exchequer_access::Scope;
+use exchequer_access::{Permission, Principal, Scope};
 use exchequer_codec::{credential_message, scope_from_proto};
 use exchequer_domain_access::{self as domain, CredentialKind, Giving, Rejection, Secret};
 use exchequer_projection_access::{Snapshot, uses_of};
@@ -15,14 +15,14 @@ use exchequer_types::{Hash, Slug, StreamId, TenantId};
 use prost::Message as _;
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::access::unchecked;
 use crate::access_fields::{actor, admits_itself, networks, rename};
 use crate::access_queries::refused;
 use crate::authn::token::{entropy, mint};
 use crate::authn::{Minted, TokenKind};
 use crate::call::Call;
-use crate::check::Check;
+use crate::check::{Check, unchecked};
 use crate::edge::{Asked, Edge};
+use crate::guard::{About, Caller, Judge, Sieve};
 use crate::lists::{List, list_options};
 use crate::mask::Mask;
 use crate::messages::instant;
@@ -31,6 +31,7 @@ use crate::status::{self, ENUM_UNKNOWN, FIELD_MISSING, ID_INVALID, VALUE_INVALID
 #[derive(Debug)]
 pub(crate) struct Credentials {
     pub(crate) edge: Edge,
+    pub(crate) judge: Judge,
 }
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -41,45 +42,35 @@ impl CredentialService for Credentials {
         &self,
         request: Request<pb::CreateCredentialRequest>,
     ) -> Reply<pb::CreateCredentialResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.create(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.create(call, it).await).await
     }
 
     async fn get_credential(
         &self,
         request: Request<pb::GetCredentialRequest>,
     ) -> Reply<pb::Credential> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.get(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.get(call, it).await).await
     }
 
     async fn list_credentials(
         &self,
         request: Request<pb::ListCredentialsRequest>,
     ) -> Reply<pb::ListCredentialsResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.list(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.list(call, it).await).await
     }
 
     async fn update_credential(
         &self,
         request: Request<pb::UpdateCredentialRequest>,
     ) -> Reply<pb::Credential> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.update(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.update(call, it).await).await
     }
 
     async fn rotate_credential(
         &self,
         request: Request<pb::RotateCredentialRequest>,
     ) -> Reply<pb::RotateCredentialResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.rotate(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.rotate(call, it).await).await
     }
 
     async fn revoke_credential(
@@ -199,7 +190,15 @@ impl Credentials {
         check.done()?;
         let snapshot = self.edge.access(call, &tenant).await?;
         let version = snapshot.state.version;
+        let about = About {
+            project: environment.as_ref().map(|it| it.0.as_str()),
+            environment: environment.as_ref().and_then(|it| it.1.as_ref()).map(Slug::as_str),
+            ..About::of_tenant(&tenant)
+        };
+        let caller = call.caller.as_ref();
+        let sieve = self.judge.sieve(caller, Permission::CredentialsRead, &about).await?;
         let all = snapshot.state.credentials.values();
+        let all = all.filter(|it| is_shown(&sieve, caller, &it.kind));
         let behind = all.filter(|it| list.place.as_ref().is_none_or(|at| it.id > *at));
         let wanted = behind
             .filter(|found| it.include_ended || found.ended.is_none())
@@ -357,6 +356,19 @@ fn place(check: &mut Check, project: String, environment: String) -> Option<(Slu
         given => Some(check.slug("environment", given)?),
     };
     Some((project, environment))
+}
+
+/// A key of an environment is there for whoever may read those of it, a personal token for
+/// its owner, everything for whoever may read all credentials.
+fn is_shown(sieve: &Sieve, caller: Option<&Caller>, kind: &CredentialKind) -> bool {
+    let own = || {
+        let caller = caller.filter(|_| matches!(sieve, Sieve::Part { .. }));
+        let owner = kind.owner().cloned().map(Principal::Member);
+        owner.is_some() && caller.map(|it| &it.principal) == owner.as_ref()
+    };
+    let place = kind.environment();
+    let (project, environment) = (place.map(|it| it.0.as_str()), place.map(|it| it.1.as_str()));
+    sieve.shows(project, environment, None) || own()
 }
 
 fn is_in(place: Option<&(Slug, Option<Slug>)>, credential: &domain::Credential) -> bool {

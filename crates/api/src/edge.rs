@@ -9,6 +9,7 @@ use exchequer_codec::Entry;
 use exchequer_engine::{Answer, Platform, Submission, ViewHandle};
 use exchequer_kernel::Status as Decided;
 use exchequer_projection_tenants as tenants_view;
+use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::journal::v1 as pb;
 use exchequer_readstore::LoadLive;
 use exchequer_runtime::trace::TraceContext;
@@ -18,12 +19,12 @@ use exchequer_types::{
 };
 use prost::Message;
 use tokio::sync::watch;
-use tonic::{Request, Status};
+use tonic::{Request, Response, Status};
 
 use crate::adoption::Awaited;
 use crate::answers::RequestId;
 use crate::call::Call;
-use crate::check::Write;
+use crate::check::{Check, Write, unchecked};
 use crate::guard::{Caller, SeenVersion};
 use crate::observe::Note;
 use crate::status::{self, of_outcome, tenant_not_found};
@@ -55,7 +56,55 @@ pub(crate) struct Seen {
     pub(crate) generation: u64,
 }
 
+/// A command as a request asks for it.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) tenant: String,
+    pub(crate) write: Option<WriteOptions>,
+    /// None when the check has refused a part of it.
+    pub(crate) command: Option<Command>,
+    /// How the request calls a field of the command.
+    pub(crate) rename: fn(&str) -> String,
+}
+
 impl Edge {
+    /// Has `answer` answer a request. The reply tells of its call, whatever has come of it.
+    pub(crate) async fn serve<M, R>(
+        &self,
+        request: Request<M>,
+        answer: impl AsyncFnOnce(&mut Call, M) -> Result<R, Status>,
+    ) -> Result<Response<R>, Status> {
+        let (mut call, it) = self.receive(request)?;
+        let result = answer(&mut call, it).await;
+        call.reply(result)
+    }
+
+    /// Submits what is wanted, and answers with what came of it.
+    pub(crate) async fn write<R: Message + Default>(
+        &self,
+        mut call: Call,
+        check: Check,
+        wanted: Wanted,
+    ) -> Result<Response<R>, Status> {
+        let result = self.ask(&mut call, check, wanted).await;
+        call.reply(result)
+    }
+
+    /// Submits what is wanted, if `check` has found nothing wrong.
+    pub(crate) async fn ask<R: Message + Default>(
+        &self,
+        call: &mut Call,
+        mut check: Check,
+        wanted: Wanted,
+    ) -> Result<R, Status> {
+        let tenant = check.tenant("tenant", wanted.tenant);
+        let write = check.write(wanted.write);
+        check.done()?;
+        let command = wanted.command.ok_or_else(unchecked)?;
+        let (stream, rename) = (StreamId::Tenant(tenant), wanted.rename);
+        self.submit(call, Asked { stream, command, write, rename }).await
+    }
+
     /// Takes a request in.
     pub(crate) fn receive<M>(&self, request: Request<M>) -> Result<(Call, M), Status> {
         let known = request.extensions().get::<RequestId>().cloned();

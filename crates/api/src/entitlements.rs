@@ -7,22 +7,23 @@ use exchequer_codec::{
     amount_from_proto, entitlement_message, grant_kind_from_proto, grant_message,
 };
 use exchequer_domain_entitlements as domain;
+use exchequer_domain_quotas as quotas;
 use exchequer_projection_entitlements::{LiveEntitlements, Snapshot};
+use exchequer_projection_quotas::LiveQuotas;
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::entitlements::v1 as pb;
 use exchequer_proto::entitlements::v1::entitlement_service_server::EntitlementService;
-use exchequer_tenant::Command;
-use exchequer_types::{Slug, StreamId, TenantId, Timestamp};
+use exchequer_tenant::{Command, decision, holding};
+use exchequer_types::{Slug, TenantId, Timestamp};
 use futures::FutureExt as _;
-use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::batch::{self, ItemResult, item};
 use crate::call::Call;
-use crate::check::Check;
-use crate::edge::{Asked, Edge};
+use crate::check::{Check, unchecked};
+use crate::edge::{Edge, Wanted};
 use crate::lists::list_options;
-use crate::status::{self, ENUM_UNKNOWN, FEATURES_COUNT_INVALID, FIELD_MISSING, tenant_not_found};
+use crate::status::{ENUM_UNKNOWN, FEATURES_COUNT_INVALID, FIELD_MISSING, tenant_not_found};
 
 /// Features of one call.
 const FEATURES_MAX: usize = 100;
@@ -47,36 +48,28 @@ impl EntitlementService for Entitlements {
         &self,
         request: Request<pb::CheckEntitlementRequest>,
     ) -> Reply<pb::Entitlement> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.check(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.check(call, it).await).await
     }
 
     async fn batch_check_entitlements(
         &self,
         request: Request<pb::BatchCheckEntitlementsRequest>,
     ) -> Reply<pb::BatchCheckEntitlementsResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.batch(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.batch(call, it).await).await
     }
 
     async fn list_entitlements(
         &self,
         request: Request<pb::ListEntitlementsRequest>,
     ) -> Reply<pb::ListEntitlementsResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.list(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.list(call, it).await).await
     }
 
     async fn grant_entitlement(
         &self,
         request: Request<pb::GrantEntitlementRequest>,
     ) -> Reply<pb::Grant> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.grant(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.grant(call, it).await).await
     }
 
     async fn batch_grant_entitlements(
@@ -108,16 +101,14 @@ impl EntitlementService for Entitlements {
         let (call, it) = self.edge.receive(request)?;
         let revoke = domain::Revoke { id: it.id, reason: it.reason };
         let command = Some(domain::Command::Revoke(revoke));
-        self.write(call, Check::default(), it.tenant, it.write, command).await
+        self.edge.write(call, Check::default(), wanted(it.tenant, it.write, command)).await
     }
 
     async fn list_grants(
         &self,
         request: Request<pb::ListGrantsRequest>,
     ) -> Reply<pb::ListGrantsResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.grants(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.grants(call, it).await).await
     }
 
     async fn report_use(&self, request: Request<pb::ReportUseRequest>) -> Reply<pb::Entitlement> {
@@ -126,7 +117,7 @@ impl EntitlementService for Entitlements {
         let feature = check.slug("feature", it.feature);
         let report = |feature| domain::ReportUse { feature, used: it.used };
         let command = feature.map(|feature| domain::Command::ReportUse(report(feature)));
-        self.write(call, check, it.tenant, it.write, command).await
+        self.edge.write(call, check, wanted(it.tenant, it.write, command)).await
     }
 }
 
@@ -141,8 +132,8 @@ impl Entitlements {
         let feature = check.slug("feature", it.feature);
         check.done()?;
         let feature = feature.ok_or_else(unchecked)?;
-        let (snapshot, at) = self.snapshot(call, &tenant).await?;
-        Ok(answer(&snapshot, &feature, it.units.max(1), at))
+        let known = self.known(call, &tenant).await?;
+        Ok(known.answer(&feature, it.units.max(1)))
     }
 
     async fn batch(
@@ -161,8 +152,8 @@ impl Entitlements {
             .filter_map(|(index, feature)| check.slug(&format!("features[{index}]"), feature))
             .collect();
         check.done()?;
-        let (snapshot, at) = self.snapshot(call, &tenant).await?;
-        let answers = features.iter().map(|feature| answer(&snapshot, feature, 1, at));
+        let known = self.known(call, &tenant).await?;
+        let answers = features.iter().map(|feature| known.answer(feature, 1));
         Ok(pb::BatchCheckEntitlementsResponse { entitlements: answers.collect() })
     }
 
@@ -177,9 +168,12 @@ impl Entitlements {
         let place = |text: &str| Some(text.to_owned());
         let list = check.list::<pb::Entitlement, _>("ListEntitlements", &of, options, place);
         check.done()?;
-        let (snapshot, at) = self.snapshot(call, &tenant).await?;
-        let all = domain::list(&snapshot.state, at).into_iter();
-        let all = all.map(|(feature, it)| entitlement_message(&feature, &it, 1));
+        let known = self.known(call, &tenant).await?;
+        let all = domain::list(&known.snapshot.state, known.at).into_iter();
+        let all = all.map(|(feature, it)| {
+            let held = holding(it, &known.quotas, &feature, known.at);
+            entitlement_message(&feature, &held, 1)
+        });
         let (entitlements, next_page_token) = list.page_of(all, |it| it.feature.clone())?;
         Ok(pb::ListEntitlementsResponse { entitlements, next_page_token })
     }
@@ -204,6 +198,13 @@ impl Entitlements {
         Ok(pb::ListGrantsResponse { grants, next_page_token })
     }
 
+    /// A tenant's entitlements and what reservations hold of them.
+    async fn known(&self, call: &mut Call, tenant: &TenantId) -> Result<Known, Status> {
+        let (snapshot, at) = self.snapshot(call, tenant).await?;
+        let quotas = self.edge.live::<LiveQuotas>(call, tenant).await?;
+        Ok(Known { snapshot, quotas, at })
+    }
+
     /// A tenant's entitlements, not older than the call wants, and the tenant's time.
     async fn snapshot(
         &self,
@@ -216,34 +217,6 @@ impl Entitlements {
         }
         let at = snapshot.time(self.edge.platform.ports.runtime.now());
         Ok((snapshot, at))
-    }
-
-    async fn write<R: Message + Default>(
-        &self,
-        mut call: Call,
-        check: Check,
-        tenant: String,
-        write: Option<WriteOptions>,
-        command: Option<domain::Command>,
-    ) -> Reply<R> {
-        let result = self.submit(&mut call, check, tenant, write, command).await;
-        call.reply(result)
-    }
-
-    async fn submit<R: Message + Default>(
-        &self,
-        call: &mut Call,
-        mut check: Check,
-        tenant: String,
-        write: Option<WriteOptions>,
-        command: Option<domain::Command>,
-    ) -> Result<R, Status> {
-        let tenant = check.tenant("tenant", tenant);
-        let write = check.write(write);
-        check.done()?;
-        let command = Command::Entitlements(command.ok_or_else(unchecked)?);
-        let stream = StreamId::Tenant(tenant);
-        self.edge.submit(call, Asked { stream, command, write, rename }).await
     }
 
     async fn grant(
@@ -264,12 +237,23 @@ impl Entitlements {
             }
             _ => None,
         };
-        self.submit(call, check, it.tenant, it.write, command).await
+        self.edge.ask(call, check, wanted(it.tenant, it.write, command)).await
     }
 }
 
-fn answer(snapshot: &Snapshot, feature: &Slug, units: u64, at: Timestamp) -> pb::Entitlement {
-    entitlement_message(feature, &domain::check(&snapshot.state, feature, at), units)
+/// What an answer needs.
+struct Known {
+    snapshot: Arc<Snapshot>,
+    quotas: Arc<quotas::State>,
+    /// The tenant's time.
+    at: Timestamp,
+}
+
+impl Known {
+    fn answer(&self, feature: &Slug, units: u64) -> pb::Entitlement {
+        let decision = decision(&self.snapshot.state, &self.quotas, feature, self.at);
+        entitlement_message(feature, &decision, units)
+    }
 }
 
 fn amount(check: &mut Check, amount: Option<pb::Amount>) -> Option<domain::Amount> {
@@ -295,9 +279,10 @@ fn kind(check: &mut Check, kind: i32) -> Option<domain::GrantKind> {
     kind
 }
 
-/// What [`Check::done`] lets through is there.
-fn unchecked() -> Status {
-    status::internal("check", "a field is missing that was not refused")
+/// What a request asks the domain for.
+fn wanted(tenant: String, write: Option<WriteOptions>, command: Option<domain::Command>) -> Wanted {
+    let command = command.map(Command::Entitlements);
+    Wanted { tenant, write, command, rename }
 }
 
 /// As requests call a field of the command, or of the tenant it is addressed to.

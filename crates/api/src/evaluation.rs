@@ -16,12 +16,12 @@ use prost::Message as _;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::call::Call;
-use crate::check::Check;
+use crate::check::{Check, unchecked};
 use crate::context::Given;
 use crate::customer::{Customer, evaluate};
 use crate::edge::Edge;
 use crate::flags::{environment_not_found, project_not_found};
-use crate::status::{self, ENUM_UNKNOWN, FLAGS_COUNT_INVALID, RESULT_TOO_LARGE, Refusal};
+use crate::status::{ENUM_UNKNOWN, FLAGS_COUNT_INVALID, RESULT_TOO_LARGE, Refusal};
 
 /// Flags of one call.
 const FLAGS_MAX: usize = 2_000;
@@ -38,27 +38,21 @@ type Reply<T> = Result<Response<T>, Status>;
 #[async_trait]
 impl EvaluationService for Evaluations {
     async fn evaluate(&self, request: Request<pb::EvaluateRequest>) -> Reply<pb::EvaluateResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.one(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.one(call, it).await).await
     }
 
     async fn batch_evaluate(
         &self,
         request: Request<pb::BatchEvaluateRequest>,
     ) -> Reply<pb::BatchEvaluateResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.many(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.many(call, it).await).await
     }
 
     async fn evaluate_all(
         &self,
         request: Request<pb::EvaluateAllRequest>,
     ) -> Reply<pb::EvaluateAllResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.all(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.all(call, it).await).await
     }
 }
 
@@ -159,7 +153,6 @@ impl Evaluations {
             .then(|| check.tenant("context.tenant", context.tenant.clone()));
         let given = Given::read(&mut check, context);
         check.done()?;
-        let unchecked = || status::internal("check", "a field is missing that was not refused");
         let (project, environment) = project.zip(environment).ok_or_else(unchecked)?;
         let key = ProjectKey { tenant, project };
         let live = self.edge.live::<LiveFlags>(call, &key).await?;

@@ -9,9 +9,9 @@ use exchequer_types::{Slug, TenantId};
 use tonic::Status;
 
 use crate::call::Call;
-use crate::check::Check;
-use crate::flags::{Flags, environment_not_found, flag, not_found, project_not_found, unchecked};
-use crate::guard::{About, Need};
+use crate::check::{Check, unchecked};
+use crate::flags::{Flags, environment_not_found, flag, not_found, project_not_found};
+use crate::guard::{About, Sieve};
 use crate::lists::list_options;
 use crate::mask::Mask;
 use crate::status;
@@ -46,14 +46,17 @@ impl Flags {
         check.done()?;
         self.edge.check_tenant(call, &tenant, "tenant").await?;
         let generation = self.read(call, &tenant).await?;
+        let sieve = self.sieve(call, Permission::ProjectsRead, &About::of_tenant(&tenant)).await?;
         let store = self.edge.platform.ports.store.as_ref();
         let (after, limit) = (list.place.as_ref(), list.limit);
-        let is_wanted = |it: &Project| list.wants(|| project_message(it));
+        let is_wanted = |it: &Project| {
+            sieve.shows(Some(it.key.as_str()), None, None) && list.wants(|| project_message(it))
+        };
         let page = view::list_projects(store, generation, &tenant, after, limit, &is_wanted).await;
         let page = page.map_err(|fault| status::of_fault(&fault))?;
         Ok(pb::ListProjectsResponse {
+            next_page_token: list.token(shown(page.next, &page.items, |it| &it.key)),
             projects: list.items(page.items.iter().map(project_message).collect())?,
-            next_page_token: list.token(page.next),
         })
     }
 
@@ -93,17 +96,22 @@ impl Flags {
         let project = project.ok_or_else(unchecked)?;
         let generation = self.read(call, &tenant).await?;
         let project = self.found_project(call, generation, &tenant, &project, "project").await?;
+        let within = Some(project.key.as_str());
+        let about = About { project: within, ..About::of_tenant(&tenant) };
+        let sieve = self.sieve(call, Permission::ProjectsRead, &about).await?;
         let store = self.edge.platform.ports.store.as_ref();
         let message =
             |it: &Environment| environment_message(&project.key, it, project.changes + it.changes);
-        let is_wanted = |it: &Environment| list.wants(|| message(it));
+        let is_wanted = |it: &Environment| {
+            sieve.shows(within, Some(it.key.as_str()), None) && list.wants(|| message(it))
+        };
         let (key, after) = (&project.key, list.place.as_ref());
         let page =
             view::list_environments(store, generation, &tenant, key, after, list.limit, &is_wanted);
         let page = page.await.map_err(|fault| status::of_fault(&fault))?;
         Ok(pb::ListEnvironmentsResponse {
+            next_page_token: list.token(shown(page.next, &page.items, |it| &it.key)),
             environments: list.items(page.items.iter().map(message).collect())?,
-            next_page_token: list.token(page.next),
         })
     }
 
@@ -151,16 +159,30 @@ impl Flags {
         let generation = self.read(call, &tenant).await?;
         self.found_project(call, generation, &tenant, &project, "project").await?;
         self.check_environment(generation, &tenant, &project, only.as_ref()).await?;
+        let (named, place) = (Some(project.as_str()), only.as_ref().map(Slug::as_str));
+        let about = About { project: named, environment: place, ..About::of_tenant(&tenant) };
+        let sieve = self.sieve(call, Permission::FlagsRead, &about).await?;
         let store = self.edge.platform.ports.store.as_ref();
-        let message = |it: &Flag| within(only.as_ref(), flag_message(&project, it));
-        let is_wanted = |it: &Flag| list.wants(|| message(it));
-        let (after, limit) = (list.place.as_ref(), list.limit);
+        let message =
+            |it: &Flag| readable(&sieve, within(only.as_ref(), flag_message(&project, it)));
+        let is_wanted = |it: &Flag| {
+            sieve.shows_part(named, place, Some(it.key.as_str())) && list.wants(|| message(it))
+        };
+        let (mut after, limit) = (list.place.clone(), list.limit);
         let wanted = view::Wanted { archived: it.archived, also: &is_wanted };
-        let page = view::list_flags(store, generation, &tenant, &project, after, limit, wanted);
-        let page = page.await.map_err(|fault| status::of_fault(&fault))?;
+        let page = loop {
+            let from = after.as_ref();
+            let page = view::list_flags(store, generation, &tenant, &project, from, limit, wanted);
+            let page = page.await.map_err(|fault| status::of_fault(&fault))?;
+            // A token would name a flag that was passed over: who may see all may know.
+            if !page.items.is_empty() || page.next.is_none() || matches!(sieve, Sieve::All) {
+                break page;
+            }
+            after = page.next;
+        };
         Ok(pb::ListFlagsResponse {
+            next_page_token: list.token(shown(page.next, &page.items, |it| &it.key)),
             flags: list.items(page.items.iter().map(message).collect())?,
-            next_page_token: list.token(page.next),
         })
     }
 
@@ -178,26 +200,22 @@ impl Flags {
         &self,
         call: &Call,
         tenant: &TenantId,
-        mut flag: pb::Flag,
+        flag: pb::Flag,
     ) -> pb::Flag {
-        let Some(caller) = &call.caller else { return flag };
-        let need = Need::Permission(Permission::FlagsRead);
         let (project, key) = (Some(flag.project.as_str()), Some(flag.key.as_str()));
-        let whole = About { tenant, project, environment: None, flag: key };
-        if self.judge.judge(caller, need, &whole).await.is_ok() {
-            return flag;
-        }
-        let mut readable = Vec::new();
-        for it in core::mem::take(&mut flag.targeting) {
-            let (project, key) = (Some(flag.project.as_str()), Some(flag.key.as_str()));
-            let environment = Some(it.environment.as_str());
-            let about = About { tenant, project, environment, flag: key };
-            if self.judge.judge(caller, need, &about).await.is_ok() {
-                readable.push(it);
-            }
-        }
-        flag.targeting = readable;
-        flag
+        let about = About { project, flag: key, ..About::of_tenant(tenant) };
+        // What was done is answered, whatever cannot be told now.
+        let sieve = self.sieve(call, Permission::FlagsRead, &about).await;
+        readable(&sieve.unwrap_or(Sieve::Nothing), flag)
+    }
+
+    async fn sieve(
+        &self,
+        call: &Call,
+        permission: Permission,
+        about: &About<'_>,
+    ) -> Result<Sieve, Status> {
+        self.judge.sieve(call.caller.as_ref(), permission, about).await
     }
 
     /// Refuses an environment that is not there.
@@ -236,6 +254,20 @@ impl Flags {
 /// The one environment that is wanted; None: all.
 fn environment(check: &mut Check, key: String) -> Option<Slug> {
     if key.is_empty() { None } else { check.slug("environment", key) }
+}
+
+/// Where the next page begins: behind what was shown, and not behind what was passed over,
+/// which may be hidden.
+fn shown<T>(next: Option<Slug>, items: &[T], key: impl Fn(&T) -> &Slug) -> Option<Slug> {
+    next.map(|passed| items.last().map_or(passed, |it| key(it).clone()))
+}
+
+fn readable(sieve: &Sieve, mut flag: pb::Flag) -> pb::Flag {
+    let (project, key) = (Some(flag.project.as_str()), Some(flag.key.as_str()));
+    if !sieve.shows(project, None, key) {
+        flag.targeting.retain(|it| sieve.shows(project, Some(it.environment.as_str()), key));
+    }
+    flag
 }
 
 /// With what this environment makes of the flag; all of them when None.

@@ -11,20 +11,19 @@ use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::flags::v1 as pb;
 use exchequer_proto::flags::v1::flag_service_server::FlagService;
 use exchequer_tenant::Command;
-use exchequer_types::{Slug, StreamId, TenantId};
+use exchequer_types::{Slug, TenantId};
 use futures::FutureExt as _;
-use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::batch::{self, ItemResult, item};
 use crate::call::Call;
-use crate::check::Check;
-use crate::edge::{Asked, Edge};
+use crate::check::{Check, unchecked};
+use crate::edge::{Edge, Wanted};
 use crate::guard::Judge;
 use prost_types::FieldMask;
 
 use crate::status::{
-    self, ENUM_UNKNOWN, FIELD_MASK_INVALID, FIELD_MISSING, ID_INVALID, Refusal, VALUE_INVALID,
+    ENUM_UNKNOWN, FIELD_MASK_INVALID, FIELD_MISSING, ID_INVALID, Refusal, VALUE_INVALID,
 };
 
 #[derive(Debug)]
@@ -56,23 +55,18 @@ impl FlagService for Flags {
         let command = project.map(|project| {
             domain::Command::CreateProject(domain::CreateProject { project, name: it.name })
         });
-        let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_project };
-        self.write(call, check, asked).await
+        self.edge.write(call, check, wanted(it.tenant, it.write, command, of_project)).await
     }
 
     async fn get_project(&self, request: Request<pb::GetProjectRequest>) -> Reply<pb::Project> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.project(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.project(call, it).await).await
     }
 
     async fn list_projects(
         &self,
         request: Request<pb::ListProjectsRequest>,
     ) -> Reply<pb::ListProjectsResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.projects(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.projects(call, it).await).await
     }
 
     async fn create_environment(
@@ -95,32 +89,25 @@ impl FlagService for Flags {
                 production: it.production,
             })
         });
-        let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_environment };
-        self.write(call, check, asked).await
+        self.edge.write(call, check, wanted(it.tenant, it.write, command, of_environment)).await
     }
 
     async fn get_environment(
         &self,
         request: Request<pb::GetEnvironmentRequest>,
     ) -> Reply<pb::Environment> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.environment(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.environment(call, it).await).await
     }
 
     async fn list_environments(
         &self,
         request: Request<pb::ListEnvironmentsRequest>,
     ) -> Reply<pb::ListEnvironmentsResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.environments(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.environments(call, it).await).await
     }
 
     async fn create_flag(&self, request: Request<pb::CreateFlagRequest>) -> Reply<pb::Flag> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.create(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.create(call, it).await).await
     }
 
     async fn batch_create_flags(
@@ -152,18 +139,14 @@ impl FlagService for Flags {
     }
 
     async fn get_flag(&self, request: Request<pb::GetFlagRequest>) -> Reply<pb::Flag> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.flag(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.flag(call, it).await).await
     }
 
     async fn list_flags(
         &self,
         request: Request<pb::ListFlagsRequest>,
     ) -> Reply<pb::ListFlagsResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.flags(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.flags(call, it).await).await
     }
 
     async fn update_flag(&self, request: Request<pb::UpdateFlagRequest>) -> Reply<pb::Flag> {
@@ -177,8 +160,7 @@ impl FlagService for Flags {
             let update = domain::UpdateFlag { project, flag, kind, definition, only };
             domain::Command::UpdateFlag(update)
         });
-        let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
-        self.write_flag(call, check, asked).await
+        self.write_flag(call, check, wanted(it.tenant, it.write, command, of_flag)).await
     }
 
     async fn set_targeting(&self, request: Request<pb::SetTargetingRequest>) -> Reply<pb::Flag> {
@@ -193,14 +175,11 @@ impl FlagService for Flags {
                 domain::Command::SetTargeting(set)
             },
         );
-        let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
-        self.write_flag(call, check, asked).await
+        self.write_flag(call, check, wanted(it.tenant, it.write, command, of_flag)).await
     }
 
     async fn toggle_flag(&self, request: Request<pb::ToggleFlagRequest>) -> Reply<pb::Flag> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.toggle(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.toggle(call, it).await).await
     }
 
     async fn batch_toggle_flags(
@@ -244,8 +223,7 @@ impl FlagService for Flags {
             let grow = domain::GrowRollout { project, flag, environment, rule, weights };
             domain::Command::GrowRollout(grow)
         });
-        let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
-        self.write_flag(call, check, asked).await
+        self.write_flag(call, check, wanted(it.tenant, it.write, command, of_flag)).await
     }
 
     async fn archive_flag(&self, request: Request<pb::ArchiveFlagRequest>) -> Reply<pb::Flag> {
@@ -255,8 +233,7 @@ impl FlagService for Flags {
         let command = addressed.map(|(project, flag)| {
             domain::Command::ArchiveFlag(domain::ArchiveFlag { project, flag })
         });
-        let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
-        self.write_flag(call, check, asked).await
+        self.write_flag(call, check, wanted(it.tenant, it.write, command, of_flag)).await
     }
 
     async fn restore_flag(&self, request: Request<pb::RestoreFlagRequest>) -> Reply<pb::Flag> {
@@ -266,32 +243,11 @@ impl FlagService for Flags {
         let command = addressed.map(|(project, flag)| {
             domain::Command::RestoreFlag(domain::RestoreFlag { project, flag })
         });
-        let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
-        self.write_flag(call, check, asked).await
+        self.write_flag(call, check, wanted(it.tenant, it.write, command, of_flag)).await
     }
-}
-
-/// A command as a method asks for it.
-struct Wanted {
-    tenant: String,
-    write: Option<WriteOptions>,
-    /// None when the check has refused a part of it.
-    command: Option<domain::Command>,
-    /// How the request calls a field of the command.
-    rename: fn(&str) -> String,
 }
 
 impl Flags {
-    async fn write<R: Message + Default>(
-        &self,
-        mut call: Call,
-        check: Check,
-        asked: Wanted,
-    ) -> Reply<R> {
-        let result = self.submit(&mut call, check, asked).await;
-        call.reply(result)
-    }
-
     async fn write_flag(&self, mut call: Call, check: Check, asked: Wanted) -> Reply<pb::Flag> {
         let result = self.submit_flag(&mut call, check, asked).await;
         call.reply(result)
@@ -304,23 +260,9 @@ impl Flags {
         asked: Wanted,
     ) -> Result<pb::Flag, Status> {
         let tenant = TenantId::parse(asked.tenant.as_str());
-        let flag = self.submit(call, check, asked).await?;
+        let flag = self.edge.ask(call, check, asked).await?;
         let tenant = tenant.map_err(|_| unchecked())?;
         Ok(self.readable(call, &tenant, flag).await)
-    }
-
-    async fn submit<R: Message + Default>(
-        &self,
-        call: &mut Call,
-        mut check: Check,
-        asked: Wanted,
-    ) -> Result<R, Status> {
-        let tenant = check.tenant("tenant", asked.tenant);
-        let write = check.write(asked.write);
-        check.done()?;
-        let command = Command::Flags(asked.command.ok_or_else(unchecked)?);
-        let (stream, rename) = (StreamId::Tenant(tenant), asked.rename);
-        self.edge.submit(call, Asked { stream, command, write, rename }).await
     }
 
     async fn create(&self, call: &mut Call, it: pb::CreateFlagRequest) -> Result<pb::Flag, Status> {
@@ -333,8 +275,7 @@ impl Flags {
         let command = addressed.zip(definition).map(|((project, flag), definition)| {
             domain::Command::CreateFlag(domain::CreateFlag { project, flag, definition })
         });
-        let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
-        self.submit_flag(call, check, asked).await
+        self.submit_flag(call, check, wanted(it.tenant, it.write, command, of_flag)).await
     }
 
     async fn toggle(&self, call: &mut Call, it: pb::ToggleFlagRequest) -> Result<pb::Flag, Status> {
@@ -346,9 +287,18 @@ impl Flags {
             let toggle = domain::ToggleFlag { project, flag, environment, enabled };
             domain::Command::ToggleFlag(toggle)
         });
-        let asked = Wanted { tenant: it.tenant, write: it.write, command, rename: of_flag };
-        self.submit_flag(call, check, asked).await
+        self.submit_flag(call, check, wanted(it.tenant, it.write, command, of_flag)).await
     }
+}
+
+/// What a request asks the domain for.
+fn wanted(
+    tenant: String,
+    write: Option<WriteOptions>,
+    command: Option<domain::Command>,
+    rename: fn(&str) -> String,
+) -> Wanted {
+    Wanted { tenant, write, command: command.map(Command::Flags), rename }
 }
 
 /// A flag and its project.
@@ -411,11 +361,6 @@ fn misfit(check: &mut Check, field: &str, it: &exchequer_codec::Misfit) {
     };
     let path = if it.path.is_empty() { field.to_owned() } else { format!("{field}.{}", it.path) };
     check.refuse(code, &condition_path(&path), it.message.clone());
-}
-
-/// What [`Check::done`] lets through is there.
-pub(crate) fn unchecked() -> Status {
-    status::internal("check", "a field is missing that was not refused")
 }
 
 /// There is no such project. `field` is where the request names it.

@@ -12,6 +12,7 @@ mod answers;
 mod audit;
 mod audit_drafts;
 pub mod authn;
+mod backfills;
 mod batch;
 mod call;
 mod catalogs;
@@ -43,6 +44,7 @@ mod pages;
 mod personal;
 mod quota_headers;
 mod quotas;
+mod quotas_http;
 mod replay;
 mod resources;
 mod standard;
@@ -96,8 +98,8 @@ pub fn routes(
 ) -> Result<axum::Router, ReflectionError> {
     let runtime = Arc::clone(&platform.ports.runtime);
     let served = services(platform, stopping)?;
-    let served = served.layer(from_fn_with_state(runtime, answers::complete));
-    Ok(served.layer(from_fn(usage::as_json)))
+    let served = served.layer(from_fn_with_state(Arc::clone(&runtime), answers::complete));
+    Ok(quotas_http::beside(served.layer(from_fn(usage::as_json)), runtime))
 }
 
 /// The same behind the guard: calls act as whom their credential proves, and do what its
@@ -112,8 +114,8 @@ pub fn guarded_routes(
         .map_err(|error| ReflectionError(error.to_string()))?;
     let served = services(platform, stopping)?;
     let served = served.layer(from_fn_with_state(Arc::new(guard), guard::guard));
-    let served = served.layer(from_fn_with_state(runtime, answers::complete));
-    Ok(served.layer(from_fn(usage::as_json)))
+    let served = served.layer(from_fn_with_state(Arc::clone(&runtime), answers::complete));
+    Ok(quotas_http::beside(served.layer(from_fn(usage::as_json)), runtime))
 }
 
 fn services(
@@ -126,7 +128,7 @@ fn services(
     let judge = || guard::Judge::of(&edge.platform);
     let tenants = tenants::Tenants { edge: edge.clone(), judge: judge() };
     let access = access::Access { edge: edge.clone(), judge: judge() };
-    let credentials = credentials::Credentials { edge: edge.clone() };
+    let credentials = credentials::Credentials { edge: edge.clone(), judge: judge() };
     let audit = audit::Audit { edge: edge.clone() };
     let catalogs = catalogs::Catalogs { edge: edge.clone() };
     let entitlements = entitlements::Entitlements { edge: edge.clone() };

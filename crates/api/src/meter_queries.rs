@@ -12,10 +12,10 @@ use exchequer_types::{Slug, TenantId};
 use tonic::Status;
 
 use crate::call::Call;
-use crate::check::Check;
+use crate::check::{Check, unchecked};
 use crate::lists::list_options;
 use crate::mask::Mask;
-use crate::meters::{Meters, unchecked};
+use crate::meters::Meters;
 use crate::status::{self, Refusal};
 
 impl Meters {

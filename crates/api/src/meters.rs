@@ -6,23 +6,25 @@ use std::collections::BTreeSet;
 use exchequer_codec::{Misfit, MisfitKind, aggregation_from_proto, meter_rules_from_proto};
 use exchequer_domain_usage::{self as domain, RulesField};
 use exchequer_event_schema::Schema;
-use exchequer_metering::Meter as Rules;
+use exchequer_metering::{Meter as Rules, partition_of_event};
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::usage::v1 as pb;
 use exchequer_proto::usage::v1::correction_service_server::CorrectionService;
 use exchequer_proto::usage::v1::meter_service_server::MeterService;
 use exchequer_tenant::Command;
-use exchequer_types::{Slug, StreamId};
-use prost::Message;
+use exchequer_types::{Slug, TenantId};
 use prost_types::FieldMask;
 use tonic::{Code, Request, Response, Status, async_trait};
 
+use crate::backfills;
 use crate::call::Call;
 use crate::check::Check;
-use crate::edge::{Asked, Edge, same};
+use crate::edge::{Edge, Wanted, same};
 use crate::status::{
-    self, ENUM_UNKNOWN, FIELD_MASK_INVALID, FIELD_MISSING, ID_INVALID, VALUE_INVALID,
+    self, ENUM_UNKNOWN, FIELD_MASK_INVALID, FIELD_MISSING, ID_INVALID, Refusal,
+    USAGE_EVENT_NOT_FOUND, VALUE_INVALID, VIEW_BEHIND,
 };
+use crate::usage::{Seen, Usage};
 
 #[derive(Debug)]
 pub(crate) struct Meters {
@@ -46,23 +48,18 @@ impl MeterService for Meters {
         let rules = key.and_then(|key| rules(&mut check, key, it.rules));
         let command =
             rules.map(|rules| domain::Command::CreateMeter(domain::CreateMeter { rules }));
-        let asked = Wanted { tenant: it.tenant, write: it.write, command };
-        write(&self.edge, call, check, asked).await
+        self.edge.write(call, check, wanted(it.tenant, it.write, command)).await
     }
 
     async fn get_meter(&self, request: Request<pb::GetMeterRequest>) -> Reply<pb::Meter> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.meter(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.meter(call, it).await).await
     }
 
     async fn list_meters(
         &self,
         request: Request<pb::ListMetersRequest>,
     ) -> Reply<pb::ListMetersResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.meters(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.meters(call, it).await).await
     }
 
     async fn update_meter(&self, request: Request<pb::UpdateMeterRequest>) -> Reply<pb::Meter> {
@@ -73,8 +70,7 @@ impl MeterService for Meters {
         check_aggregation(&mut check, it.rules.as_ref(), &only);
         let rules = key.and_then(|key| rules(&mut check, key, it.rules));
         let update = |rules| domain::Command::UpdateMeter(domain::UpdateMeter { rules, only });
-        let asked = Wanted { tenant: it.tenant, write: it.write, command: rules.map(update) };
-        write(&self.edge, call, check, asked).await
+        self.edge.write(call, check, wanted(it.tenant, it.write, rules.map(update))).await
     }
 
     async fn retire_meter(&self, request: Request<pb::RetireMeterRequest>) -> Reply<pb::Meter> {
@@ -83,8 +79,7 @@ impl MeterService for Meters {
         let meter = check.slug("key", it.key);
         let command =
             meter.map(|meter| domain::Command::RetireMeter(domain::RetireMeter { meter }));
-        let asked = Wanted { tenant: it.tenant, write: it.write, command };
-        write(&self.edge, call, check, asked).await
+        self.edge.write(call, check, wanted(it.tenant, it.write, command)).await
     }
 
     async fn backfill_meter(&self, request: Request<pb::BackfillMeterRequest>) -> Reply<pb::Meter> {
@@ -94,8 +89,16 @@ impl MeterService for Meters {
         let from = check.required_timestamp("from", it.from);
         let command = meter
             .map(|meter| domain::Command::BackfillMeter(domain::BackfillMeter { meter, from }));
-        let asked = Wanted { tenant: it.tenant, write: it.write, command };
-        write(&self.edge, call, check, asked).await
+        self.edge.write(call, check, wanted(it.tenant, it.write, command)).await
+    }
+
+    async fn list_meter_backfills(
+        &self,
+        request: Request<pb::ListMeterBackfillsRequest>,
+    ) -> Reply<pb::ListMeterBackfillsResponse> {
+        let (mut call, it) = self.edge.receive(request)?;
+        let result = backfills::list(&self.edge, &mut call, it).await;
+        call.reply(result)
     }
 
     async fn put_event_schema(
@@ -109,26 +112,21 @@ impl MeterService for Meters {
         }
         let put = domain::PutEventSchema { kind: it.r#type, text: it.schema };
         let command = Some(domain::Command::PutEventSchema(put));
-        let asked = Wanted { tenant: it.tenant, write: it.write, command };
-        write(&self.edge, call, check, asked).await
+        self.edge.write(call, check, wanted(it.tenant, it.write, command)).await
     }
 
     async fn get_event_schema(
         &self,
         request: Request<pb::GetEventSchemaRequest>,
     ) -> Reply<pb::EventSchemaInfo> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.event_schema(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.event_schema(call, it).await).await
     }
 
     async fn list_event_schemas(
         &self,
         request: Request<pb::ListEventSchemasRequest>,
     ) -> Reply<pb::ListEventSchemasResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.event_schemas(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.event_schemas(call, it).await).await
     }
 
     async fn retire_event_schema(
@@ -138,8 +136,7 @@ impl MeterService for Meters {
         let (call, it) = self.edge.receive(request)?;
         let retire = domain::RetireEventSchema { kind: it.r#type };
         let command = Some(domain::Command::RetireEventSchema(retire));
-        let asked = Wanted { tenant: it.tenant, write: it.write, command };
-        write(&self.edge, call, Check::default(), asked).await
+        self.edge.write(call, Check::default(), wanted(it.tenant, it.write, command)).await
     }
 }
 
@@ -151,9 +148,9 @@ impl CorrectionService for Corrections {
     ) -> Reply<pb::EventCorrection> {
         let (call, it) = self.edge.receive(request)?;
         let void = domain::VoidEvent { source: it.source, event: it.event, reason: it.reason };
-        let command = Some(domain::Command::VoidEvent(void));
-        let asked = Wanted { tenant: it.tenant, write: it.write, command };
-        write(&self.edge, call, Check::default(), asked).await
+        let name = (void.source.clone(), void.event.clone());
+        let command = domain::Command::VoidEvent(void);
+        self.correct(call, name, wanted(it.tenant, it.write, Some(command))).await
     }
 
     async fn amend_event(
@@ -162,48 +159,69 @@ impl CorrectionService for Corrections {
     ) -> Reply<pb::EventCorrection> {
         let (call, it) = self.edge.receive(request)?;
         let (source, event, reason) = (it.source, it.event, it.reason);
+        let name = (source.clone(), event.clone());
         let amend = domain::AmendEvent { source, event, data: it.data, reason };
-        let command = Some(domain::Command::AmendEvent(amend));
-        let asked = Wanted { tenant: it.tenant, write: it.write, command };
-        write(&self.edge, call, Check::default(), asked).await
+        let command = domain::Command::AmendEvent(amend);
+        self.correct(call, name, wanted(it.tenant, it.write, Some(command))).await
     }
 }
 
-/// A command as a method asks for it.
-struct Wanted {
-    tenant: String,
-    write: Option<WriteOptions>,
-    /// None when the check has refused a part of it.
-    command: Option<domain::Command>,
-}
+impl Corrections {
+    async fn correct(
+        &self,
+        mut call: Call,
+        name: (String, String),
+        wanted: Wanted,
+    ) -> Reply<pb::EventCorrection> {
+        if self.may_be_decided(&wanted)
+            && let Err(refused) = self.check_event(&call, &wanted.tenant, &name).await
+        {
+            return call.reply(Err(refused));
+        }
+        let result = self.edge.ask(&mut call, Check::default(), wanted).await;
+        call.reply(result)
+    }
 
-async fn write<R: Message + Default>(
-    edge: &Edge,
-    mut call: Call,
-    check: Check,
-    asked: Wanted,
-) -> Reply<R> {
-    let result = submit(edge, &mut call, check, asked).await;
-    call.reply(result)
-}
+    /// Options of a write come first: with faulty ones, or too late, it is refused as every
+    /// other write is.
+    fn may_be_decided(&self, wanted: &Wanted) -> bool {
+        let mut check = Check::default();
+        let write = check.write(wanted.write.clone());
+        let now = self.edge.platform.ports.runtime.now();
+        check.done().is_ok() && write.not_after.is_none_or(|not_after| now <= not_after)
+    }
 
-async fn submit<R: Message + Default>(
-    edge: &Edge,
-    call: &mut Call,
-    mut check: Check,
-    asked: Wanted,
-) -> Result<R, Status> {
-    let tenant = check.tenant("tenant", asked.tenant);
-    let write = check.write(asked.write);
-    check.done()?;
-    let command = Command::Usage(asked.command.ok_or_else(unchecked)?);
-    let stream = StreamId::Tenant(tenant);
-    edge.submit(call, Asked { stream, command, write, rename: of_usage }).await
-}
-
-/// What [`Check::done`] lets through is there.
-pub(crate) fn unchecked() -> Status {
-    status::internal("check", "a field is missing that was not refused")
+    /// An event must have its fate before it can be corrected: what is recorded of one that
+    /// its meter does not know would stand against it for ever.
+    async fn check_event(
+        &self,
+        call: &Call,
+        tenant: &str,
+        (source, event): &(String, String),
+    ) -> Result<(), Status> {
+        // What is no id is refused where the command is.
+        let Ok(tenant) = TenantId::parse(tenant) else { return Ok(()) };
+        if source.is_empty() || event.is_empty() {
+            return Ok(());
+        }
+        let usage = Usage { edge: self.edge.clone() };
+        let meters = usage.await_seen(call, &Seen::default(), &tenant).await?;
+        let partitions = meters.partitions();
+        let partition = partition_of_event(tenant.as_str(), event, partitions, &mut Vec::new());
+        let end = meters.ports.log.end(partition).await;
+        let end = end.map_err(|fault| status::of_engine(&fault.into()))?;
+        if !meters.wait_for(partition, end, call.patience).await {
+            let text = format!("partition {partition} of usage is not judged so far: retry");
+            return Err(Refusal::new(VIEW_BEHIND, text).status());
+        }
+        let found = meters.fate(&tenant, (source, event), None, call.patience).await;
+        if found.map_err(|error| status::of_engine(&error))?.is_some() {
+            return Ok(());
+        }
+        let text = "no event of this source and id is known that counts or may count, of the \
+                    last 35 days: correct it once it was accepted";
+        Err(Refusal::new(USAGE_EVENT_NOT_FOUND, text).field("event").status())
+    }
 }
 
 /// An aggregation must be given where it is set.
@@ -252,6 +270,12 @@ fn only(check: &mut Check, mask: Option<FieldMask>) -> BTreeSet<RulesField> {
         }
     }
     found
+}
+
+/// What a request asks the domain for.
+fn wanted(tenant: String, write: Option<WriteOptions>, command: Option<domain::Command>) -> Wanted {
+    let command = command.map(Command::Usage);
+    Wanted { tenant, write, command, rename: of_usage }
 }
 
 /// As the requests call a field of the command, or of the tenant.

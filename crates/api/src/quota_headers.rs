@@ -17,8 +17,10 @@ const REMAINING: &str = "x-quota-remaining";
 const RESET: &str = "x-quota-reset";
 /// Instead of a number of units.
 const UNLIMITED: &str = "unlimited";
-/// Of a refusal that another plan alone mends, for whoever answers over HTTP.
+/// Of refusals, for whoever answers over HTTP: time mends it, another plan does, nothing does.
+const TOO_MANY: &str = "429";
 const PAYMENT_REQUIRED: &str = "402";
+const FORBIDDEN: &str = "403";
 
 /// A reply, and what its metadata says.
 pub(crate) type Answer<T> = Result<(T, Option<Words>), Status>;
@@ -69,15 +71,16 @@ impl Words {
         let mut metadata = info.metadata;
         metadata.insert("limit".to_owned(), self.limit.clone());
         metadata.insert("remaining".to_owned(), self.remaining.clone());
-        match self.reset.filter(|_| info.reason == codes::QUOTA_EXHAUSTED) {
-            Some(seconds) => {
-                metadata.insert("resets_in_seconds".to_owned(), seconds.to_string());
-                details.set_retry_info(Some(Duration::from_secs(seconds)));
-            }
-            None => {
-                metadata.insert("http_status".to_owned(), PAYMENT_REQUIRED.to_owned());
-            }
+        if let Some(seconds) = self.reset.filter(|_| info.reason == codes::QUOTA_EXHAUSTED) {
+            metadata.insert("resets_in_seconds".to_owned(), seconds.to_string());
+            details.set_retry_info(Some(Duration::from_secs(seconds)));
         }
+        let http = match info.reason.as_str() {
+            codes::QUOTA_EXHAUSTED => TOO_MANY,
+            codes::QUOTA_FORBIDDEN => FORBIDDEN,
+            _ => PAYMENT_REQUIRED,
+        };
+        metadata.insert("http_status".to_owned(), http.to_owned());
         details.set_error_info(info.reason, info.domain, metadata);
         let mut status =
             Status::with_error_details(refused.code(), refused.message().to_owned(), details);
@@ -104,7 +107,7 @@ impl Words {
 /// Is it a quota that refuses?
 pub(crate) fn is_of_quota(refused: &Status) -> bool {
     let reason = refused.get_details_error_info().map(|it| it.reason);
-    let codes = [codes::QUOTA_EXHAUSTED, codes::QUOTA_LIMIT_REACHED];
+    let codes = [codes::QUOTA_EXHAUSTED, codes::QUOTA_LIMIT_REACHED, codes::QUOTA_FORBIDDEN];
     reason.is_some_and(|reason| codes.contains(&reason.as_str()))
 }
 

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use exchequer_codec::quota_message;
 use exchequer_domain_entitlements::is_entitled;
 use exchequer_domain_quotas as domain;
+use exchequer_domain_tenants::codes::TENANT_CLOSED;
 use exchequer_engine::MeterFigures;
+use exchequer_kernel::Reason as _;
 use exchequer_projection_entitlements::LiveEntitlements;
 use exchequer_projection_quotas::LiveQuotas;
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::quotas::v1 as pb;
 use exchequer_proto::quotas::v1::quota_service_server::{QuotaService, QuotaServiceServer};
 use exchequer_tenant::Command;
-use exchequer_types::{Quantity, Slug, StreamId, TenantId, Timestamp};
+use exchequer_types::{Quantity, Slug, StreamId, TenantId, TenantStatus, Timestamp};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use prost::Message;
@@ -22,7 +24,7 @@ use tonic::{Request, Response, Status, async_trait};
 use crate::REQUEST_BYTES_MAX;
 use crate::batch::{self, ItemResult, item};
 use crate::call::Call;
-use crate::check::Check;
+use crate::check::{Check, unchecked};
 use crate::edge::{Asked, Edge};
 use crate::lists::list_options;
 use crate::mask::Mask;
@@ -140,9 +142,7 @@ impl QuotaService for Quotas {
         &self,
         request: Request<pb::ListQuotasRequest>,
     ) -> Reply<pb::ListQuotasResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.list(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.list(call, it).await).await
     }
 }
 
@@ -152,6 +152,23 @@ struct Known {
     entitlements: Arc<exchequer_projection_entitlements::Snapshot>,
     /// The tenant's time.
     at: Timestamp,
+}
+
+impl Known {
+    /// The code with which a reservation of so many units would be refused. What is given
+    /// without being counted needs none, and is not refused.
+    fn refuses(&self, feature: &Slug, units: u64) -> Option<&'static str> {
+        match self.entitlements.status {
+            TenantStatus::Active => {}
+            TenantStatus::Suspended => return Some(domain::codes::QUOTA_TENANT_SUSPENDED),
+            TenantStatus::Closed => return Some(TENANT_CLOSED),
+        }
+        match self.quotas.quota(feature).map(|it| it.at(self.at)) {
+            Some(quota) => quota.check(units, self.at).err().map(|it| it.code()),
+            None => (!is_entitled(&self.entitlements.state, feature, self.at))
+                .then_some(domain::codes::FEATURE_NOT_INCLUDED),
+        }
+    }
 }
 
 impl Quotas {
@@ -202,24 +219,13 @@ impl Quotas {
         check.done()?;
         let feature = feature.ok_or_else(unchecked)?;
         let known = self.known(call, &tenant).await?;
+        let no = known.refuses(&feature, it.amount.max(1)).unwrap_or_default();
+        let (allowed, reason) = (no.is_empty(), no.to_owned());
         let Some(quota) = known.quotas.quota(&feature).map(|it| it.at(known.at)) else {
-            let allowed = is_entitled(&known.entitlements.state, &feature, known.at);
-            let reason = if allowed { "" } else { domain::codes::FEATURE_NOT_INCLUDED }.to_owned();
             return Ok((pb::CheckQuotaResponse { allowed, reason, quota: None }, None));
         };
         let shown = self.shown(&tenant, &quota).await?;
-        let wanted = it.amount.max(1);
-        let fits = shown.remaining.is_none_or(|left| wanted <= left);
-        let allowed = fits || !quota.terms.is_hard();
-        let reason = match (allowed, &shown.resets_at) {
-            (true, _) => "",
-            (false, Some(_)) if shown.limit.is_some_and(|limit| wanted <= limit) => {
-                domain::codes::QUOTA_EXHAUSTED
-            }
-            (false, _) => domain::codes::QUOTA_LIMIT_REACHED,
-        };
         let words = Words::of(&shown, known.at);
-        let reason = reason.to_owned();
         let reply = pb::CheckQuotaResponse { allowed, reason, quota: Some(shown) };
         Ok((reply, Some(words)))
     }
@@ -323,11 +329,6 @@ fn seconds(check: &mut Check, ttl: Option<prost_types::Duration>) -> u32 {
         return domain::TTL_SECONDS_DEFAULT;
     }
     u32::try_from(ttl.seconds).unwrap_or(domain::TTL_SECONDS_DEFAULT)
-}
-
-/// What [`Check::done`] lets through is there.
-fn unchecked() -> Status {
-    status::internal("check", "a field is missing that was not refused")
 }
 
 /// As requests call a field of the command, or of the tenant it is addressed to.

@@ -217,6 +217,20 @@ resource!(
     "updated_at": Time(|it| it.updated_at),
 );
 resource!(
+    usage::MeterBackfillProgress,
+    "id": Text(|it| &it.id),
+    "meter": Text(|it| &it.meter),
+    "rules_version": Int(|it| Some(it.rules_version.into())),
+    "state": Name {
+        of: |it| it.state,
+        name: names!(usage::MeterBackfillState),
+        prefix: "METER_BACKFILL_STATE_",
+    },
+    "asked_at": Time(|it| it.asked_at),
+    "started_at": Time(|it| it.started_at),
+    "ended_at": Time(|it| it.ended_at),
+);
+resource!(
     usage::EventSchemaInfo,
     "schema.type": Text(|it| it.schema.as_ref().map_or("", |it| &it.r#type)),
     "schema.version": Int(|it| it.schema.as_ref().map(|it| it.version.into())),

@@ -1,6 +1,6 @@
-//! The services that every gRPC client knows, health and reflection. The library serves
-//! them and knows nothing of a server that stops: their streams are ended here, so that
-//! none holds it up.
+//! The services that every gRPC client knows, health and reflection. The library that
+//! serves reflection knows nothing of a server that stops: its streams are ended here, so
+//! that none holds it up.
 
 use axum::Router;
 use axum::body::Body;
@@ -17,20 +17,18 @@ use tonic_reflection::server::{Builder, Error};
 use crate::guard::ending::Ending;
 use crate::{health, status};
 
-/// The only one of their methods that answers once: it tells to the end.
-const CHECK: &str = "/grpc.health.v1.Health/Check";
-
 /// Both services; their streams end when `stopping` says true.
 pub(crate) fn routes(
     platform: &Platform,
     stopping: watch::Receiver<bool>,
 ) -> Result<Router, Error> {
-    let standard = Routes::default()
-        .add_service(health::start(platform))
+    let reflection = Routes::default()
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    let router = standard.into_axum_router().reset_fallback();
-    Ok(router.layer(from_fn_with_state(stopping, end_with_server)))
+    let reflection = reflection.into_axum_router().reset_fallback();
+    let reflection = reflection.layer(from_fn_with_state(stopping.clone(), end_with_server));
+    let health = Routes::default().add_service(health::start(platform, stopping));
+    Ok(reflection.merge(health.into_axum_router().reset_fallback()))
 }
 
 fn reflection() -> Builder<'static> {
@@ -46,11 +44,7 @@ async fn end_with_server(
     request: Request,
     next: Next,
 ) -> Response {
-    let is_stream = request.uri().path() != CHECK;
     let response = next.run(request).await;
-    if !is_stream {
-        return response;
-    }
     let end = async move {
         if stopping.wait_for(|stopping| *stopping).await.is_err() {
             // Nobody is left who could say so.

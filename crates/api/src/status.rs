@@ -71,6 +71,7 @@ pub const TENANT_NOT_PARKED: &str = "TENANT_NOT_PARKED";
 pub const TENANT_NOT_PROVIDER: &str = "TENANT_NOT_PROVIDER";
 pub const PROVIDER_NOT_ADOPTED: &str = "PROVIDER_NOT_ADOPTED";
 pub const CATALOG_NOT_ADOPTED: &str = "CATALOG_NOT_ADOPTED";
+pub const FEATURE_UNKNOWN: &str = "FEATURE_UNKNOWN";
 pub const TIMERS_BEHIND: &str = "TIMERS_BEHIND";
 /// A failed precondition, as is every code that is not named below.
 pub const PLANNED_CHANGE_IMPOSSIBLE: &str = "PLANNED_CHANGE_IMPOSSIBLE";
@@ -215,9 +216,7 @@ fn kind_of(code: &str) -> String {
 
 /// Outcomes of domains to come whose codes are not here are failed preconditions.
 fn grpc_code(code: &str) -> Code {
-    use exchequer_domain_audit::codes as audit;
     use exchequer_domain_entitlements::codes as entitlements;
-    use exchequer_domain_tenants::codes as tenants;
     match code {
         REQUEST_MALFORMED
         | REQUEST_TOO_DEEP
@@ -240,23 +239,7 @@ fn grpc_code(code: &str) -> Code {
         | PAGE_TOKEN_INVALID
         | CURSOR_INVALID
         | COMMAND_TOO_LARGE
-        | RESULT_TOO_LARGE
-        | tenants::NAME_INVALID
-        | tenants::REASON_INVALID
-        | tenants::SETTING_KEY_INVALID
-        | tenants::SETTING_VALUE_INVALID
-        | tenants::SETTINGS_TOO_MANY
-        | tenants::SETTINGS_TOO_LARGE
-        | tenants::CLOSING_IN_THE_PAST
-        | tenants::CLOCK_BACKWARDS
-        | tenants::CLOCK_OUT_OF_RANGE
-        | entitlements::GRANT_AMOUNT_INVALID
-        | entitlements::GRANT_REASON_INVALID
-        | entitlements::GRANT_EXPIRY_IN_THE_PAST
-        | entitlements::GRANT_EXPIRY_MISSING
-        | entitlements::USE_OUT_OF_RANGE
-        | audit::ENTRIES_COUNT_INVALID
-        | audit::ENTRY_INVALID => Code::InvalidArgument,
+        | RESULT_TOO_LARGE => Code::InvalidArgument,
         METHOD_UNKNOWN | COMPRESSION_UNKNOWN => Code::Unimplemented,
         authn::CREDENTIAL_MISSING
         | authn::CREDENTIAL_INVALID
@@ -267,6 +250,7 @@ fn grpc_code(code: &str) -> Code {
         | DEAD_LETTER_NOT_FOUND
         | VIEW_UNKNOWN
         | COMMAND_UNKNOWN
+        | FEATURE_UNKNOWN
         | entitlements::GRANT_NOT_FOUND => Code::NotFound,
         TENANT_EXISTS | COMMAND_ID_REUSED => Code::AlreadyExists,
         VERSION_CONFLICT => Code::Aborted,
@@ -283,6 +267,32 @@ fn grpc_code(code: &str) -> Code {
         | SHUTTING_DOWN => Code::Unavailable,
         OUTCOME_PENDING | DEADLINE_PASSED => Code::DeadlineExceeded,
         COMMAND_POISONED | INTERNAL => Code::Internal,
+        _ => domain_code(code),
+    }
+}
+
+/// Of what a domain refuses for a field of the request.
+fn domain_code(code: &str) -> Code {
+    use exchequer_domain_audit::codes as audit;
+    use exchequer_domain_entitlements::codes as entitlements;
+    use exchequer_domain_tenants::codes as tenants;
+    match code {
+        tenants::NAME_INVALID
+        | tenants::REASON_INVALID
+        | tenants::SETTING_KEY_INVALID
+        | tenants::SETTING_VALUE_INVALID
+        | tenants::SETTINGS_TOO_MANY
+        | tenants::SETTINGS_TOO_LARGE
+        | tenants::CLOSING_IN_THE_PAST
+        | tenants::CLOCK_BACKWARDS
+        | tenants::CLOCK_OUT_OF_RANGE
+        | entitlements::GRANT_AMOUNT_INVALID
+        | entitlements::GRANT_REASON_INVALID
+        | entitlements::GRANT_EXPIRY_IN_THE_PAST
+        | entitlements::GRANT_EXPIRY_MISSING
+        | entitlements::USE_OUT_OF_RANGE
+        | audit::ENTRIES_COUNT_INVALID
+        | audit::ENTRY_INVALID => Code::InvalidArgument,
         _ => usage_code(code),
     }
 }
@@ -309,10 +319,13 @@ fn usage_code(code: &str) -> Code {
 
 /// The status of an error that goes out by HTTP.
 pub(crate) fn http_status(code: Code, reason: &str) -> StatusCode {
+    use exchequer_domain_quotas::codes::{FEATURE_NOT_INCLUDED, QUOTA_LIMIT_REACHED};
     match (reason, code) {
         (REQUEST_TOO_LARGE, _) => StatusCode::PAYLOAD_TOO_LARGE,
         (CONTENT_TYPE_UNKNOWN | CONTENT_ENCODING_UNKNOWN, _) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         (STREAM_STALLED, _) => StatusCode::REQUEST_TIMEOUT,
+        // Another plan helps.
+        (QUOTA_LIMIT_REACHED | FEATURE_NOT_INCLUDED, _) => StatusCode::PAYMENT_REQUIRED,
         (_, Code::Ok) => StatusCode::OK,
         (_, Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition) => {
             StatusCode::BAD_REQUEST
@@ -395,7 +408,7 @@ fn quota_code(code: &str) -> Code {
         | quotas::QUOTA_REASON_INVALID => Code::InvalidArgument,
         quotas::RESERVATION_UNKNOWN | QUOTA_NOT_FOUND => Code::NotFound,
         quotas::RESERVATION_CONFLICT => Code::AlreadyExists,
-        quotas::QUOTA_TENANT_SUSPENDED => Code::PermissionDenied,
+        quotas::QUOTA_TENANT_SUSPENDED | quotas::QUOTA_FORBIDDEN => Code::PermissionDenied,
         quotas::QUOTA_EXHAUSTED | quotas::RESERVATIONS_TOO_MANY => Code::ResourceExhausted,
         _ => crate::meters::grpc_code(code),
     }

@@ -7,14 +7,14 @@ use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::subscriptions::v1 as pb;
 use exchequer_proto::subscriptions::v1::subscription_service_server::SubscriptionService;
 use exchequer_tenant::{AmendChange, ChangeSubscription, Command, Subscribe};
-use exchequer_types::{Currency, Selection, StreamId, TenantId, Zone};
+use exchequer_types::{Currency, Selection, TenantId, Zone};
 use std::collections::BTreeMap;
 
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::call::Call;
 use crate::check::Check;
-use crate::edge::{Asked, Edge};
+use crate::edge::{Edge, Wanted};
 use crate::lists::list_options;
 use crate::mask::Mask;
 use crate::status::{self, Refusal, VALUE_INVALID};
@@ -55,7 +55,7 @@ impl SubscriptionService for Subscriptions {
             let selection = Selection { catalog, version, plan, price, currency, seats, add_ons };
             Command::Subscribe(Subscribe { selection, trial_days: it.trial_days, zone })
         });
-        self.write(call, check, it.tenant, it.write, command, of_subscription).await
+        self.edge.write(call, check, wanted(it.tenant, it.write, command, of_subscription)).await
     }
 
     async fn get_subscription(
@@ -78,7 +78,7 @@ impl SubscriptionService for Subscriptions {
         let to = fields::selection_change(&mut check, it.change);
         let when = fields::when(&mut check, it.when);
         let command = when.map(|when| Command::ChangeSubscription(ChangeSubscription { to, when }));
-        self.write(call, check, it.tenant, it.write, command, of_change).await
+        self.edge.write(call, check, wanted(it.tenant, it.write, command, of_change)).await
     }
 
     async fn activate_subscription(
@@ -87,7 +87,7 @@ impl SubscriptionService for Subscriptions {
     ) -> Reply<pb::SubscriptionReply> {
         let (call, it) = self.edge.receive(request)?;
         let command = domain::Command::Activate(domain::Activate);
-        self.plain(call, Check::default(), it.tenant, it.write, Some(command)).await
+        self.edge.write(call, Check::default(), plain(it.tenant, it.write, Some(command))).await
     }
 
     async fn cancel_subscription(
@@ -99,7 +99,7 @@ impl SubscriptionService for Subscriptions {
         let when = fields::when(&mut check, it.when);
         let reason = it.reason;
         let command = when.map(|when| domain::Command::Cancel(domain::Cancel { when, reason }));
-        self.plain(call, check, it.tenant, it.write, command).await
+        self.edge.write(call, check, plain(it.tenant, it.write, command)).await
     }
 
     async fn reactivate_subscription(
@@ -108,7 +108,7 @@ impl SubscriptionService for Subscriptions {
     ) -> Reply<pb::SubscriptionReply> {
         let (call, it) = self.edge.receive(request)?;
         let command = domain::Command::Reactivate(domain::Reactivate);
-        self.plain(call, Check::default(), it.tenant, it.write, Some(command)).await
+        self.edge.write(call, Check::default(), plain(it.tenant, it.write, Some(command))).await
     }
 
     async fn pause_subscription(
@@ -119,7 +119,7 @@ impl SubscriptionService for Subscriptions {
         let mut check = Check::default();
         let resume_at = check.timestamp("resume_at", it.resume_at);
         let command = domain::Command::Pause(domain::Pause { resume_at });
-        self.plain(call, check, it.tenant, it.write, Some(command)).await
+        self.edge.write(call, check, plain(it.tenant, it.write, Some(command))).await
     }
 
     async fn resume_subscription(
@@ -128,7 +128,7 @@ impl SubscriptionService for Subscriptions {
     ) -> Reply<pb::SubscriptionReply> {
         let (call, it) = self.edge.receive(request)?;
         let command = domain::Command::Resume(domain::Resume);
-        self.plain(call, Check::default(), it.tenant, it.write, Some(command)).await
+        self.edge.write(call, Check::default(), plain(it.tenant, it.write, Some(command))).await
     }
 
     async fn set_time_zone(
@@ -142,16 +142,14 @@ impl SubscriptionService for Subscriptions {
             fields::refuse_zone(&mut check);
         }
         let command = zone.map(|zone| domain::Command::SetZone(domain::SetZone { zone }));
-        self.plain(call, check, it.tenant, it.write, command).await
+        self.edge.write(call, check, plain(it.tenant, it.write, command)).await
     }
 
     async fn list_scheduled_changes(
         &self,
         request: Request<pb::ListScheduledChangesRequest>,
     ) -> Reply<pb::ListScheduledChangesResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.scheduled(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.scheduled(call, it).await).await
     }
 
     async fn amend_scheduled_change(
@@ -162,7 +160,7 @@ impl SubscriptionService for Subscriptions {
         let mut check = Check::default();
         let to = fields::selection_change(&mut check, it.change);
         let command = Some(Command::AmendChange(AmendChange { id: it.id, to }));
-        self.write(call, check, it.tenant, it.write, command, of_change).await
+        self.edge.write(call, check, wanted(it.tenant, it.write, command, of_change)).await
     }
 
     async fn reschedule_change(
@@ -174,8 +172,7 @@ impl SubscriptionService for Subscriptions {
         let at = fields::later(&mut check, it.when);
         let id = it.id;
         let command = at.map(|at| domain::Command::Reschedule(domain::Reschedule { id, at }));
-        let command = command.map(Command::Subscriptions);
-        self.write(call, check, it.tenant, it.write, command, of_subscription).await
+        self.edge.write(call, check, plain(it.tenant, it.write, command)).await
     }
 
     async fn drop_scheduled_change(
@@ -183,58 +180,19 @@ impl SubscriptionService for Subscriptions {
         request: Request<pb::DropScheduledChangeRequest>,
     ) -> Reply<pb::SubscriptionReply> {
         let (call, it) = self.edge.receive(request)?;
-        let command = domain::Command::Drop(domain::DropEntry { id: it.id });
-        let command = Some(Command::Subscriptions(command));
-        self.write(call, Check::default(), it.tenant, it.write, command, of_subscription).await
+        let command = Some(domain::Command::Drop(domain::DropEntry { id: it.id }));
+        self.edge.write(call, Check::default(), plain(it.tenant, it.write, command)).await
     }
 
     async fn list_charges(
         &self,
         request: Request<pb::ListChargesRequest>,
     ) -> Reply<pb::ListChargesResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.charges(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.charges(call, it).await).await
     }
 }
 
 impl Subscriptions {
-    async fn plain(
-        &self,
-        call: Call,
-        check: Check,
-        tenant: String,
-        write: Option<WriteOptions>,
-        command: Option<domain::Command>,
-    ) -> Reply<pb::SubscriptionReply> {
-        let command = command.map(Command::Subscriptions);
-        self.write(call, check, tenant, write, command, of_subscription).await
-    }
-
-    /// Without a command, `check` holds what is wrong.
-    async fn write(
-        &self,
-        mut call: Call,
-        mut check: Check,
-        tenant: String,
-        write: Option<WriteOptions>,
-        command: Option<Command>,
-        rename: fn(&str) -> String,
-    ) -> Reply<pb::SubscriptionReply> {
-        let tenant = check.tenant("tenant", tenant);
-        let write = check.write(write);
-        let result = match (check.done(), command) {
-            (Ok(()), Some(command)) => {
-                let stream = StreamId::Tenant(tenant);
-                let asked = Asked { stream, command, write, rename };
-                self.edge.submit(&mut call, asked).await
-            }
-            (Ok(()), None) => Err(status::internal("request", "was refused without a reason")),
-            (Err(refused), _) => Err(refused),
-        };
-        call.reply(result)
-    }
-
     /// In the order of entry, which is no order of their ids: a page goes on at a place.
     async fn scheduled(
         &self,
@@ -318,4 +276,18 @@ impl Subscriptions {
         call.has_seen(partition, offset);
         Ok(seen.generation)
     }
+}
+
+/// What a request asks the domain for.
+fn plain(tenant: String, write: Option<WriteOptions>, command: Option<domain::Command>) -> Wanted {
+    wanted(tenant, write, command.map(Command::Subscriptions), of_subscription)
+}
+
+fn wanted(
+    tenant: String,
+    write: Option<WriteOptions>,
+    command: Option<Command>,
+    rename: fn(&str) -> String,
+) -> Wanted {
+    Wanted { tenant, write, command, rename }
 }

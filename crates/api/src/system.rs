@@ -47,9 +47,7 @@ impl SystemService for System {
         &self,
         request: Request<pb::GetOutcomeRequest>,
     ) -> Reply<pb::GetOutcomeResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.outcome(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.outcome(call, it).await).await
     }
 
     async fn rebuild_view(
@@ -74,27 +72,21 @@ impl SystemService for System {
         &self,
         request: Request<pb::ListDeadLettersRequest>,
     ) -> Reply<pb::ListDeadLettersResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.dead_letters(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.dead_letters(call, it).await).await
     }
 
     async fn replay_dead_letter(
         &self,
         request: Request<pb::ReplayDeadLetterRequest>,
     ) -> Reply<pb::ReplayDeadLetterResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.replay(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.replay(call, it).await).await
     }
 
     async fn list_parked_tenants(
         &self,
         request: Request<pb::ListParkedTenantsRequest>,
     ) -> Reply<pb::ListParkedTenantsResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.parked(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.parked(call, it).await).await
     }
 
     async fn release_tenant(

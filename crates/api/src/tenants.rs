@@ -44,9 +44,7 @@ fn result_of(result: ItemResult<pb::Tenant>) -> pb::TenantResult {
 #[async_trait]
 impl TenantService for Tenants {
     async fn create_tenant(&self, request: Request<pb::CreateTenantRequest>) -> Reply<pb::Tenant> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.create(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.create(call, it).await).await
     }
 
     async fn batch_create_tenants(
@@ -75,18 +73,14 @@ impl TenantService for Tenants {
     }
 
     async fn get_tenant(&self, request: Request<pb::GetTenantRequest>) -> Reply<pb::Tenant> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.get(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.get(call, it).await).await
     }
 
     async fn list_tenants(
         &self,
         request: Request<pb::ListTenantsRequest>,
     ) -> Reply<pb::ListTenantsResponse> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.list(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.list(call, it).await).await
     }
 
     async fn rename_tenant(&self, request: Request<pb::RenameTenantRequest>) -> Reply<pb::Tenant> {
@@ -111,9 +105,7 @@ impl TenantService for Tenants {
     }
 
     async fn get_settings(&self, request: Request<pb::GetSettingsRequest>) -> Reply<pb::Settings> {
-        let (mut call, it) = self.edge.receive(request)?;
-        let result = self.settings(&mut call, it).await;
-        call.reply(result)
+        self.edge.serve(request, async |call, it| self.settings(call, it).await).await
     }
 
     async fn promote_tenant(
@@ -302,7 +294,7 @@ impl Tenants {
         else {
             return Ok(());
         };
-        let about = About { tenant: &id, project: None, environment: None, flag: None };
+        let about = About::of_tenant(&id);
         let need = Need::Permission(Permission::TenantsSuspend);
         match self.judge.judge(caller, need, &about).await {
             Ok(()) => Ok(()),

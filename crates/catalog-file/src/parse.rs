@@ -2,12 +2,12 @@
 
 use exchequer_domain_catalog::{
     AMOUNT_MAX, AddOn, AddOnFeature, AddOnPrice, Amount, Beyond, Document, Feature, FeatureKind,
-    LIMIT_MAX, Meter, Method, Plan, PlanFeature, Price, PriceIn, Product, Route, beyond_word,
-    component_word, feature_kind_word, proration_word,
+    LIMIT_MAX, Meter, Method, Plan, PlanFeature, Price, PriceIn, Product, Refusal, Route,
+    beyond_word, component_word, feature_kind_word, proration_word,
 };
 use exchequer_types::{
-    Allowance, Component, ComponentKind, Currency, Cycle, CycleUnit, Downgrade, MONEY_CHARS_MAX,
-    Money, MoneyError, Proration, Slug,
+    Allowance, Component, ComponentKind, Currency, Cycle, Downgrade, MONEY_CHARS_MAX, Money,
+    MoneyError, Per, Proration, Slug,
 };
 
 use crate::reader::{At, Fields, Reader};
@@ -71,11 +71,24 @@ fn named(reader: &mut Reader, it: &Fields<'_>) -> (String, String) {
 }
 
 fn feature(reader: &mut Reader, at: At<'_>) -> Option<Feature> {
-    let keys = ["id", "name", "kind", "unit", "per", "meter", "thresholds", "description"];
+    let keys = [
+        "id",
+        "name",
+        "kind",
+        "unit",
+        "per",
+        "meter",
+        "thresholds",
+        "burst",
+        "grace_hours",
+        "refusal",
+        "description",
+    ];
     let it = reader.fields(at, &keys)?;
     let (name, description) = named(reader, &it);
     let kinds = [FeatureKind::Switch, FeatureKind::Limit].map(|it| (feature_kind_word(it), it));
-    let units = CycleUnit::ALL.map(|it| (it.as_str(), it));
+    let units = Per::ALL.map(|it| (it.as_str(), it));
+    let refusals = Refusal::ALL.map(|it| (it.word(), it));
     let id = it.required(reader, "id", Reader::id);
     let kind = it.required(reader, "kind", |reader, at| reader.word(at, &kinds));
     Some(Feature {
@@ -85,6 +98,11 @@ fn feature(reader: &mut Reader, at: At<'_>) -> Option<Feature> {
         per: it.optional(reader, "per", |reader, at| reader.word(at, &units)),
         meter: it.optional(reader, "meter", Reader::id),
         thresholds: it.items(reader, "thresholds", Reader::number),
+        burst: it.optional(reader, "burst", Reader::number).unwrap_or(0),
+        grace_hours: it.optional(reader, "grace_hours", Reader::number).unwrap_or(0),
+        refusal: it
+            .optional(reader, "refusal", |reader, at| reader.word(at, &refusals))
+            .unwrap_or_default(),
         id: id?,
         kind: kind?,
     })

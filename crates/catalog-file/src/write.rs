@@ -3,8 +3,8 @@
 use core::fmt::{Display, Write as _};
 
 use exchequer_domain_catalog::{
-    AddOn, Beyond, Document, Feature, Plan, Price, beyond_word, component_word, feature_kind_word,
-    proration_word,
+    AddOn, Beyond, Document, Feature, Plan, Price, Refusal, beyond_word, component_word,
+    feature_kind_word, proration_word,
 };
 use exchequer_types::{Allowance, Currency, Downgrade, Money, Proration, Slug};
 
@@ -53,6 +53,15 @@ fn feature(out: &mut Writer, it: &Feature) {
     out.id("meter", it.meter.as_ref());
     if !it.thresholds.is_empty() {
         out.put("thresholds", flow(&it.thresholds));
+    }
+    if it.burst > 0 {
+        out.put("burst", it.burst);
+    }
+    if it.grace_hours > 0 {
+        out.put("grace_hours", it.grace_hours);
+    }
+    if it.refusal != Refusal::Wait {
+        out.put("refusal", it.refusal.word());
     }
     out.text("description", &it.description);
 }

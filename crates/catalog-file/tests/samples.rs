@@ -4,7 +4,7 @@
 
 use exchequer_catalog_file::{SAMPLES, parse};
 use exchequer_domain_catalog::{AddOn, Beyond, Document, FeatureKind, Plan};
-use exchequer_types::{Allowance, ComponentKind, Currency, Cycle, CycleUnit, Slug};
+use exchequer_types::{Allowance, ComponentKind, Currency, Cycle, Per, Slug};
 
 fn slug(text: &str) -> Slug {
     Slug::parse(text).unwrap()
@@ -49,7 +49,7 @@ fn switches<const N: usize>(
     }
 }
 
-fn per(document: &Document, feature: &str) -> Option<CycleUnit> {
+fn per(document: &Document, feature: &str) -> Option<Per> {
     document.feature(&slug(feature)).unwrap().per
 }
 
@@ -80,8 +80,8 @@ fn saas_limits() {
     limits(&it, "reports", SAAS, [Some(1), Some(10), Some(100), None]);
     limits(&it, "ai-tokens", SAAS, [Some(10_000), Some(100_000), Some(1_000_000), None]);
     limits(&it, "storage", SAAS, [Some(1), Some(10), Some(100), None]);
-    assert_eq!(per(&it, "reports"), Some(CycleUnit::Month));
-    assert_eq!(per(&it, "ai-tokens"), Some(CycleUnit::Month));
+    assert_eq!(per(&it, "reports"), Some(Per::Month));
+    assert_eq!(per(&it, "ai-tokens"), Some(Per::Month));
     assert_eq!(per(&it, "storage"), None);
     assert_eq!(it.feature(&slug("storage")).unwrap().unit, "GB");
     let seats_max = SAAS.map(|id| plan(&it, id).seats_max);
@@ -170,7 +170,7 @@ fn flags_limits_and_prices() {
     limits(&it, "contexts", FLAGS, [Some(1_000), Some(10_000), Some(100_000), None]);
     limits(&it, "audit-retention", FLAGS, [Some(90), Some(365), Some(365), None]);
     assert_eq!(it.feature(&slug("audit-retention")).unwrap().unit, "days");
-    assert_eq!(per(&it, "contexts"), Some(CycleUnit::Month));
+    assert_eq!(per(&it, "contexts"), Some(Per::Month));
     assert_eq!(monthly(plan(&it, "free"), "USD"), 0);
     assert!((1_000..=5_000).contains(&monthly(plan(&it, "developer"), "USD")));
     assert!((5_000..=20_000).contains(&monthly(plan(&it, "business"), "USD")));
@@ -253,7 +253,7 @@ fn components() {
     let plans = ["free", "basic", "pro", "enterprise"];
     assert_eq!(ids(&it), plans);
     limits(&it, "api-calls", ["pro"], [Some(10_000)]);
-    assert_eq!(per(&it, "api-calls"), Some(CycleUnit::Month));
+    assert_eq!(per(&it, "api-calls"), Some(Per::Month));
     assert_eq!(it.beyond(plan(&it, "pro"), &slug("api-calls")), Beyond::Bill);
     switches(&it, "advanced-analytics", plans, [false, false, true, true]);
     limits(&it, "storage", ["basic"], [Some(10)]);

@@ -53,7 +53,8 @@ pub use envelope::{Opened, Unopened, UnopenedReason, forward, open, seal, seal_w
 pub use event::{TIMER_SET, decode_event, encode_event, event_types};
 pub use outcome::{outcome_status, rejected, status_of, status_word};
 pub use record::{
-    Entry, commit_head, decode_record, encode_claim, encode_commit, head_from_proto, head_to_proto,
+    Entry, claim_level, commit_head, decode_record, encode_claim, encode_commit, head_from_proto,
+    head_to_proto,
 };
 pub use reply::encode_reply;
 pub use state::{decode_stream, encode_stream};

@@ -1,7 +1,7 @@
 //! Journal records: their bytes, their heads for the fold, and accepted commits
 //! as readers get them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use exchequer_kernel::fold::CurrentClaim;
 use exchequer_kernel::{Head, RecordHead};
 use exchequer_proto::journal::v1 as pb;
 use exchequer_tenant::Event;
-use exchequer_types::{Hash, Offset, PartitionId, Timestamp};
+use exchequer_types::{Hash, Offset, PartitionId, TenantId, Timestamp};
 use prost::Message;
 
 use crate::{DecodeError, encode_event};
@@ -56,6 +56,23 @@ impl Entry {
         Timestamp::saturating_from_micros(self.commit.now)
     }
 
+    /// Tenants with events of a type that is wanted, in their order.
+    pub fn tenants_of(&self, is_wanted: fn(&str) -> bool) -> Vec<TenantId> {
+        let wanted = self.commit.events.iter().filter(|event| is_wanted(&event.r#type));
+        let streams: BTreeSet<&str> = wanted.map(|event| event.stream.as_str()).collect();
+        streams.into_iter().filter_map(|stream| TenantId::parse(stream).ok()).collect()
+    }
+
+    /// The tenant's events of a type that is wanted.
+    pub fn events_of<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        is_wanted: fn(&str) -> bool,
+    ) -> impl Iterator<Item = &'a pb::Event> {
+        let events = self.commit.events.iter();
+        events.filter(move |event| event.stream == tenant.as_str() && is_wanted(&event.r#type))
+    }
+
     /// What a row folded from event or input `index` of this commit carries:
     /// chain seq << 16 | index.
     pub fn timestamp(&self, index: usize) -> u64 {
@@ -77,6 +94,14 @@ pub fn encode_commit(partition: PartitionId, commit: pb::Commit) -> (Bytes, pb::
     match record.body.take() {
         Some(pb::record::Body::Commit(commit)) => (bytes, commit),
         _ => (bytes, pb::Commit::default()),
+    }
+}
+
+/// The feature level that a claim's record tells. None when it is no claim.
+pub fn claim_level(bytes: &Bytes) -> Option<u32> {
+    match pb::Record::decode(bytes.clone()).ok()?.body? {
+        pb::record::Body::Claim(claim) => Some(claim.feature_level),
+        pb::record::Body::Commit(_) => None,
     }
 }
 

@@ -9,8 +9,8 @@ use exchequer_codec::{
 use exchequer_domain_catalog::*;
 use exchequer_tenant::{Command as AnyCommand, Event as AnyEvent, Stream};
 use exchequer_types::{
-    Allowance, Component, ComponentKind, Currency, Cycle, CycleUnit, Downgrade, Hash, Proration,
-    Slug, TenantId, Timestamp,
+    Allowance, Component, ComponentKind, Currency, Cycle, CycleUnit, Downgrade, Hash, Per,
+    Proration, Slug, TenantId, Timestamp,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -58,8 +58,11 @@ fn proration() -> impl Strategy<Value = Proration> {
 fn feature() -> impl Strategy<Value = Feature> {
     let kind = prop::sample::select(vec![FeatureKind::Switch, FeatureKind::Limit]);
     let words = (slug(), text(), text(), text());
-    (words, kind, option::of(unit()), option::of(slug()), vec(any::<u32>(), 0..3)).prop_map(
-        |((id, name, unit, description), kind, per, meter, thresholds)| Feature {
+    let per = prop::sample::select(Per::ALL.to_vec());
+    let over = (any::<u32>(), any::<u32>(), prop::sample::select(Refusal::ALL.to_vec()));
+    let rest = (option::of(per), option::of(slug()), vec(any::<u32>(), 0..3), over);
+    (words, kind, rest).prop_map(
+        |((id, name, unit, description), kind, (per, meter, thresholds, over))| Feature {
             id,
             name,
             kind,
@@ -67,6 +70,9 @@ fn feature() -> impl Strategy<Value = Feature> {
             per,
             meter,
             thresholds,
+            burst: over.0,
+            grace_hours: over.1,
+            refusal: over.2,
             description,
         },
     )
@@ -247,6 +253,9 @@ fn largest() -> Document {
         per: None,
         meter: None,
         thresholds: vec![],
+        burst: 0,
+        grace_hours: 0,
+        refusal: <_>::default(),
         description: String::new(),
     };
     let includes = |index: usize| PlanFeature {

@@ -19,9 +19,10 @@ pub const PERSONAL_BYTES_MAX: usize = 20 * 1024;
 
 /// First words of the actions that the server itself tells of. An application says what it
 /// did in words of its own.
-pub const RESERVED: [&str; 28] = [
+pub const RESERVED: [&str; 31] = [
     "access",
     "addresses",
+    "audit",
     "billing",
     "catalog",
     "charge",
@@ -43,12 +44,19 @@ pub const RESERVED: [&str; 28] = [
     "setting",
     "settings",
     "subscription",
+    "system",
     "team",
     "tenant",
     "timer",
+    "usage",
     "usage-event",
     "use",
 ];
+
+/// Does the server alone tell of this action?
+pub fn is_reserved(action: &str) -> bool {
+    RESERVED.contains(&action.split('.').next().unwrap_or_default())
+}
 
 /// One entry as an application gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -80,23 +88,14 @@ impl Append {
             return Err(Rejection::Count { entries_max: ENTRIES_MAX });
         }
         for (index, entry) in self.entries.iter().enumerate() {
-            entry.check().map_err(|(field, expected)| Rejection::Entry {
-                index,
-                field,
-                expected,
-            })?;
+            let fault = |(field, expected)| Rejection::Entry { index, field, expected };
+            entry.check().map_err(fault)?;
         }
         Ok(vec![Event::Appended { count: u32::try_from(self.entries.len()).unwrap_or(u32::MAX) }])
     }
 }
 
 impl Draft {
-    /// Its action is one of which the server alone tells.
-    pub fn is_reserved(&self) -> bool {
-        let word = self.action.split('.').next().unwrap_or_default();
-        RESERVED.contains(&word)
-    }
-
     fn check(&self) -> Result<(), (&'static str, &'static str)> {
         let visible = |text: &str, max: usize| {
             (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
@@ -154,6 +153,12 @@ mod tests {
         }
     }
 
+    fn at(refused: &Rejection) -> String {
+        let [fault] = refused.faults().try_into().unwrap();
+        assert!(fault.message.starts_with("must be "));
+        fault.field
+    }
+
     // REQ: AUD-02
     #[test]
     fn entries_come_all_or_none() {
@@ -161,8 +166,9 @@ mod tests {
         assert_eq!(append.decide(), Ok(vec![Event::Appended { count: 2 }]));
         let bad = Draft { actor: "two words".to_owned(), ..draft() };
         let refused = Append { entries: vec![draft(), bad] }.decide().unwrap_err();
-        assert_eq!((refused.code(), refused.field()), ("ENTRY_INVALID", Some("actor")));
-        assert!(refused.message().contains("entry 1"));
+        assert_eq!((refused.code(), refused.field()), ("ENTRY_INVALID", Some("entries")));
+        assert_eq!(at(&refused), "entries[1].actor");
+        assert!(refused.message().starts_with("entries[1].actor must be 1-128 "));
     }
 
     #[test]
@@ -176,7 +182,7 @@ mod tests {
         let many = (0..17).map(|it| personal(&format!("n{it}"), 89)).collect();
         for fields in [many, [personal("Name", 89)].into(), [personal("n", 20 * 1024 + 1)].into()] {
             let refused = Append { entries: vec![Draft { personal: fields, ..draft() }] };
-            assert_eq!(refused.decide().unwrap_err().field(), Some("personal"));
+            assert_eq!(at(&refused.decide().unwrap_err()), "entries[0].personal");
         }
         let cases: [(&str, fn(&mut Draft)); 5] = [
             ("action", |it| it.action = "Nope".to_owned()),
@@ -189,11 +195,26 @@ mod tests {
             let mut entry = draft();
             spoil(&mut entry);
             let refused = Append { entries: vec![entry] }.decide().unwrap_err();
-            assert_eq!(refused.field(), Some(field));
+            assert_eq!(at(&refused), format!("entries[0].{field}"));
         }
         let none = Append { entries: vec![] }.decide().unwrap_err();
         assert_eq!(none.code(), "ENTRIES_COUNT_INVALID");
         let many = Append { entries: vec![draft(); ENTRIES_MAX + 1] }.decide().unwrap_err();
-        assert_eq!(many.field(), Some("entries"));
+        assert_eq!((many.field(), many.faults()), (Some("entries"), Vec::new()));
+    }
+
+    // REQ: AUD-02
+    #[test]
+    fn the_words_of_the_server_are_told_from_others() {
+        for word in RESERVED {
+            assert!(is_reserved(word) && is_reserved(&format!("{word}.done")), "{word}");
+            assert!(!is_reserved(&format!("{word}s-own.done")), "{word}");
+        }
+        assert!(is_reserved("usage.ingested"));
+        assert!(!is_reserved("invoice.downloaded"));
+        assert!(RESERVED.is_sorted(), "as the reference lists them");
+        let contract = include_str!("../../../proto/exchequer/audit/v1/audit.proto");
+        let contract = contract.replace("\n  // ", " ");
+        assert!(contract.contains(&RESERVED.join(", ")), "and the contract, too");
     }
 }

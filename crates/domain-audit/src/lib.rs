@@ -7,7 +7,9 @@
 mod append;
 mod rejection;
 
-pub use append::{Append, Draft, ENTRIES_MAX, PERSONAL_BYTES_MAX, PERSONAL_FIELDS_MAX, RESERVED};
+pub use append::{
+    Append, Draft, ENTRIES_MAX, PERSONAL_BYTES_MAX, PERSONAL_FIELDS_MAX, RESERVED, is_reserved,
+};
 pub use rejection::{Rejection, codes};
 
 use exchequer_kernel::{Ctx, Decider};

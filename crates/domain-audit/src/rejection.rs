@@ -1,6 +1,6 @@
 //! Every business "no" of the domain, with its stable code.
 
-use exchequer_kernel::Reason;
+use exchequer_kernel::{FieldFault, Reason};
 
 /// The codes, which never change.
 pub mod codes {
@@ -31,18 +31,25 @@ impl Reason for Rejection {
     }
 
     fn field(&self) -> Option<&'static str> {
-        match self {
-            Self::Count { .. } => Some("entries"),
-            Self::Entry { field, .. } => Some(field),
-        }
+        Some("entries")
     }
 
     fn message(&self) -> String {
         match self {
             Self::Count { entries_max } => format!("must be 1 to {entries_max} entries"),
-            Self::Entry { index, expected, .. } => {
-                format!("entry {index}: must be {expected}")
+            Self::Entry { index, field, expected } => {
+                format!("entries[{index}].{field} must be {expected}")
             }
+        }
+    }
+
+    fn faults(&self) -> Vec<FieldFault> {
+        match self {
+            Self::Count { .. } => Vec::new(),
+            Self::Entry { index, field, expected } => vec![FieldFault {
+                field: format!("entries[{index}].{field}"),
+                message: format!("must be {expected}"),
+            }],
         }
     }
 }

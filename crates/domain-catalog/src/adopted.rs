@@ -136,6 +136,17 @@ impl Adopted {
         Some(PlanContent { plan: included, add_ons: packs.collect() })
     }
 
+    /// Does any version of any of the provider's catalogs that has come here name the feature?
+    pub fn knows_feature(&self, provider: &TenantId, feature: &Slug) -> bool {
+        let Ok(first) = Slug::parse("0") else { return false };
+        let catalogs = self.catalogs.range((provider.clone(), first)..);
+        let catalogs = catalogs.take_while(|((owner, _), _)| owner == provider);
+        let mut versions = catalogs.flat_map(|(_, versions)| versions.values());
+        versions.any(|it| {
+            it.content.as_ref().is_some_and(|it| it.document().feature(feature).is_some())
+        })
+    }
+
     /// About how many bytes are held.
     pub(crate) fn weight(&self) -> usize {
         let contents = self.catalogs.values().flat_map(|it| it.values());

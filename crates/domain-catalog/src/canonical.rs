@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use exchequer_types::{Allowance, ComponentKind, CycleUnit, Downgrade, Hash, Json};
+use exchequer_types::{Allowance, ComponentKind, Downgrade, Hash, Json, Per};
 use exchequer_types::{Proration, Slug};
 
-use crate::document::{AddOn, Beyond, Document, Feature, FeatureKind, Plan, PlanFeature, Price};
+use crate::document::{
+    AddOn, Beyond, Document, Feature, FeatureKind, Plan, PlanFeature, Price, Refusal,
+};
 
 /// A document in its one order, with its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,11 +98,14 @@ fn feature(it: &Feature) -> Json {
     out.text("name", &it.name);
     out.text("kind", feature_kind_word(it.kind));
     out.text("unit", &it.unit);
-    out.text("per", it.per.map_or("", CycleUnit::as_str));
+    out.text("per", it.per.map_or("", Per::as_str));
     out.slug("meter", it.meter.as_ref());
     let mut thresholds = it.thresholds.clone();
     thresholds.sort_unstable();
     out.list("thresholds", thresholds.into_iter().map(|it| Json::Int(it.into())).collect());
+    out.number("burst", it.burst.into());
+    out.number("grace_hours", it.grace_hours.into());
+    out.text("refusal", if it.refusal == Refusal::Wait { "" } else { it.refusal.word() });
     out.text("description", &it.description);
     out.json()
 }

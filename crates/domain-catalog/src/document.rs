@@ -1,7 +1,7 @@
 //! What a catalog says: products, features, meters, plans with their prices, add-ons,
 //! and the routes behind features. A document may be wrong; `check` tells.
 
-use exchequer_types::{Allowance, Component, Currency, Cycle, CycleUnit, Downgrade, Features};
+use exchequer_types::{Allowance, Component, Currency, Cycle, Downgrade, Features, Per};
 use exchequer_types::{Proration, Slug};
 
 /// A catalog's content. Lists have no order of their own: documents that differ in
@@ -40,6 +40,31 @@ pub enum FeatureKind {
     Limit,
 }
 
+/// What somebody is told to do whom a limit refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Refusal {
+    /// To wait where waiting helps, else to change the plan.
+    #[default]
+    Wait,
+    /// To change the plan.
+    Upgrade,
+    /// Nothing: no more is to be had.
+    Forbid,
+}
+
+impl Refusal {
+    pub const ALL: [Self; 3] = [Self::Wait, Self::Upgrade, Self::Forbid];
+
+    /// As catalog files write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Upgrade => "upgrade",
+            Self::Forbid => "forbid",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feature {
     pub id: Slug,
@@ -48,11 +73,16 @@ pub struct Feature {
     /// What a limit counts, such as `GB`.
     pub unit: String,
     /// How often counting begins anew; None: it never does.
-    pub per: Option<CycleUnit>,
+    pub per: Option<Per>,
     /// What measures the use.
     pub meter: Option<Slug>,
     /// Percentages of a limit at which its holder is told.
     pub thresholds: Vec<u32>,
+    /// Of a hard limit, in percent: so much more is given all the same.
+    pub burst: u32,
+    /// How long more than the limit may be held until nothing more is given. 0: for ever.
+    pub grace_hours: u32,
+    pub refusal: Refusal,
     pub description: String,
 }
 

@@ -28,7 +28,7 @@ pub use commands::{Command, DiscardDraft, Publish, Retire, SaveDraft};
 pub use diff::{Change, diff};
 pub use document::{
     AddOn, AddOnFeature, AddOnPrice, Amount, Beyond, Document, Feature, FeatureKind, Meter, Method,
-    Plan, PlanFeature, Price, PriceIn, Product, Route,
+    Plan, PlanFeature, Price, PriceIn, Product, Refusal, Route,
 };
 pub use event::{Adoption, Event};
 pub use rejection::{CATALOGS_MAX, Rejection, VERSIONS_MAX, codes};

@@ -17,12 +17,25 @@ pub struct Decision {
     pub rule: Rule,
     /// All parts together.
     pub limit: Amount,
-    /// Units in use, as last reported.
+    /// Units in use: as last reported, or what is held when that is more.
     pub used: u64,
+    pub reported: u64,
+    pub held: Held,
     /// The first expiry of a grant in it: from then on the answer may be another one.
     pub expires_at: Option<Timestamp>,
     /// Everything that gives the feature, in the order of decision.
     pub parts: Vec<Part>,
+}
+
+/// What reservations hold of a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Held {
+    /// Finalised units of the present window.
+    pub finalised: u64,
+    /// Units of open reservations.
+    pub reserved: u64,
+    /// Units beyond the limit that are given all the same.
+    pub extra: u64,
 }
 
 /// One source of a feature.
@@ -68,9 +81,20 @@ impl Decision {
         self.limit > Amount::NOTHING
     }
 
-    /// Is the feature included, and are so many units left?
+    /// Is the feature included, and are so many units given?
     pub fn allows(&self, units: u64) -> bool {
-        self.is_included() && self.remaining().is_none_or(|left| units <= left)
+        let most = self.limit.units().map(|limit| limit.saturating_add(self.held.extra));
+        let fits = |most| self.used.checked_add(units).is_some_and(|used| used <= most);
+        self.is_included() && most.is_none_or(fits)
+    }
+
+    /// With what reservations hold.
+    #[must_use]
+    pub fn holding(mut self, held: Held) -> Self {
+        self.used = self.reported.max(held.finalised.saturating_add(held.reserved));
+        self.held = held;
+        self.allowed = self.allows(1);
+        self
     }
 
     /// Units that are left; None when there is no number.
@@ -101,7 +125,8 @@ pub fn check(state: &State, feature: &Slug, at: Timestamp) -> Decision {
         None => denial(state, feature, at),
     };
     let allowed = limit.units().is_none_or(|units| used < units);
-    Decision { allowed, rule, limit, used, expires_at, parts }
+    let held = Held::default();
+    Decision { allowed, rule, limit, used, reported: used, held, expires_at, parts }
 }
 
 /// The answer for every feature that the plan, its add-ons or a grant names, by feature.

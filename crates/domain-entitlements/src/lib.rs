@@ -16,7 +16,7 @@ mod tests;
 
 pub use amount::{Amount, UNITS_MAX};
 pub use commands::{Command, FireTimer, GrantFeature, ReportUse, Revoke};
-pub use decision::{Decision, Part, Rule, check, exceeded, is_entitled, list};
+pub use decision::{Decision, Held, Part, Rule, check, exceeded, is_entitled, list};
 pub use event::Event;
 pub use follow::follow;
 pub use rejection::{REASON_CHARS_MAX, Rejection, codes};

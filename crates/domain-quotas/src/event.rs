@@ -94,6 +94,8 @@ pub struct Figures {
     pub used: u64,
     /// Units of open reservations.
     pub reserved: u64,
+    /// Since when more than the limit is held, where that may last a while only.
+    pub over_since: Option<Timestamp>,
 }
 
 /// A timer that is not pending any more.

@@ -87,13 +87,11 @@ impl Draft {
             None => false,
         };
         noted.retain(is_known);
-        self.push(Event::Limited {
-            feature: feature.clone(),
-            terms: Arc::new(terms),
-            window,
-            figures: Figures { used, reserved },
-            noted,
-        });
+        let over_since = known.as_ref().filter(|_| goes_on).and_then(|it| it.over_since);
+        let (terms, figures) = (Arc::new(terms), Figures { used, reserved, over_since });
+        let quota = Quota::new(feature.clone(), Arc::clone(&terms), window, figures);
+        let figures = quota.figures(self.now);
+        self.push(Event::Limited { feature: feature.clone(), terms, window, figures, noted });
         let told: Vec<Event> =
             self.after.quota(feature).map(|it| thresholds(it).collect()).unwrap_or_default();
         for event in told {

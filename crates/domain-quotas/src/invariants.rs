@@ -71,8 +71,8 @@ pub fn is_bounded(state: &State) -> Result<(), Broken> {
     Err(Broken { name: "QUO-3", detail: format!("{open} open, {ended} ended, {quotas} quotas") })
 }
 
-/// QUO-4: what is held of a hard quota exceeds its limit only when the limit was lowered,
-/// never by a reservation. `after` is the state behind `event`.
+/// QUO-4: what is held of a hard quota exceeds its limit, with what it allows for bursts,
+/// only when the limit was lowered, never by a reservation. `after` is the state behind `event`.
 pub fn is_covered(after: &State, event: &Event) -> Result<(), Broken> {
     let Event::Reserved { id, feature, .. } = event else { return Ok(()) };
     let Some(quota) = after.quota(feature) else {
@@ -81,7 +81,7 @@ pub fn is_covered(after: &State, event: &Event) -> Result<(), Broken> {
     let limit = quota.terms.limit.filter(|_| quota.terms.is_hard());
     let held = u128::from(quota.used) + u128::from(quota.reserved);
     match limit {
-        Some(limit) if held > u128::from(limit) => Err(Broken {
+        Some(limit) if held > u128::from(limit) + u128::from(quota.terms.burst()) => Err(Broken {
             name: "QUO-4",
             detail: format!("{id}: {held} units of {feature} are held, the limit is {limit}"),
         }),

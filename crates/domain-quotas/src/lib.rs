@@ -21,7 +21,7 @@ mod timer;
 pub use commands::{AdjustHeld, Command, Finalise, FireTimer, NoteThreshold, Release, Reserve};
 pub use event::{ClearedTimer, Event, Figures};
 pub use follow::{close, follow_terms};
-pub use quota::{Quota, reaches};
+pub use quota::{Ended, Quota, reaches};
 pub use rejection::{
     REASON_CHARS_MAX, RESERVATION_ID_CHARS_MAX, Rejection, TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX,
     UNITS_MAX, codes,
@@ -31,7 +31,7 @@ pub use reservations::{
 };
 pub use show::shown;
 pub use state::{QUOTAS_MAX, State, Timer, weight};
-pub use terms::{Beyond, Counting, THRESHOLD_DEFAULT, Terms};
+pub use terms::{Beyond, Counting, Refusal, THRESHOLD_DEFAULT, Terms};
 
 use exchequer_kernel::{Ctx, Decider};
 use exchequer_types::{Fact, Slug, Timestamp};

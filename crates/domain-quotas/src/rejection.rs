@@ -30,6 +30,7 @@ pub mod codes {
     pub const RESERVATIONS_TOO_MANY: &str = "RESERVATIONS_TOO_MANY";
     pub const QUOTA_EXHAUSTED: &str = "QUOTA_EXHAUSTED";
     pub const QUOTA_LIMIT_REACHED: &str = "QUOTA_LIMIT_REACHED";
+    pub const QUOTA_FORBIDDEN: &str = "QUOTA_FORBIDDEN";
     pub const TIMER_NOT_PENDING: &str = "TIMER_NOT_PENDING";
 }
 
@@ -73,6 +74,12 @@ pub enum Rejection {
         left: u64,
         limit: u64,
     },
+    /// Not so much is left, and by the limit's setting no more is to be had.
+    Forbidden {
+        feature: Slug,
+        left: u64,
+        limit: u64,
+    },
     TimerNotPending,
 }
 
@@ -92,6 +99,7 @@ impl Reason for Rejection {
             Self::ReservationsTooMany => codes::RESERVATIONS_TOO_MANY,
             Self::Exhausted { .. } => codes::QUOTA_EXHAUSTED,
             Self::LimitReached { .. } => codes::QUOTA_LIMIT_REACHED,
+            Self::Forbidden { .. } => codes::QUOTA_FORBIDDEN,
             Self::TimerNotPending => codes::TIMER_NOT_PENDING,
         }
     }
@@ -102,9 +110,10 @@ impl Reason for Rejection {
             | Self::ReservationConflict { .. }
             | Self::ReservationUnknown
             | Self::ReservationExpired => Some("reservation"),
-            Self::AmountInvalid { .. } | Self::Exhausted { .. } | Self::LimitReached { .. } => {
-                Some("amount")
-            }
+            Self::AmountInvalid { .. }
+            | Self::Exhausted { .. }
+            | Self::LimitReached { .. }
+            | Self::Forbidden { .. } => Some("amount"),
             Self::UnitsInvalid { .. } => Some("units"),
             Self::TtlInvalid => Some("ttl"),
             Self::ReasonInvalid => Some("reason"),
@@ -117,7 +126,7 @@ impl Reason for Rejection {
     fn message(&self) -> String {
         match self {
             Self::TenantSuspended => {
-                "the tenant is suspended: nothing more is given until it is resumed".to_owned()
+                "the tenant is suspended: nothing more is given until it is reinstated".to_owned()
             }
             Self::ReservationIdInvalid => {
                 format!("must have 1 to {RESERVATION_ID_CHARS_MAX} visible ASCII characters")
@@ -155,6 +164,9 @@ impl Reason for Rejection {
             ),
             Self::LimitReached { feature, left, limit } => format!(
                 "{left} of {limit} units of {feature} are left: free some, ask for less, or change the plan"
+            ),
+            Self::Forbidden { feature, left, limit } => format!(
+                "{left} of {limit} units of {feature} are left, and no more are given: ask for less"
             ),
             Self::TimerNotPending => "the timer is not pending".to_owned(),
         }

@@ -60,14 +60,12 @@ impl State {
     /// what a view keeps.
     pub fn take_figures(&mut self, event: &Event) {
         match event {
-            Event::Limited { feature, terms, window, figures, noted } => self.put(Quota {
-                feature: feature.clone(),
-                terms: Arc::clone(terms),
-                window: *window,
-                used: figures.used,
-                reserved: figures.reserved,
-                noted: noted.clone(),
-            }),
+            Event::Limited { feature, terms, window, figures, noted } => {
+                let known = self.quota(feature);
+                let before = known.and_then(|it| it.before.clone());
+                let quota = Quota::new(feature.clone(), Arc::clone(terms), *window, *figures);
+                self.put(Quota { noted: noted.clone(), before, ..quota });
+            }
             Event::Lifted { feature } => self.remove(feature),
             Event::Reserved { feature, figures, .. }
             | Event::Finalised { feature, figures, .. }
@@ -85,11 +83,15 @@ impl State {
                 self.change(feature, |it| it.begin(*window));
                 self.figures(feature, *figures);
             }
-            Event::ThresholdReached { feature, percent, .. } => self.change(feature, |it| {
-                if let Err(at) = it.noted.binary_search(percent) {
-                    it.noted.insert(at, *percent);
-                }
-            }),
+            Event::ThresholdReached { feature, percent, window, .. } => {
+                self.change(feature, |it| {
+                    let before = it.before.as_deref_mut().filter(|it| Some(it.window) == *window);
+                    let noted = before.map_or(&mut it.noted, |before| &mut before.noted);
+                    if let Err(at) = noted.binary_search(percent) {
+                        noted.insert(at, *percent);
+                    }
+                });
+            }
             Event::TimerMoved { .. } => {}
             Event::Closed { .. } => self.quotas = Arc::default(),
         }
@@ -114,10 +116,7 @@ impl State {
     }
 
     fn figures(&mut self, feature: &Slug, figures: Figures) {
-        self.change(feature, |it| {
-            it.used = figures.used;
-            it.reserved = figures.reserved;
-        });
+        self.change(feature, |it| it.take(figures));
     }
 }
 
@@ -165,7 +164,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
 
 /// About how many bytes the state holds.
 pub fn weight(state: &State) -> usize {
-    const QUOTA_BYTES: usize = 256;
+    const QUOTA_BYTES: usize = 320;
     const RESERVATION_BYTES: usize = 192;
     const LEAVES_BYTES: usize = 4_096;
     let leaves = if state.version == 0 { 0 } else { LEAVES_BYTES };

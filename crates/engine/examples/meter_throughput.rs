@@ -55,9 +55,18 @@ fn fill(log: &MemoryJournal, events: u64) {
         let (id, subject) = (format!("event-{n:012}"), format!("user-{}", n * 7 % SUBJECTS));
         let model = ["small", "large", "huge", "vision", "audio"][(n % 5) as usize];
         let data = format!(
-            r#"{{"tokens":{},"model":"{model}","region":"eu-{}","cached":false}}"#,
+            concat!(
+                r#"{{"tokens":{},"model":"{}","region":"eu-{}","cached":false,"ms":{}.{},"#,
+                r#""request":"req-{:016x}","endpoint":"/v1/chat/completions","status":200,"#,
+                r#""prompt":{{"tokens":{},"images":0}},"client":"python/3.12","stream":true}}"#
+            ),
             n % 2_000 + 1,
-            n % 3
+            model,
+            n % 3,
+            n % 700,
+            n % 10,
+            n.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            n % 1_000,
         );
         let body = Body {
             kind: "completion",
@@ -70,6 +79,12 @@ fn fill(log: &MemoryJournal, events: u64) {
         let partition = partition_of_event("acme", &id, PARTITIONS, &mut scratch);
         log.push(partition, encode_event(&mut out, now, &event));
     }
+}
+
+/// What of this process is in memory, in MB.
+fn resident_mb() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/statm").unwrap();
+    stat.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4 / 1_024
 }
 
 /// Seconds that this process spent on a processor.
@@ -117,19 +132,22 @@ async fn main() {
     };
     let roles = Roles { decides: false, bootstraps: false, meters: true };
     let given = Parts { definitions: Some(definitions), ..Parts::default() };
+    let ends: Vec<u64> =
+        (0..PARTITIONS).map(|at| log.records(PartitionId(at)).len() as u64).collect();
+    let filled_mb = resident_mb();
     let (began, processor) = (Instant::now(), processor_seconds());
     let platform = Platform::start_as(roles, ports, given).await.unwrap();
     let meters = platform.meters.unwrap();
-    for partition in (0..PARTITIONS).map(PartitionId) {
-        let end = log.records(partition).len() as u64;
+    for (partition, end) in (0..PARTITIONS).map(PartitionId).zip(ends) {
         assert!(meters.wait_for(partition, end, Duration::from_secs(600)).await);
     }
     let (elapsed, processor) = (began.elapsed().as_secs_f64(), processor_seconds() - processor);
     let each = processor / events as f64 * 1e6;
     writeln!(
         out,
-        "{events} records in {elapsed:.2} s: {:.0} a second, {each:.2} µs of processor time each",
-        events as f64 / elapsed
+        "{events} records in {elapsed:.2} s: {:.0} a second, {each:.2} µs of processor time each, {} MB more in memory",
+        events as f64 / elapsed,
+        resident_mb().saturating_sub(filled_mb),
     )
     .unwrap();
     runtime.shut_down();

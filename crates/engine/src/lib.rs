@@ -15,6 +15,7 @@ mod projector;
 mod reactor;
 mod readiness;
 mod settings;
+mod sharing;
 mod spans;
 mod tables;
 mod tail;
@@ -34,6 +35,7 @@ pub use settings::{
     UsageSettings,
 };
 pub use spans::TracedInput;
+pub use tables::TABLES;
 pub use tail::{InputId, InputKey, PartitionState, Tail, TailItem, TailListener};
 pub use thresholds::MeterFigures;
 pub use token::{Token, TokenError, UsageToken};

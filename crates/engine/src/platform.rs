@@ -6,22 +6,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::gateway::{Gateway, Submission};
+use crate::live::{LiveKind, LiveView, Lives};
+use crate::meter::{self, DefinitionsSource, LiveDefinitions, Meters};
+use crate::reactor::{Cursors, React};
+use crate::sharing::Share;
+use crate::view::{View, ViewHandle, Views};
+use crate::{EngineError, Ports, Tail, clock, decider, erasures, projector, reactor, thresholds};
 use exchequer_codec::Entry;
 use exchequer_domain_tenants as tenants;
+use exchequer_journal::{Alone, Group, Membership};
 use exchequer_kernel::Status;
 use exchequer_readstore::LoadLive;
 use exchequer_runtime::{Metric, OnEnd, TaskError, TaskKind};
 use exchequer_tenant::Command;
 use exchequer_types::{ActorId, CommandId, Issuer, PartitionId, StreamId, TenantId};
 use exchequer_vault::Vault;
-use tracing::warn;
-
-use crate::gateway::{Gateway, Submission};
-use crate::live::{LiveKind, LiveView, Lives};
-use crate::meter::{self, DefinitionsSource, LiveDefinitions, Meters};
-use crate::reactor::{Cursors, React};
-use crate::view::{View, ViewHandle, Views};
-use crate::{EngineError, Ports, Tail, clock, decider, erasures, projector, reactor, thresholds};
 
 /// The view that the clock reads.
 const TIMERS: &str = "timers";
@@ -38,8 +38,6 @@ const METER: TaskKind = TaskKind { name: "meter", on_end: OnEnd::Fine };
 const THRESHOLDS: TaskKind = TaskKind { name: "thresholds", on_end: OnEnd::Fine };
 const FOLLOWER: TaskKind = TaskKind { name: "follower", on_end: OnEnd::ShutDown };
 const BOOTSTRAP: TaskKind = TaskKind { name: "bootstrap", on_end: OnEnd::Fine };
-/// A follower that could not read tries again after this long.
-const FOLLOW_RETRY: Duration = Duration::from_millis(200);
 
 /// What a process does beside answering from its tail. Views and processes are
 /// run where they are given.
@@ -67,6 +65,8 @@ pub struct Parts {
     pub consumers: Vec<Arc<dyn React>>,
     /// Whose meters count what; when absent, the snapshots among `lives` say so.
     pub definitions: Option<Arc<dyn DefinitionsSource>>,
+    /// Which partitions this process works on; when absent, it is the only process.
+    pub membership: Option<Arc<dyn Membership>>,
 }
 
 /// A running platform. Cloning shares it.
@@ -95,6 +95,7 @@ impl Platform {
     /// Starts some roles in this process.
     pub async fn start_as(roles: Roles, ports: Ports, given: Parts) -> Result<Self, EngineError> {
         let tail = Arc::new(Tail::new(ports.clone()));
+        let shares = Shares::new(given.membership.as_ref(), tail.partitions());
         // Before the gateway: what a reply tells of is in the snapshots by then.
         let lives = Lives::open(&ports, &tail, &given.lives);
         let definitions = match given.definitions {
@@ -102,15 +103,7 @@ impl Platform {
             None => LiveDefinitions::open(&lives, &tail).map(|it| it as Arc<dyn DefinitionsSource>),
         };
         let gateway = Gateway::new(ports.clone(), Arc::clone(&tail));
-        for partition in (0..tail.partitions()).map(PartitionId) {
-            let (ports, tail) = (ports.clone(), Arc::clone(&tail));
-            let runtime = Arc::clone(&ports.runtime);
-            if roles.decides {
-                runtime.spawn(DECIDER, Box::pin(decider::run(ports, tail, partition)));
-            } else {
-                runtime.spawn(FOLLOWER, Box::pin(follow(ports, tail, partition)));
-            }
-        }
+        start_deciders(roles, &ports, &tail, &shares).await?;
         let mut handles = Vec::new();
         let notices = Arc::new(clock::Notices::new(tail.partitions()));
         for view in given.views {
@@ -119,28 +112,33 @@ impl Platform {
             } else {
                 view
             };
-            handles.push(projector::start(&ports, &tail, view).await?);
+            handles
+                .push(projector::start(&ports, &tail, view, shares.of(Group::Projectors)).await?);
         }
         let views = Views::new(handles);
         lives.connect(&views)?;
-        let meters = start_meters(roles, &ports, definitions);
+        let meters = start_meters(roles, &ports, definitions, &shares);
         if let (true, Some(meters), Some(view), Some(quotas)) =
             (roles.meters, &meters, views.get(QUOTAS), lives.get())
         {
             let (ports, gateway, meters) = (ports.clone(), gateway.clone(), meters.clone());
-            let view = Arc::clone(view);
-            let watch = thresholds::Watch { ports, gateway, meters, view, quotas };
-            watch.ports.runtime.clone().spawn(THRESHOLDS, Box::pin(thresholds::run(watch)));
+            let (view, entitlements) = (Arc::clone(view), lives.get());
+            let watch = thresholds::Watch { ports, gateway, meters, view, quotas, entitlements };
+            watch.start(THRESHOLDS);
         }
         let mut cursors = BTreeMap::new();
         for react in given.consumers {
             let states = Arc::new(Cursors::default());
             cursors.insert(react.name(), Arc::clone(&states));
-            let run = reactor::run(ports.clone(), gateway.clone(), react, states);
+            let share = shares.of(Group::Consumers);
+            let run = reactor::run(ports.clone(), gateway.clone(), react, states, share);
             ports.runtime.spawn(REACTOR, Box::pin(run));
         }
         if let Some(timers) = views.get(TIMERS) {
-            let run = clock::run(ports.clone(), gateway.clone(), Arc::clone(timers), notices);
+            // Who folds the timers of a partition hears of them first.
+            let sources = clock::Sources { view: Arc::clone(timers), notices };
+            let share = shares.of(Group::Projectors);
+            let run = clock::run(ports.clone(), gateway.clone(), sources, share);
             ports.runtime.spawn(CLOCK, Box::pin(run));
         }
         let cursors = Arc::new(cursors);
@@ -229,31 +227,66 @@ impl Platform {
     }
 }
 
-/// A meter for each partition of usage, where there are logs of it.
+/// What this process shares with others, by group.
+struct Shares {
+    membership: Arc<dyn Membership>,
+    /// Are there other processes?
+    are_others: bool,
+}
+
+impl Shares {
+    fn new(given: Option<&Arc<dyn Membership>>, partitions: u32) -> Self {
+        let membership = match given {
+            Some(given) => Arc::clone(given),
+            None => Arc::new(Alone::new(partitions)),
+        };
+        Self { membership, are_others: given.is_some() }
+    }
+
+    fn of(&self, group: Group) -> Share {
+        Share::of(&self.membership, group, self.are_others)
+    }
+}
+
+/// A decider for each partition that is this process's own; the others are followed.
+async fn start_deciders(
+    roles: Roles,
+    ports: &Ports,
+    tail: &Arc<Tail>,
+    shares: &Shares,
+) -> Result<(), EngineError> {
+    for partition in (0..tail.partitions()).map(PartitionId) {
+        if shares.are_others {
+            tail.begin_at_checkpoint(partition).await?;
+        }
+        let (ports, tail) = (ports.clone(), Arc::clone(tail));
+        let runtime = Arc::clone(&ports.runtime);
+        if roles.decides {
+            let own = shares.of(Group::Deciders).partition(partition);
+            runtime.spawn(DECIDER, Box::pin(decider::share(ports, tail, own)));
+        } else {
+            runtime.spawn(FOLLOWER, Box::pin(async move { tail.follow_on(partition).await }));
+        }
+    }
+    Ok(())
+}
+
+/// A meter for each partition of usage that is this process's own, where there are logs of
+/// it; how far the others are is read where their meters write it.
 fn start_meters(
     roles: Roles,
     ports: &Ports,
     definitions: Option<Arc<dyn DefinitionsSource>>,
+    shares: &Shares,
 ) -> Option<Meters> {
     let meters = Meters::new(ports.usage.clone()?, definitions?, Arc::clone(&ports.runtime));
-    for partition in (0..meters.partitions()).map(PartitionId).filter(|_| roles.meters) {
+    let share = if roles.meters { shares.of(Group::Meters) } else { Share::none(Group::Meters) };
+    for partition in (0..meters.partitions()).map(PartitionId) {
+        if !roles.meters && !shares.are_others {
+            continue;
+        }
         let context = meter::Context { ports: ports.clone(), meters: meters.clone() };
-        ports.runtime.spawn(METER, Box::pin(meter::run(context, partition)));
+        ports.runtime.spawn(METER, Box::pin(meter::share(context, share.partition(partition))));
     }
     Some(meters)
-}
-
-/// Feeds the tail where no decider does, until the process ends.
-async fn follow(ports: Ports, tail: Arc<Tail>, partition: PartitionId) -> Result<(), TaskError> {
-    loop {
-        let head = tail.state(partition).head;
-        match tail.follow(partition, head).await {
-            Ok(()) => return Ok(()),
-            Err(error) if error.is_retryable() => {
-                warn!(partition = partition.0, %error, "cannot read for now");
-                ports.runtime.sleep(FOLLOW_RETRY).await;
-            }
-            Err(error) => return Err(TaskError(format!("partition {partition}: {error}"))),
-        }
-    }
 }

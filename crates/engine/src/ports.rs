@@ -53,6 +53,14 @@ pub enum EngineError {
         "partition {partition}: the journal ends at offset {end}, and {reader} has read it to {offset}: it is older than the views. If it is the right one, as after a restore, stop and remove the folder `views`; else put the newer journal back"
     )]
     Older { reader: String, partition: u32, offset: u64, end: u64 },
+    /// A newer program has written the journal.
+    #[error(
+        "partition {partition}: the journal was last claimed by a program of feature level {found}, and this one knows levels up to {known}: start that program again, or a later one"
+    )]
+    Newer { partition: u32, found: u32, known: u32 },
+    /// Some rows of a meter are at seal `at`, because a write that ended there was not done.
+    #[error("rows were written up to seal {at} by a meter that did not end its write")]
+    Split { at: u64 },
     #[error("{0}")]
     Stopped(String),
 }
@@ -64,6 +72,7 @@ impl EngineError {
             Self::Journal(fault) => fault.is_retryable(),
             Self::Store(fault) => fault.retryable,
             Self::Vault(error) => error.is_retryable(),
+            Self::Split { .. } => true,
             _ => false,
         }
     }

@@ -1,6 +1,7 @@
-//! Whether this process can answer. The rule: it decides every partition, and each
-//! view that is read has folded everything that was in the journal when the partition
-//! was first decided here, and is at most so many commits behind it now. How far the
+//! Whether this process can answer. The rule: it decides every partition that is its own
+//! and has followed the others to where they ended at its start, and each view that is
+//! read has folded everything that was in the journal then, and is at most so many commits
+//! behind it now. How far the
 //! journal and the views are is asked at the moment of the question.
 
 use core::fmt;
@@ -18,7 +19,7 @@ pub enum Unready {
     /// The process has been asked to end: what is under way ends well, new work goes
     /// elsewhere.
     Draining,
-    /// The partition is not decided here yet.
+    /// The partition is not decided here yet, or not followed to its end.
     Starting { partition: PartitionId },
     /// Nobody here can decide the partition at the moment.
     Failed { partition: PartitionId, kind: FaultKind },
@@ -99,7 +100,7 @@ fn unmetered(meters: &Meters) -> Vec<Unready> {
     states
         .filter_map(|(partition, state)| match state.fault {
             Some(fault) => Some(Unready::MeterFailed { partition, kind: fault.kind }),
-            None if !state.leading => Some(Unready::MeterStarting { partition }),
+            None if !state.leading && !state.followed => Some(Unready::MeterStarting { partition }),
             None => None,
         })
         .collect()
@@ -109,8 +110,8 @@ fn undecided(tail: &Tail, partition: PartitionId) -> Option<Unready> {
     let state = tail.state(partition);
     match state.fault {
         Some(fault) => Some(Unready::Failed { partition, kind: fault.kind }),
-        None if !state.leading => Some(Unready::Starting { partition }),
-        None => None,
+        None if state.leading || state.is_followed() => None,
+        None => Some(Unready::Starting { partition }),
     }
 }
 

@@ -23,6 +23,22 @@ const fn blob(name: &'static str) -> Column {
     Column { name, kind: Kind::Bytes }
 }
 
+/// All of them, for a store that creates and checks its tables.
+pub const TABLES: &[&Table] = &[
+    &CELLS,
+    &IDENTITY_RUNS,
+    &IDENTITY_PAGES,
+    &IDENTITY_FILTERS,
+    &PARTITIONS,
+    &READERS,
+    &VIEWS,
+    &USAGE_IDENTITY_RUNS,
+    &USAGE_IDENTITY_PAGES,
+    &USAGE_IDENTITY_FILTERS,
+    &USAGE_ADOPTED,
+    &USAGE_CORRECTIONS,
+];
+
 /// State of streams, by the version of the fold that made it.
 pub(crate) static CELLS: Table = Table {
     name: "cells",

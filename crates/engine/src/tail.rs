@@ -3,20 +3,25 @@
 //! that keep up share the decoded commits; one that is behind reads the journal
 //! with the same fold.
 
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use exchequer_codec::{Entry, UnopenedReason, WAKE, decode_record};
-use exchequer_journal::{Fault, FaultKind};
+use exchequer_journal::{Fault, FaultKind, Journal};
 use exchequer_kernel::{Head, Verdict, fold};
 use exchequer_proto::journal::v1 as pb;
-use exchequer_runtime::Metric;
+use exchequer_runtime::{Metric, TaskError};
 use exchequer_types::{Hash, Identity, Offset, PartitionId, StreamId, partition_of};
 use tokio::sync::watch;
 
+use crate::decider::resume;
 use crate::spans::{TracedInput, traced_inputs};
 use crate::{EngineError, Ports};
+
+/// A follower that could not read tries again after this long.
+const FOLLOW_RETRY: Duration = Duration::from_millis(200);
 
 /// Which waiting callers an input belongs to: its command's identity and body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,10 +70,19 @@ pub struct PartitionState {
     pub breaks: u64,
     /// Is a writer in this process deciding?
     pub leading: bool,
-    /// Where the journal ended when one first was.
+    /// Is the partition this process's own, to be decided?
+    pub own: bool,
+    /// Where the journal ended when one first was, or when it was first followed to its end.
     pub led_from: Option<Offset>,
     /// Why none can, at the moment.
     pub fault: Option<Fault>,
+}
+
+impl PartitionState {
+    /// Is it decided by another process, and known here to the end it had at the start?
+    pub fn is_followed(&self) -> bool {
+        !self.own && self.led_from.is_some()
+    }
 }
 
 /// The shared end of the journal.
@@ -87,6 +101,8 @@ pub struct Tail {
 struct Partition {
     /// Is it known from where on the partition is folded here?
     started: bool,
+    /// Of a partition that was begun to be followed: where it ended then.
+    ends_at: Option<Offset>,
     state: PartitionState,
     ring: VecDeque<TailItem>,
     ring_bytes: usize,
@@ -234,6 +250,11 @@ impl Tail {
         self.changes.send_modify(|changes| *changes += 1);
     }
 
+    /// Says whether `partition` is this process's own, to be decided.
+    pub(crate) fn set_own(&self, partition: PartitionId, own: bool) {
+        lock(&self.partitions[partition.index()]).state.own = own;
+    }
+
     /// Says whether a writer in this process decides `partition`, or why it can't.
     pub fn set_leading(&self, partition: PartitionId, leading: Result<bool, Fault>) {
         let fault = {
@@ -249,6 +270,14 @@ impl Tail {
             for listener in self.listeners().iter() {
                 listener.unavailable(partition, &fault);
             }
+        }
+    }
+
+    /// Notes when everything is folded that was there when the partition was begun.
+    fn caught_up(&self, partition: PartitionId) {
+        let it = &mut lock(&self.partitions[partition.index()]);
+        if it.ends_at.is_some_and(|end| it.state.head.offset >= end) {
+            it.state.led_from = it.state.led_from.or(it.ends_at);
         }
     }
 
@@ -303,6 +332,7 @@ impl Tail {
         self.check_remembered("the gateway", partition, &head).await?;
         self.reach(partition, &head).await?;
         loop {
+            self.caught_up(partition);
             self.ports.journal.wait(partition, head.offset).await;
             let read = self.ports.settings.read_bytes_max;
             for record in self.ports.journal.read(partition, head.offset, read).await? {
@@ -316,6 +346,35 @@ impl Tail {
         }
     }
 
+    /// Follows `partition` from where the tail is, whatever may be tried again; ends only
+    /// with what can't be.
+    pub(crate) async fn follow_on(&self, partition: PartitionId) -> Result<(), TaskError> {
+        loop {
+            let head = self.state(partition).head;
+            match self.follow(partition, head).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_retryable() => {
+                    tracing::warn!(partition = partition.0, %error, "cannot read for now");
+                    self.ports.runtime.sleep(FOLLOW_RETRY).await;
+                }
+                Err(error) => return Err(TaskError(format!("partition {partition}: {error}"))),
+            }
+        }
+    }
+
+    /// Begins `partition` at the checkpoint of whoever decided it last.
+    pub(crate) async fn begin_at_checkpoint(
+        &self,
+        partition: PartitionId,
+    ) -> Result<(), EngineError> {
+        let head = resume::checkpointed(&self.ports, partition).await?;
+        self.check_remembered("the gateway", partition, &head).await?;
+        let end = self.ports.journal.end(partition).await?;
+        self.begin(partition, &head);
+        lock(&self.partitions[partition.index()]).ends_at = Some(end);
+        Ok(())
+    }
+
     /// A remembered place must be found again.
     pub async fn check_remembered(
         &self,
@@ -323,26 +382,35 @@ impl Tail {
         partition: PartitionId,
         head: &Head,
     ) -> Result<(), EngineError> {
-        if head.seq == 0 {
-            return Ok(());
-        }
-        let journal = &self.ports.journal;
-        let end = journal.end(partition).await?;
-        if head.commit_offset >= end {
-            let (reader, partition, offset) = (reader.to_owned(), partition.0, head.offset);
-            return Err(EngineError::Older { reader, partition, offset, end });
-        }
-        let found = journal.read(partition, head.commit_offset, 1).await?;
-        if found.first().is_some_and(|record| Hash::blake3(&record.bytes) == head.hash) {
-            return Ok(());
-        }
-        Err(EngineError::Forgotten {
-            reader: reader.to_owned(),
-            partition: partition.0,
-            offset: head.commit_offset,
-            seq: head.seq,
-        })
+        check_remembered(self.ports.journal.as_ref(), reader, partition, head).await
     }
+}
+
+/// A place in `journal` that `reader` remembers must be found again.
+pub(crate) async fn check_remembered(
+    journal: &dyn Journal,
+    reader: &str,
+    partition: PartitionId,
+    head: &Head,
+) -> Result<(), EngineError> {
+    if head.seq == 0 {
+        return Ok(());
+    }
+    let end = journal.end(partition).await?;
+    if head.commit_offset >= end {
+        let (reader, partition, offset) = (reader.to_owned(), partition.0, head.offset);
+        return Err(EngineError::Older { reader, partition, offset, end });
+    }
+    let found = journal.read(partition, head.commit_offset, 1).await?;
+    if found.first().is_some_and(|record| Hash::blake3(&record.bytes) == head.hash) {
+        return Ok(());
+    }
+    Err(EngineError::Forgotten {
+        reader: reader.to_owned(),
+        partition: partition.0,
+        offset: head.commit_offset,
+        seq: head.seq,
+    })
 }
 
 impl Partition {

@@ -12,6 +12,7 @@ use exchequer_types::{Offset, PartitionId, Timestamp};
 use futures::future::{Either, select};
 use tokio::sync::watch;
 
+use crate::sharing::Share;
 use crate::{Ports, Tail, Token};
 
 /// A projection as the runtime holds it.
@@ -100,6 +101,8 @@ impl Generation {
 #[derive(Debug)]
 pub struct ViewHandle {
     pub view: Arc<dyn View>,
+    /// Which partitions of it are folded here.
+    pub(crate) share: Share,
     /// The one that is read.
     active: watch::Sender<Arc<Generation>>,
     /// The one that is built beside it.
@@ -131,9 +134,15 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl ViewHandle {
-    pub(crate) fn new(view: Arc<dyn View>, active: Arc<Generation>, latest: u64) -> Self {
+    pub(crate) fn new(
+        view: Arc<dyn View>,
+        share: Share,
+        active: Arc<Generation>,
+        latest: u64,
+    ) -> Self {
         Self {
             view,
+            share,
             active: watch::Sender::new(active),
             building: Mutex::new(None),
             latest: Mutex::new(latest),
@@ -165,6 +174,14 @@ impl ViewHandle {
     /// Goes on with a generation that was begun before a restart.
     pub(crate) fn resume(&self, generation: Arc<Generation>) {
         *lock(&self.building) = Some(generation);
+    }
+
+    /// Goes on with one that another process has begun.
+    pub(crate) fn resume_as(&self, generation: Arc<Generation>) {
+        let mut latest = lock(&self.latest);
+        *latest = generation.number.max(*latest);
+        drop(latest);
+        self.resume(generation);
     }
 
     /// Readers go over to `generation`.

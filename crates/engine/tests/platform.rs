@@ -10,6 +10,7 @@ use std::time::Duration;
 use exchequer_consumer_adoption::Adoption;
 use exchequer_domain_audit as audit;
 use exchequer_domain_tenants as tenants;
+use exchequer_engine::decider::FEATURE_LEVEL;
 use exchequer_engine::{
     Answer, Commanding, Forwarder, Parts, Platform, Ports, React, Settings, Submission,
     SubmitError, Tail, TailItem, TailListener, View, ViewOf,
@@ -360,4 +361,30 @@ async fn who_waits_is_told_of_what_another_writer_decided_meanwhile() {
     assert!(decided.iter().all(|offset| told.contains(offset)), "{decided:?} of {told:?}");
     assert!(told.iter().all(|offset| *offset >= begun.offset), "nothing before it began");
     stop(runtime).await;
+}
+
+// REQ: OPS-05
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_newer_program_has_claimed_is_left_alone() {
+    let mut world = World::new();
+    let (platform, runtime) = world.start().await;
+    let partition = PartitionId(1);
+    while !platform.tail.state(partition).leading {
+        tokio::task::yield_now().await;
+    }
+    stop(runtime).await;
+    let claim = exchequer_proto::journal::v1::Claim {
+        epoch: 2,
+        owner: [9; 16].to_vec().into(),
+        feature_level: FEATURE_LEVEL + 1,
+        logs: Vec::new(),
+    };
+    let claim = exchequer_codec::encode_claim(partition, claim);
+    exchequer_journal::Journal::append(world.journal.as_ref(), partition, claim).await.unwrap();
+    let records = world.journal.records(partition).len();
+    let (platform, runtime) = world.start().await;
+    tokio::time::timeout(PATIENCE, runtime.shutting_down()).await.unwrap();
+    assert!(platform.tail.state(partition).fault.is_some());
+    stop(runtime).await;
+    assert_eq!(world.journal.records(partition).len(), records, "nothing was written");
 }

@@ -2,6 +2,7 @@
 //! comes from a tenant, so compiling and checking are bounded, and nothing is fetched.
 
 mod cache;
+mod meters;
 mod rejection;
 mod rules;
 mod schema;

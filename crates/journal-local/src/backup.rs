@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::disk::{self, RealDisk, read_at};
 use crate::error::{Damage, FileError, OpenError};
 use crate::folder::META;
+use crate::level::LEVEL;
 use crate::name::LogName;
 use crate::reader::{JournalReader, TornTail};
 
@@ -95,6 +96,10 @@ fn copy_log(
     let (records, left_out) = check_copy(data_dir, out_dir, name)?;
     if let (Some(torn), Some(last)) = (left_out, entries.last_mut()) {
         *last = shorten(out_dir, &last.name, torn.at)?;
+    }
+    let level = format!("{folder}/{LEVEL}");
+    if data_dir.join(&level).exists() {
+        entries.push(copy(data_dir, out_dir, &level, u64::MAX)?);
     }
     sync(&out_dir.join(folder))?;
     Ok(CopiedLog { entries, records, left_out })

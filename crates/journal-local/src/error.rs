@@ -39,6 +39,12 @@ pub enum OpenError {
     Partitions { dir: PathBuf, found: u32, asked: u32 },
     #[error("{} has format version {found}; this program reads {}", file.display(), crate::FORMAT_VERSION)]
     Version { file: PathBuf, found: u32 },
+    #[error(
+        "{} was last written by exchequer {program}, at feature level {found}; this program \
+         knows levels up to {known}: start {program} or a later one",
+        dir.display()
+    )]
+    Newer { dir: PathBuf, program: String, found: u32, known: u32 },
     #[error("there is no log in {}", dir.display())]
     Absent { dir: PathBuf },
     #[error("{} is open already", dir.display())]

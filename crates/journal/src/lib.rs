@@ -1,14 +1,17 @@
 //! Ports of the logs: the journal, which writers append to and every reader
-//! folds, and the input logs that deciders read. Each port's in-memory
-//! implementation and conformance suite live here too.
+//! folds, the input logs that deciders read, and the membership that says which
+//! process does what. Each port's in-memory implementation and conformance suite live
+//! here too.
 
 pub mod conformance;
 mod fault;
 mod input;
+mod membership;
 mod memory;
 
 pub use fault::{Fault, FaultKind};
 pub use input::{InputLog, InputRecord, Lane, MemoryInput, MemoryInputLimits};
+pub use membership::{Alone, Group, Membership, MemoryGroups, MemoryMember, Owned};
 pub use memory::MemoryJournal;
 
 use bytes::Bytes;

@@ -43,13 +43,22 @@ pub enum Mutation {
     OwnerStays,
     /// (s) A credential is accepted although it has ended.
     CredentialEnds,
-    /// A row of usage adds what it holds already. The view's own test notices it; it is
-    /// none of [`ALL`](Self::ALL) until the simulation has usage.
+    /// (t) A meter takes a seal for accepted although another one's claim came first.
+    SealFence,
+    /// (u) The index of identities keeps the latest position of an identity, not the first.
+    FirstPosition,
+    /// (v) Records are judged by definitions of which the seal says nothing.
+    UnnamedDefinitions,
+    /// (w) A row of usage adds what it holds already.
     AdditivePosition,
+    /// (x) What stands on another partition than its own is counted there.
+    CountedAstray,
+    /// (y) What is reserved does not count against a limit.
+    ReservedHolds,
 }
 
 impl Mutation {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 25] = [
         Self::AnswerOffset,
         Self::CommandIdentity,
         Self::ClaimCheck,
@@ -69,7 +78,25 @@ impl Mutation {
         Self::SlotsStay,
         Self::OwnerStays,
         Self::CredentialEnds,
+        Self::SealFence,
+        Self::FirstPosition,
+        Self::UnnamedDefinitions,
+        Self::AdditivePosition,
+        Self::CountedAstray,
+        Self::ReservedHolds,
     ];
+
+    /// Is it a rule of meters? The simulation's course of usage notices it.
+    pub const fn is_of_usage(self) -> bool {
+        matches!(
+            self,
+            Self::SealFence
+                | Self::FirstPosition
+                | Self::UnnamedDefinitions
+                | Self::AdditivePosition
+                | Self::CountedAstray
+        )
+    }
 
     /// Is it a rule of deciding? The simulation's checkers decide by the same weakened
     /// rule then, so that only what they know apart from the rules can notice.
@@ -84,6 +111,7 @@ impl Mutation {
                 | Self::SlotsStay
                 | Self::OwnerStays
                 | Self::CredentialEnds
+                | Self::ReservedHolds
         )
     }
 }

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use exchequer_types::{Identity, Offset, PartitionId, TenantId, Timestamp, partition_of};
 
 use crate::contribution::{Contribution, Sign};
-use crate::definitions::{BackfillOrder, Definitions, View};
-use crate::judge::{Fate, Fault, Seen, Terms, judge};
+use crate::definitions::{Definitions, View};
+use crate::judge::{Fate, Fault, Seen, judge_into, time_of};
+use crate::meter::Meter;
 use crate::normal::{Body, BodyDigest, EventIdentity};
+use crate::outline::Outline;
 
 /// A record of the usage log, as far as judging needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,17 +145,26 @@ pub fn partition_of_event(
 /// Judges the records of one partition.
 #[derive(Debug)]
 pub struct Judge<'d> {
-    definitions: &'d Definitions,
+    pub(crate) definitions: &'d Definitions,
     partition: PartitionId,
     partitions: u32,
     scratch: Vec<u8>,
-    /// The last tenant that was asked for, with what counts its events.
-    last: Option<View>,
+    /// Of the data that was read last: an event's digest and its values come from one
+    /// reading, when it is judged behind its preparation.
+    outline: Outline,
+    /// Tenants that were asked for lately, with what counts their events: each in the slot
+    /// of its id, where it stays until another one takes it.
+    lately: Vec<Option<View>>,
 }
+
+/// A power of two.
+const LATELY_SLOTS: usize = 64;
 
 impl<'d> Judge<'d> {
     pub fn new(definitions: &'d Definitions, partition: PartitionId, partitions: u32) -> Self {
-        Self { definitions, partition, partitions, scratch: Vec::new(), last: None }
+        let (scratch, outline) = (Vec::new(), Outline::default());
+        let lately = vec![None; LATELY_SLOTS];
+        Self { definitions, partition, partitions, scratch, outline, lately }
     }
 
     /// What `record` is, before its identity is looked up.
@@ -184,7 +195,7 @@ impl<'d> Judge<'d> {
     }
 
     fn prepare_event(&mut self, record: &Record<'_>, event: &EventRecord<'_>) -> Prepared {
-        if self.last.as_ref().is_none_or(|last| last.tenant.id.as_str() != event.tenant)
+        if self.look_up(event.tenant).is_none()
             && let Err(error) = TenantId::parse(event.tenant)
         {
             return invalid("tenant", &error.to_string());
@@ -195,11 +206,12 @@ impl<'d> Judge<'d> {
         if let Some(settled) = self.astray(record, event.tenant, event.id) {
             return settled;
         }
-        match BodyDigest::of(&event.body) {
-            Ok(digest) => Prepared::Event {
-                identity: EventIdentity::of_texts(event.tenant, event.source, event.id).into(),
-                digest,
-            },
+        match BodyDigest::with(&mut self.scratch, &mut self.outline, &event.body) {
+            Ok(digest) => {
+                let names = [event.tenant, event.source, event.id];
+                let identity = EventIdentity::with(&mut self.scratch, names).into();
+                Prepared::Event { identity, digest }
+            }
             Err(error) => invalid("data", &error.to_string()),
         }
     }
@@ -228,121 +240,20 @@ impl<'d> Judge<'d> {
         names: &mut N,
         out: &mut Vec<Contribution>,
     ) -> Verdict {
-        let view = self.known(event.tenant);
-        self.judge(view.as_ref(), offset, record, event, seen, names, out)
-    }
-
-    /// What an event that stands first under its identity comes to, by all that was adopted
-    /// up to now: by what was in force for it or, when no meter counted it then, by the
-    /// first change that made one count it.
-    pub fn standing<N: Names + ?Sized>(
-        &mut self,
-        offset: Offset,
-        record: &Record<'_>,
-        event: &EventRecord<'_>,
-        names: &mut N,
-        out: &mut Vec<Contribution>,
-    ) -> Verdict {
-        self.standing_before(u64::MAX, offset, record, event, names, out)
-    }
-
-    /// The same by what was adopted before `seal`: when the revision that this seal began has
-    /// not come to the event yet.
-    pub fn standing_before<N: Names + ?Sized>(
-        &mut self,
-        seal: u64,
-        offset: Offset,
-        record: &Record<'_>,
-        event: &EventRecord<'_>,
-        names: &mut N,
-        out: &mut Vec<Contribution>,
-    ) -> Verdict {
-        let views = self.definitions.views_since(event.tenant, offset);
-        let (mut first, mut before) = (None, None::<&View>);
-        for (since, view) in views.iter().filter(|(since, _)| *since < seal) {
-            if before.is_some_and(|before| before.judges_alike(view, event.body.kind)) {
-                continue;
-            }
-            before = Some(view);
-            let seen = Seen::Nothing;
-            let verdict = self.judge(Some(view), offset, record, event, seen, names, out);
-            let is_own = *since == 0;
-            if verdict.fate.is_counted() || (is_own && verdict.fate != Fate::Unmatched) {
-                return verdict;
-            }
-            first.get_or_insert(verdict);
+        // Put back behind the judging, which may not look tenants up.
+        let view = self.look_up(event.tenant).and_then(Option::take);
+        let verdict = self.judge(view.as_ref(), offset, record, event, seen, names, out);
+        if let Some(slot) = self.lately.get_mut(slot_of(event.tenant))
+            && view.is_some()
+        {
+            *slot = view;
         }
-        first.unwrap_or_else(|| self.judge(None, offset, record, event, Seen::Nothing, names, out))
-    }
-
-    /// What an event that stands first under its identity comes to by what was in force for
-    /// it, and nothing later.
-    pub fn sealed<N: Names + ?Sized>(
-        &mut self,
-        offset: Offset,
-        record: &Record<'_>,
-        event: &EventRecord<'_>,
-        names: &mut N,
-    ) -> Verdict {
-        self.standing_before(1, offset, record, event, names, &mut Vec::new())
-    }
-
-    /// What an event that stands first under its identity adds by the change that `seal`
-    /// made, when nothing before it counted it.
-    pub fn matched<N: Names + ?Sized>(
-        &mut self,
-        seal: u64,
-        offset: Offset,
-        record: &Record<'_>,
-        event: &EventRecord<'_>,
-        names: &mut N,
-        out: &mut Vec<Contribution>,
-    ) -> bool {
-        let before = self.standing_before(seal, offset, record, event, names, &mut Vec::new());
-        let Some(view) = self.definitions.view_at(event.tenant, seal) else { return false };
-        before.fate == Fate::Unmatched
-            && self
-                .judge(Some(&view), offset, record, event, Seen::Nothing, names, out)
-                .fate
-                .is_counted()
-    }
-
-    /// What an event that stands first under its identity adds by `order`: that of the
-    /// meter which it names, unless that counts the event by itself.
-    pub fn backfilled<N: Names + ?Sized>(
-        &mut self,
-        order: &BackfillOrder,
-        offset: Offset,
-        record: &Record<'_>,
-        event: &EventRecord<'_>,
-        names: &mut N,
-        out: &mut Vec<Contribution>,
-    ) -> bool {
-        let is_meant =
-            |it: &Contribution| it.meter.key == order.meter && it.meter.version == order.version;
-        let start = out.len();
-        let verdict = self.standing(offset, record, event, names, out);
-        let counts_already = out.drain(start..).any(|it| is_meant(&it));
-        let is_in_range =
-            order.from <= verdict.time && order.until.is_none_or(|until| verdict.time < until);
-        if counts_already || !is_in_range || verdict.fate == Fate::Invalid {
-            return false;
-        }
-        let known = self.definitions.tenant(event.tenant);
-        let provider = known.and_then(|known| known.provider.as_ref());
-        let seal = provider.and_then(|it| self.definitions.ordered_at(it, &order.id));
-        let Some(view) = seal.and_then(|seal| self.definitions.view_at(event.tenant, seal)) else {
-            return false;
-        };
-        self.judge(Some(&view), offset, record, event, Seen::Nothing, names, out);
-        let counted: Vec<Contribution> = out.drain(start..).filter(is_meant).collect();
-        out.extend(counted);
-        out.len() > start
+        verdict
     }
 
     #[expect(clippy::too_many_arguments, reason = "one event, and where what it adds goes")]
-    fn judge<N: Names + ?Sized>(
-        &self,
+    pub(crate) fn judge<N: Names + ?Sized>(
+        &mut self,
         view: Option<&View>,
         offset: Offset,
         record: &Record<'_>,
@@ -353,49 +264,55 @@ impl<'d> Judge<'d> {
     ) -> Verdict {
         let received_at = record.forwarded.unwrap_or(record.received_at);
         let in_force = view.and_then(|view| view.in_force.as_deref());
-        let default = Terms::default();
-        let terms = in_force.map_or(&default, |it| &it.terms);
-        let meters = in_force.map(|it| &it.meters);
-        let judgement = judge(meters, terms, &event.body, received_at, seen);
-        let time = judgement.time;
-        if let Some(View { tenant, .. }) = view.filter(|_| !judgement.counted.is_empty()) {
-            let subject = names.text(event.body.subject);
-            let period = tenant.period(time);
-            out.extend(judgement.counted.into_iter().map(|(meter, measured)| Contribution {
+        let tenant = view.map(|view| view.tenant.as_ref());
+        let time = time_of(&event.body, received_at);
+        let (partition, body) = (self.partition.0, &event.body);
+        let mut shared = None;
+        let count = |meter: &Arc<Meter>, value, groups: &[Cow<'_, str>]| {
+            let Some(tenant) = tenant else { return };
+            let (subject, period) =
+                shared.get_or_insert_with(|| (names.text(body.subject), tenant.period(time)));
+            out.push(Contribution {
                 tenant: Arc::clone(&tenant.id),
                 meter: Arc::clone(meter),
                 time,
-                subject: Arc::clone(&subject),
-                groups: names.texts(&measured.groups),
-                period,
-                value: measured.value,
-                place: (self.partition.0, offset, 0),
+                subject: Arc::clone(subject),
+                groups: names.texts(groups),
+                period: *period,
+                value,
+                place: (partition, offset, 0),
                 sign: Sign::Adds,
-            }));
-        }
-        let tenant = view.map(|view| Arc::clone(&view.tenant.id));
-        Verdict { tenant, fate: judgement.fate, time, faults: judgement.faults }
+            });
+        };
+        let (fate, faults) =
+            judge_into(in_force, body, received_at, seen, &mut self.outline, count);
+        let tenant = tenant.map(|tenant| Arc::clone(&tenant.id));
+        Verdict { tenant, fate, time, faults }
     }
 
     /// The id of a tenant that is known.
     pub fn tenant(&mut self, tenant: &str) -> Option<Arc<TenantId>> {
-        self.known(tenant).map(|view| Arc::clone(&view.tenant.id))
+        self.look_up(tenant)?.as_ref().map(|view| Arc::clone(&view.tenant.id))
     }
 
     /// The tenant, if it is known, and what counts its events.
-    fn known(&mut self, tenant: &str) -> Option<View> {
-        if let Some(last) = &self.last
-            && last.tenant.id.as_str() == tenant
-        {
-            return Some(last.clone());
+    fn look_up(&mut self, tenant: &str) -> Option<&mut Option<View>> {
+        let slot = self.lately.get_mut(slot_of(tenant))?;
+        if slot.as_ref().is_none_or(|view| view.tenant.id.as_str() != tenant) {
+            let known = self.definitions.tenant(tenant)?;
+            let provider = known.provider.as_ref();
+            let in_force = provider.and_then(|it| self.definitions.meters(it)).cloned();
+            *slot = Some(View { tenant: Arc::clone(known), in_force });
         }
-        let known = self.definitions.tenant(tenant)?;
-        let provider = known.provider.as_ref();
-        let in_force = provider.and_then(|it| self.definitions.meters(it)).cloned();
-        let view = View { tenant: Arc::clone(known), in_force };
-        self.last = Some(view.clone());
-        Some(view)
+        Some(slot)
     }
+}
+
+fn slot_of(tenant: &str) -> usize {
+    let hash = tenant
+        .bytes()
+        .fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
+    hash % LATELY_SLOTS
 }
 
 /// What an event at `offset` with body `digest` finds under its identity. Only what

@@ -33,9 +33,25 @@ pub struct Contribution {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
     Adds,
-    /// An event that was voided or amended: what it added is taken back. Exact for
-    /// count, sum and average; windows of the others must be recounted.
+    /// An event that was voided or amended: what it added is taken back. Windows of minima,
+    /// maxima, latest and unique values are recounted.
     TakesBack,
+    /// To another billing period, which has moved; windows of the calendar stay.
+    MovesIn,
+    /// From another billing period.
+    MovesOut,
+}
+
+impl Sign {
+    /// Is something taken away?
+    pub fn is_back(self) -> bool {
+        matches!(self, Self::TakesBack | Self::MovesOut)
+    }
+
+    /// Does it change the billing period alone?
+    pub fn is_of_period(self) -> bool {
+        matches!(self, Self::MovesIn | Self::MovesOut)
+    }
 }
 
 impl Contribution {

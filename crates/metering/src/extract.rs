@@ -9,7 +9,11 @@ use std::collections::BTreeMap;
 use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::outline::{Outline, Place};
 use crate::path::{Path, Step};
+
+/// So many names are looked for one by one among the members; more in a map.
+const ONE_BY_ONE_MAX: usize = 8;
 
 /// A value of the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +72,23 @@ impl Extractor {
         })
     }
 
+    /// How many values are asked for.
+    pub(crate) fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// As [`extract`](Self::extract), from the outline of `data`; `found` has a place for
+    /// each path, with nothing in it. None when it must be done the long way.
+    pub(crate) fn find<'a>(
+        &self,
+        outline: &Outline,
+        data: &'a str,
+        found: &mut [Option<Found<'a>>],
+    ) -> Option<()> {
+        let root = outline.root(data)?;
+        find(&self.root, outline, (root, data), found)
+    }
+
     /// The values at all paths, by place; `None` where nothing stands. All of the text
     /// must be JSON. A member that is asked for must not stand twice.
     pub fn extract<'a>(&self, data: &'a str) -> Result<Vec<Option<Found<'a>>>, Unreadable> {
@@ -78,6 +99,63 @@ impl Extractor {
             .map_err(|error| Unreadable { reason: error.to_string() })?;
         Ok(found)
     }
+}
+
+/// Looks at the value at `place` of `data`.
+fn find<'a>(
+    node: &Node,
+    outline: &Outline,
+    (place, data): (Place, &'a str),
+    found: &mut [Option<Found<'a>>],
+) -> Option<()> {
+    if let Some(end) = node.ends {
+        *found.get_mut(end)? = Some(outline.found(place, data)?);
+    }
+    if outline.is_object(place) && !node.members.is_empty() {
+        find_members(node, outline, (place, data), found)?;
+    }
+    if outline.is_list(place) && !node.items.is_empty() {
+        for (index, item) in outline.children(place).enumerate() {
+            if let Some(node) = node.items.get(&index) {
+                find(node, outline, (item, data), found)?;
+            }
+        }
+    }
+    Some(())
+}
+
+/// A member that stands twice is for the long way.
+fn find_members<'a>(
+    node: &Node,
+    outline: &Outline,
+    (place, data): (Place, &'a str),
+    found: &mut [Option<Found<'a>>],
+) -> Option<()> {
+    if node.members.len() <= ONE_BY_ONE_MAX {
+        for (name, node) in &node.members {
+            let named = |member: &Place| outline.name(*member) == name.as_bytes();
+            let mut members = outline.children(place).filter(named);
+            if let Some(member) = members.next() {
+                if members.next().is_some() {
+                    return None;
+                }
+                find(node, outline, (member, data), found)?;
+            }
+        }
+        return Some(());
+    }
+    let mut seen = Vec::new();
+    for member in outline.children(place) {
+        let name = core::str::from_utf8(outline.name(member)).ok()?;
+        if let Some((name, node)) = node.members.get_key_value(name) {
+            if seen.contains(&name) {
+                return None;
+            }
+            seen.push(name);
+            find(node, outline, (member, data), found)?;
+        }
+    }
+    Some(())
 }
 
 /// Looks at the value `text`, which is JSON.

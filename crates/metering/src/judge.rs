@@ -3,13 +3,16 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use exchequer_types::Timestamp;
 
-use crate::measure::{Measured, Meters, Reading};
+use crate::definitions::InForce;
+use crate::measure::{Measured, Value};
 use crate::meter::Meter;
 use crate::normal::Body;
+use crate::outline::Outline;
 
 /// What has become of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -124,50 +127,77 @@ impl Default for Terms {
     }
 }
 
-/// Judges one event that stands on its own partition. `meters` are those that its
-/// tenant's provider has in force; none when the tenant is not known. What was seen
-/// before comes first: an event that was counted is a duplicate, whatever has become of
-/// its meters since.
+/// Judges one event that stands on its own partition. `in_force` is what its tenant's
+/// provider has; none when the tenant is not known. What was seen before comes first: an
+/// event that was counted is a duplicate, whatever has become of its meters since.
 pub fn judge<'m, 'a>(
-    meters: Option<&'m Meters>,
-    terms: &Terms,
+    in_force: Option<&'m InForce>,
     body: &Body<'a>,
     received_at: Timestamp,
     seen: Seen,
 ) -> Judgement<'m, 'a> {
-    let time = body.time.unwrap_or(received_at);
-    let of = |fate, faults| Judgement { fate, time, counted: Vec::new(), faults };
+    let mut counted = Vec::new();
+    let mut outline = Outline::default();
+    let count = |meter, value, groups: &[Cow<'a, str>]| {
+        counted.push((meter, Measured { value, groups: groups.to_vec() }));
+    };
+    let (fate, faults) = judge_into(in_force, body, received_at, seen, &mut outline, count);
+    Judgement { fate, time: time_of(body, received_at), counted, faults }
+}
+
+/// The same: `count` is told what the event adds, meter by meter. `outline` is that of the
+/// data, perhaps.
+pub(crate) fn judge_into<'m, 'a>(
+    in_force: Option<&'m InForce>,
+    body: &Body<'a>,
+    received_at: Timestamp,
+    seen: Seen,
+    outline: &mut Outline,
+    mut count: impl FnMut(&'m Arc<Meter>, Value, &[Cow<'a, str>]),
+) -> (Fate, Vec<Fault>) {
     match seen {
         Seen::Nothing => {}
-        Seen::Same => return of(Fate::Duplicate, Vec::new()),
-        Seen::Other => return of(Fate::Conflicting, Vec::new()),
+        Seen::Same => return (Fate::Duplicate, Vec::new()),
+        Seen::Other => return (Fate::Conflicting, Vec::new()),
     }
-    if let Some(fault) = out_of_bounds(terms, time, received_at) {
-        return of(Fate::Invalid, vec![fault]);
+    let time = time_of(body, received_at);
+    let terms = in_force.map_or_else(Terms::default, |it| it.terms);
+    if let Some(fault) = out_of_bounds(&terms, time, received_at) {
+        return (Fate::Invalid, vec![fault]);
     }
-    let readings = match meters.map(|meters| meters.read(body.kind, body.data)) {
-        None => return of(Fate::Unmatched, Vec::new()),
-        Some(Ok(readings)) => readings,
-        Some(Err(error)) => return of(Fate::Invalid, vec![fault(None, "data", error.to_string())]),
-    };
-    let (mut counted, mut faults) = (Vec::new(), Vec::new());
-    for (meter, reading) in readings {
-        match reading {
-            Reading::Counted(measured) => counted.push((meter, measured)),
-            Reading::Filtered => {}
-            Reading::Unusable(it) => {
-                faults.push(fault(Some(meter.key.as_str()), &it.field, it.reason));
-            }
+    let Some(in_force) = in_force else { return (Fate::Unmatched, Vec::new()) };
+    if let Some(schema) = in_force.schema(body.kind)
+        && let Err(wrong) = schema.check(body.data)
+    {
+        let reason = format!("does not keep to the schema of its type: {}", wrong.reason);
+        return (Fate::Invalid, vec![fault(None, &wrong.field, reason)]);
+    }
+    let (mut is_counted, mut faults) = (false, Vec::new());
+    let meters = &in_force.meters;
+    let read = meters.visit(body.kind, body.data, outline, |meter, visited| match visited {
+        Ok(Some((value, groups))) => {
+            is_counted = true;
+            count(meter, value, groups);
         }
+        Ok(None) => {}
+        Err(it) => faults.push(fault(Some(meter.key.as_str()), &it.field, it.reason)),
+    });
+    if let Err(error) = read {
+        return (Fate::Invalid, vec![fault(None, "data", error.to_string())]);
     }
     let is_late = received_at.since(time) > terms.lateness;
-    let fate = match (counted.is_empty(), faults.is_empty()) {
-        (false, _) if is_late => Fate::Late,
-        (false, _) => Fate::Counted,
-        (true, false) => Fate::Invalid,
-        (true, true) => Fate::Unmatched,
+    let fate = match (is_counted, faults.is_empty()) {
+        (true, _) if is_late => Fate::Late,
+        (true, _) => Fate::Counted,
+        (false, false) => Fate::Invalid,
+        (false, true) => Fate::Unmatched,
     };
-    Judgement { fate, time, counted, faults }
+    (fate, faults)
+}
+
+/// What decides the windows of an event.
+pub(crate) fn time_of(body: &Body<'_>, received_at: Timestamp) -> Timestamp {
+    body.time.unwrap_or(received_at)
 }
 
 fn out_of_bounds(terms: &Terms, time: Timestamp, received_at: Timestamp) -> Option<Fault> {

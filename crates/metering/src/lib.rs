@@ -15,7 +15,11 @@ mod judge;
 mod measure;
 mod meter;
 mod normal;
+mod outline;
 mod path;
+mod revision;
+mod schema;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -28,7 +32,7 @@ pub use bucket::{Bucket, BucketError, Latest, Place};
 pub use contribution::{Contribution, Sign};
 pub use definitions::{
     AdoptedMeters, AdoptedTenant, Adoption, BackfillOrder, Definitions, InForce, KnownTenant,
-    PERIODS_MAX, VERSIONS_KEPT_MAX, View,
+    PERIODS_EARLIER_MAX, PERIODS_MAX, VERSIONS_KEPT_MAX, View,
 };
 pub use extract::{Extractor, Found, Unreadable};
 pub use filter::{FILTER_VALUES_MAX, Filter, Scalar, Test};
@@ -40,6 +44,12 @@ pub use meter::{
 };
 pub use normal::{Body, BodyDigest, DEPTH_MAX, EventIdentity, normal_form};
 pub use path::{PATH_CHARS_MAX, Path, PathError, STEPS_MAX, Step};
+pub use revision::{
+    BACKFILLS_TOLD_MAX, BackfillProgress, Revision, Revisions, Step as RevisionStep,
+    UNMATCHED_TENANTS_MAX, UnmatchedRanges, Why,
+};
+pub use schema::{AdoptedSchema, DataCheck, DataFault, NoSchemas, Schemas};
+pub use standing::{At, Left};
 pub use window::Grain;
 
 /// The group in which a window counts what comes behind its `groups_max`: it stands in

@@ -4,12 +4,14 @@
 use core::fmt;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use blake3::hazmat::{ContextKey, HasherExt as _, hash_derive_key_context};
 use exchequer_types::Quantity;
 
 use crate::extract::{Extractor, Found, Unreadable};
 use crate::meter::{Aggregation, Meter};
+use crate::outline::Outline;
 
 /// The longest value of a group, in bytes.
 pub const GROUP_BYTES_MAX: usize = 128;
@@ -39,6 +41,12 @@ pub enum Reading<'a> {
     Filtered,
     Unusable(Unusable),
 }
+
+/// So many values are held without a list.
+const FOUND_FEW: usize = 12;
+
+/// What an event comes to at a meter: nothing when a filter does not hold.
+pub(crate) type Visited<'g, 'a> = Result<Option<(Value, &'g [Cow<'a, str>])>, Unusable>;
 
 /// A value that a meter cannot use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +125,40 @@ impl Meters {
         Ok(meters.iter().map(move |it| (&it.meter, it.read(&found))))
     }
 
+    /// Tells `each` meter of events of type `kind` what `data` comes to there: its value and
+    /// its groups, none when a filter does not hold.
+    pub(crate) fn visit<'m, 'a>(
+        &'m self,
+        kind: &str,
+        data: &'a str,
+        outline: &mut Outline,
+        mut each: impl FnMut(&'m Arc<Meter>, Visited<'_, 'a>),
+    ) -> Result<(), Unreadable> {
+        let Some(own) = self.by_type.get(kind) else { return Ok(()) };
+        outline.read(data);
+        let (mut few, mut many) = ([const { None }; FOUND_FEW], Vec::new());
+        let found = if own.extractor.len() <= FOUND_FEW {
+            few.get_mut(..own.extractor.len()).unwrap_or_default()
+        } else {
+            many.resize(own.extractor.len(), None);
+            many.as_mut_slice()
+        };
+        let mut long;
+        let found = if own.extractor.find(outline, data, found).is_some() {
+            &*found
+        } else {
+            long = own.extractor.extract(data)?;
+            long.as_mut_slice()
+        };
+        let mut groups = Vec::new();
+        for it in &own.meters {
+            groups.clear();
+            let read = it.measure(found, &mut groups);
+            each(&it.meter, read.map(|value| value.map(|value| (value, groups.as_slice()))));
+        }
+        Ok(())
+    }
+
     /// Do its meters count events of type `kind`?
     pub fn counts(&self, kind: &str) -> bool {
         self.by_type.contains_key(kind)
@@ -147,25 +189,36 @@ impl OfType {
 
 impl Compiled {
     fn read<'a>(&self, found: &[Option<Found<'a>>]) -> Reading<'a> {
+        let mut groups = Vec::new();
+        match self.measure(found, &mut groups) {
+            Ok(Some(value)) => Reading::Counted(Measured { value, groups }),
+            Ok(None) => Reading::Filtered,
+            Err(unusable) => Reading::Unusable(unusable),
+        }
+    }
+
+    /// The value; the groups are put behind `groups`. None: a filter does not hold.
+    fn measure<'a>(
+        &self,
+        found: &[Option<Found<'a>>],
+        groups: &mut Vec<Cow<'a, str>>,
+    ) -> Result<Option<Value>, Unusable> {
         let at = |place: usize| found.get(place).and_then(Option::as_ref);
         let holds = |(filter, place): (&crate::Filter, &usize)| filter.test.holds(at(*place));
         if !self.meter.filters.iter().zip(&self.filters).all(holds) {
-            return Reading::Filtered;
+            return Ok(None);
         }
         let value = match (&self.meter.value, self.value) {
             (Some(path), Some(place)) => value(self.meter.aggregation, at(place))
-                .map_err(|reason| Unusable { field: path.to_string(), reason }),
-            _ => Ok(Value::Number(Quantity::ONE)),
+                .map_err(|reason| Unusable { field: path.to_string(), reason })?,
+            _ => Value::Number(Quantity::ONE),
         };
-        let groups = self.meter.group_by.iter().zip(&self.groups).map(|(group, place)| {
+        for (group, place) in self.meter.group_by.iter().zip(&self.groups) {
             let text = group_text(at(*place));
-            text.map_err(|reason| Unusable { field: group.path.to_string(), reason })
-        });
-        let groups: Result<Vec<_>, _> = groups.collect();
-        match (value, groups) {
-            (Ok(value), Ok(groups)) => Reading::Counted(Measured { value, groups }),
-            (Err(unusable), _) | (_, Err(unusable)) => Reading::Unusable(unusable),
+            let text = text.map_err(|reason| Unusable { field: group.path.to_string(), reason })?;
+            groups.push(text);
         }
+        Ok(Some(value))
     }
 }
 
@@ -182,6 +235,9 @@ fn value(aggregation: Aggregation, found: Option<&Found<'_>>) -> Result<Value, S
     }
 }
 
+static MEMBER_KEY: LazyLock<ContextKey> =
+    LazyLock::new(|| hash_derive_key_context("exchequer unique count member v1"));
+
 fn member(found: &Found<'_>) -> Result<[u8; 16], String> {
     let (tag, text) = match found {
         Found::Text(text) => (b'"', text.to_string()),
@@ -191,7 +247,7 @@ fn member(found: &Found<'_>) -> Result<[u8; 16], String> {
         Found::Bool(value) => (b'b', value.to_string()),
         found => return Err(format!("must be a text, a number or a truth, not {}", kind(found))),
     };
-    let mut hasher = blake3::Hasher::new_derive_key("exchequer unique count member v1");
+    let mut hasher = blake3::Hasher::new_from_context_key(&MEMBER_KEY);
     let hash = *hasher.update(&[tag]).update(text.as_bytes()).finalize().as_bytes();
     Ok(core::array::from_fn(|at| hash[at]))
 }

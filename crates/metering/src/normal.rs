@@ -5,17 +5,22 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
+use blake3::hazmat::{ContextKey, HasherExt as _, hash_derive_key_context};
 use exchequer_types::{Identity, Json, TenantId, Timestamp};
 use serde_json::value::RawValue;
 
 use crate::extract::Unreadable;
+use crate::outline::Outline;
 
 /// Levels of lists and objects inside each other.
 pub const DEPTH_MAX: usize = 32;
 
-const IDENTITY_CONTEXT: &str = "exchequer usage event identity v1";
-const DIGEST_CONTEXT: &str = "exchequer usage event body v1";
+static IDENTITY_KEY: LazyLock<ContextKey> =
+    LazyLock::new(|| hash_derive_key_context("exchequer usage event identity v1"));
+static DIGEST_KEY: LazyLock<ContextKey> =
+    LazyLock::new(|| hash_derive_key_context("exchequer usage event body v1"));
 
 /// Identity of an event within its window: the first 16 bytes of BLAKE3, in its key
 /// derivation mode, over tenant, source and id, each behind its length in bytes (u64,
@@ -51,7 +56,16 @@ impl EventIdentity {
 
     /// The same of a tenant that was not checked.
     pub fn of_texts(tenant: &str, source: &str, id: &str) -> Self {
-        Self(first(&hashed(IDENTITY_CONTEXT, [tenant, source, id])))
+        Self::with(&mut Vec::new(), [tenant, source, id])
+    }
+
+    /// The same, put together in `message`.
+    pub(crate) fn with(message: &mut Vec<u8>, names: [&str; 3]) -> Self {
+        message.clear();
+        for name in names {
+            put(message, name.as_bytes());
+        }
+        Self(first(&hashed(&IDENTITY_KEY, message)))
     }
 }
 
@@ -63,22 +77,52 @@ impl From<EventIdentity> for Identity {
 
 impl BodyDigest {
     pub fn of(body: &Body<'_>) -> Result<Self, Unreadable> {
-        let data = normal_form(body.data)?;
-        let time = body.time.map(|time| time.micros().to_string()).unwrap_or_default();
-        Ok(Self(first(&hashed(
-            DIGEST_CONTEXT,
-            [body.kind, body.schema, body.subject, &time, &data],
-        ))))
+        Self::with(&mut Vec::new(), &mut Outline::default(), body)
+    }
+
+    /// The same, put together in `message`; the outline is that of the data afterwards.
+    pub(crate) fn with(
+        message: &mut Vec<u8>,
+        outline: &mut Outline,
+        body: &Body<'_>,
+    ) -> Result<Self, Unreadable> {
+        message.clear();
+        put(message, body.kind.as_bytes());
+        put(message, body.schema.as_bytes());
+        put(message, body.subject.as_bytes());
+        match body.time {
+            Some(time) => put(message, time.micros().to_string().as_bytes()),
+            None => put(message, &[]),
+        }
+        let length_at = message.len();
+        message.extend_from_slice(&[0; 8]);
+        let data_at = message.len();
+        outline.read(body.data);
+        if outline.write_normal(message).is_none() {
+            // What is wrong or rare is read the long way.
+            message.truncate(data_at);
+            message.extend_from_slice(normal_form(body.data)?.as_bytes());
+        }
+        let length = length_of(message.len() - data_at);
+        if let Some(place) = message.get_mut(length_at..data_at) {
+            place.copy_from_slice(&length);
+        }
+        Ok(Self(first(&hashed(&DIGEST_KEY, message))))
     }
 }
 
-fn hashed<const N: usize>(context: &str, parts: [&str; N]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key(context);
-    for part in parts {
-        let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
-        hasher.update(&length.to_le_bytes()).update(part.as_bytes());
-    }
-    *hasher.finalize().as_bytes()
+fn put(message: &mut Vec<u8>, part: &[u8]) {
+    message.extend_from_slice(&length_of(part.len()));
+    message.extend_from_slice(part);
+}
+
+fn length_of(bytes: usize) -> [u8; 8] {
+    u64::try_from(bytes).unwrap_or(u64::MAX).to_le_bytes()
+}
+
+/// BLAKE3 in its key derivation mode, of a context that was hashed before.
+fn hashed(context: &ContextKey, message: &[u8]) -> [u8; 32] {
+    *blake3::Hasher::new_from_context_key(context).update(message).finalize().as_bytes()
 }
 
 fn first<const N: usize>(hash: &[u8; 32]) -> [u8; N] {

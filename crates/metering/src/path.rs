@@ -15,9 +15,14 @@ pub enum Step {
     Item(usize),
 }
 
-/// A path that has been checked. It has at least one step.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Path(Vec<Step>);
+/// A path that has been checked. It has at least one step. Two are equal when they name the
+/// same value, however they are written.
+#[derive(Clone, Debug)]
+pub struct Path {
+    steps: Vec<Step>,
+    /// As it was written.
+    text: String,
+}
 
 /// Why a path was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,15 +71,28 @@ impl Path {
         }
         match steps.len() {
             0 => Err(PathError::Empty),
-            1..=STEPS_MAX => Ok(Self(steps)),
+            1..=STEPS_MAX => Ok(Self { steps, text: text.to_owned() }),
             _ => Err(PathError::TooLong),
         }
     }
 
     pub fn steps(&self) -> &[Step] {
-        &self.0
+        &self.steps
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 }
+
+impl PartialEq for Path {
+    fn eq(&self, other: &Self) -> bool {
+        self.steps == other.steps
+    }
+}
+
+impl Eq for Path {}
 
 fn parse_step(text: &str) -> Option<(Step, &str)> {
     if let Some(name) = text.strip_prefix('.') {
@@ -101,18 +119,10 @@ fn parse_step(text: &str) -> Option<(Step, &str)> {
     Some((Step::Item(digits.parse().ok()?), rest))
 }
 
-/// In the form it is read in.
+/// As it was written.
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("$")?;
-        for step in &self.0 {
-            match step {
-                Step::Item(index) => write!(f, "[{index}]")?,
-                Step::Member(name) if name.contains('\'') => write!(f, "[\"{name}\"]")?,
-                Step::Member(name) => write!(f, "['{name}']")?,
-            }
-        }
-        Ok(())
+        f.write_str(&self.text)
     }
 }
 
@@ -133,8 +143,17 @@ mod tests {
         ] {
             let path = Path::parse(text).unwrap();
             assert_eq!(path.steps(), steps, "{text}");
-            assert_eq!(Path::parse(&path.to_string()).unwrap(), path);
+            assert_eq!(path.to_string(), text);
         }
+    }
+
+    // REQ: USE-01
+    #[test]
+    fn paths_are_equal_when_they_name_the_same_value() {
+        let (plain, quoted) = (Path::parse("$.tokens"), Path::parse("$['tokens']"));
+        assert_eq!(plain, quoted);
+        assert_ne!(plain, Path::parse("$.Tokens"));
+        assert_eq!(quoted.unwrap().to_string(), "$['tokens']");
     }
 
     // REQ: USE-01

@@ -1,12 +1,14 @@
 //! Events read by meters and put into buckets, as a user would see it.
 
-use exchequer_types::{Quantity, Slug, TenantId, Timestamp};
+use exchequer_types::{PartitionId, Period, Quantity, Slug, TenantId, Timestamp};
 use proptest::prelude::*;
 
 use crate::{
-    AdoptedMeters, AdoptedTenant, Adoption, Aggregation, Body, Bucket, BucketError, Definitions,
-    Fate, Filter, GROUPS_DEFAULT, GroupBy, Meter, Meters, Path, Place, Reading, Scalar, Seen,
-    Terms, Test, Unusable, Value, judge,
+    AdoptedMeters, AdoptedSchema, AdoptedTenant, Adoption, Aggregation, Body, Bucket, BucketError,
+    Contribution, DataCheck, DataFault, Definitions, EventRecord, Fate, Filter, GROUPS_DEFAULT,
+    GroupBy, InForce, Judge, Left, Meter, Meters, Path, Place, Reading, Record, RecordBody,
+    RevisionStep, Revisions, Scalar, Schemas, Seen, Sign, Terms, Test, Unshared, Unusable,
+    VERSIONS_KEPT_MAX, Value, Why, judge,
 };
 
 fn slug(text: &str) -> Slug {
@@ -77,12 +79,12 @@ fn a_value_that_cannot_be_used_is_named() {
         ("{\"tokens\":1e-13}", "must have at most 12 digits after the point"),
         (&format!("{{\"tokens\":{}}}", "9".repeat(60)), "must lie within ±10^26"),
     ] {
-        let unusable = Unusable { field: "$['tokens']".to_owned(), reason: reason.to_owned() };
+        let unusable = Unusable { field: "$.tokens".to_owned(), reason: reason.to_owned() };
         assert_eq!(one(sum(), data), Reading::Unusable(unusable), "{data}");
     }
     let long = format!("{{\"tokens\":1,\"model\":\"{}\"}}", "m".repeat(129));
     let Reading::Unusable(unusable) = one(by_model(sum()), &long) else { panic!("counted") };
-    assert_eq!(unusable.field, "$['model']");
+    assert_eq!(unusable.field, "$.model");
     assert!(Meters::new([sum()]).read("completion", "{").is_err());
 }
 
@@ -207,7 +209,9 @@ fn fate(meters: &[Meter], data: &str, offset: i64, seen: Seen) -> (Fate, Vec<Str
     let time = Some(at(40 * 24 * HOUR + RECEIVED + offset));
     let body = Body { kind: "completion", schema: "", subject: "", time, data };
     let received = at(40 * 24 * HOUR + RECEIVED);
-    let judged = judge(Some(&meters), &Terms::default(), &body, received, seen);
+    let mut in_force = InForce::default();
+    in_force.meters = meters;
+    let judged = judge(Some(&in_force), &body, received, seen);
     assert_eq!(judged.fate.is_counted(), !judged.counted.is_empty());
     (judged.fate, judged.faults.into_iter().map(|fault| fault.field).collect())
 }
@@ -231,7 +235,7 @@ fn every_event_has_one_fate() {
     assert_eq!(fate(&both, "{", old - 1, Seen::Other), (Fate::Conflicting, nothing.clone()));
     assert_eq!(fate(&[], good, 0, Seen::Nothing), (Fate::Unmatched, nothing.clone()));
     assert_eq!(fate(&both, "{", 0, Seen::Nothing), (Fate::Invalid, vec!["data".into()]));
-    let path = vec!["$['tokens']".to_owned()];
+    let path = vec!["$.tokens".to_owned()];
     assert_eq!(fate(&[tokens()], "{}", 0, Seen::Nothing), (Fate::Invalid, path.clone()));
     assert_eq!(fate(&both, "{}", 0, Seen::Nothing), (Fate::Counted, path), "the calls count");
 }
@@ -243,7 +247,7 @@ fn what_was_not_judged_may_be_sent_again() {
     assert_eq!(taken, [Fate::Counted, Fate::Late, Fate::Unmatched]);
     let body = Body { kind: "completion", schema: "", subject: "", time: None, data: "null" };
     let received = Timestamp::from_micros(RECEIVED).unwrap();
-    let unknown = judge(None, &Terms::default(), &body, received, Seen::Nothing);
+    let unknown = judge(None, &body, received, Seen::Nothing);
     assert_eq!((unknown.fate, unknown.time), (Fate::Unmatched, received));
 }
 
@@ -267,6 +271,7 @@ fn earlier_versions_are_kept_and_share_what_they_have_in_common() {
             version,
             meters: meters.clone(),
             terms: Terms::default(),
+            schemas: Vec::new(),
             backfills: Vec::new(),
         };
         definitions.adopt(version, version * 10, Adoption::Meters(adopted));
@@ -281,4 +286,169 @@ fn earlier_versions_are_kept_and_share_what_they_have_in_common() {
     assert_eq!((of(0).0, of(299).0, of(0).1), (1, 300, of(299).1));
     assert!(views[0].1.judges_alike(&views[299].1, &sum().event_type));
     assert!(!views[0].1.judges_alike(&views[299].1, "type-1"));
+}
+
+fn adopted_meters(version: u64, meters: Vec<Meter>) -> AdoptedMeters {
+    AdoptedMeters {
+        provider: TenantId::parse("platform").unwrap(),
+        version,
+        meters,
+        terms: Terms::default(),
+        schemas: Vec::new(),
+        backfills: Vec::new(),
+    }
+}
+
+fn adopted_tenant(periods: &[(i64, i64)]) -> AdoptedTenant {
+    let at = |hours: &i64| Timestamp::from_micros(hours * HOUR).unwrap();
+    AdoptedTenant {
+        tenant: TenantId::parse("acme").unwrap(),
+        provider: Some(TenantId::parse("platform").unwrap()),
+        periods: periods.iter().map(|it| Period { start: at(&it.0), end: at(&it.1) }).collect(),
+    }
+}
+
+/// Adopts, and begins what has to be looked at again.
+fn take(
+    (definitions, revisions): (&mut Definitions, &mut Revisions),
+    (seal, next): (u64, u64),
+    adoption: Adoption,
+) {
+    revisions.begin(definitions, (seal, next, Timestamp::MAX), &adoption);
+    definitions.adopt(seal, next, adoption);
+}
+
+/// An event of `acme` at this hour, received then.
+fn at_hour(hour: i64) -> (Record<'static>, EventRecord<'static>) {
+    let received_at = Timestamp::from_micros(hour * HOUR).unwrap();
+    let body = Body { kind: "completion", schema: "", subject: "", time: None, data: "{}" };
+    let event = EventRecord { tenant: "acme", source: "test", id: "e-1", body };
+    let body = RecordBody::Event(event);
+    (Record { received_at, forwarded: None, is_authentic: true, body }, event)
+}
+
+// REQ: USE-04
+#[test]
+fn an_event_moves_to_another_billing_period_once() {
+    let (mut definitions, mut revisions) = (Definitions::default(), Revisions::default());
+    let all = (&mut definitions, &mut revisions);
+    take(all, (1, 0), Adoption::Tenant(adopted_tenant(&[(0, 100), (100, 200)])));
+    let calls = meter("calls", Aggregation::Count, None);
+    take(
+        (&mut definitions, &mut revisions),
+        (1, 0),
+        Adoption::Meters(adopted_meters(1, vec![calls])),
+    );
+    // A renewal lies ahead of all that was counted; a change that begins a new period does not.
+    let renewed = adopted_tenant(&[(0, 100), (100, 200), (200, 300)]);
+    revisions.begin(
+        &definitions,
+        (2, 10, Timestamp::from_micros(150 * HOUR).unwrap()),
+        &Adoption::Tenant(renewed.clone()),
+    );
+    assert!(revisions.queue.is_empty());
+    definitions.adopt(2, 10, Adoption::Tenant(renewed));
+    let changed = adopted_tenant(&[(0, 100), (100, 150), (150, 250)]);
+    take((&mut definitions, &mut revisions), (3, 10), Adoption::Tenant(changed));
+    let revision = revisions.queue.front().cloned().unwrap();
+    let since = Timestamp::from_micros(150 * HOUR).unwrap();
+    assert_eq!(revision.why, Why::Periods { tenant: "acme".to_owned(), since });
+    let starts = |out: &[Contribution]| {
+        let start = |it: &Contribution| (it.sign, it.period.map(|it| it.start.micros() / HOUR));
+        out.iter().map(start).collect::<Vec<_>>()
+    };
+    for (hour, before, after) in
+        [(120, 100, 100), (149, 100, 100), (150, 100, 150), (210, 200, 150)]
+    {
+        let (record, event) = at_hour(hour);
+        let place = (7, &record, &event);
+        let mut judge = Judge::new(&definitions, PartitionId(0), 1);
+        let mut out = Vec::new();
+        judge.stand(&revisions, place, &mut Unshared, &mut out);
+        assert_eq!(starts(&out), [(Sign::Adds, Some(before))], "{hour}");
+        out.clear();
+        let is_meant = judge.is_meant(&revision, place);
+        let moves =
+            is_meant && judge.revised((&revisions, &revision), place, &mut Unshared, &mut out);
+        assert_eq!(moves, before != after, "{hour}");
+        if moves {
+            let expected = [(Sign::MovesOut, Some(before)), (Sign::MovesIn, Some(after))];
+            assert_eq!(starts(&out), expected);
+        }
+    }
+    revisions.advance(&RevisionStep { from: 0, to: 10, ..RevisionStep::default() });
+    assert!(revisions.queue.is_empty());
+    let (record, event) = at_hour(210);
+    let mut out = Vec::new();
+    let mut judge = Judge::new(&definitions, PartitionId(0), 1);
+    judge.stand(&revisions, (7, &record, &event), &mut Unshared, &mut out);
+    assert_eq!(starts(&out), [(Sign::Adds, Some(150))]);
+}
+
+// REQ: USE-08 USE-16
+#[test]
+fn what_older_definitions_judged_is_left_as_it_was() {
+    let (mut definitions, revisions) = (Definitions::default(), Revisions::default());
+    definitions.adopt(1, 0, Adoption::Tenant(adopted_tenant(&[])));
+    let calls = || meter("calls", Aggregation::Count, None);
+    let of = |version: u64| Adoption::Meters(adopted_meters(version, vec![calls()]));
+    let correct = |definitions: &Definitions, offset| {
+        let (record, event) = at_hour(1);
+        let mut judge = Judge::new(definitions, PartitionId(0), 1);
+        let (how, mut out) = ((Left::Own, None), Vec::new());
+        let place = (offset, &record, &event);
+        let done = judge.correct(&revisions, place, how, &mut Unshared, &mut out);
+        done.map(|()| out.len()).map_err(|(fate, _)| fate)
+    };
+    let kept = u64::try_from(VERSIONS_KEPT_MAX).unwrap();
+    for version in 1..=kept {
+        definitions.adopt(version, version * 10, of(version));
+    }
+    assert_eq!(correct(&definitions, 15), Ok(1));
+    definitions.adopt(kept + 1, (kept + 1) * 10, of(kept + 1));
+    assert_eq!(correct(&definitions, 15), Err(Fate::Invalid), "its version is not kept");
+    assert_eq!(correct(&definitions, 25), Ok(1));
+    let meter = Slug::parse("calls").unwrap();
+    let provider = TenantId::parse("platform").unwrap();
+    assert_eq!(definitions.in_force_from(&provider, &meter, 1), Some(10), "known for ever");
+}
+
+// REQ: USE-02
+#[test]
+fn an_adopted_schema_is_kept_to_before_any_meter() {
+    #[derive(Debug)]
+    struct Wants(String);
+    #[derive(Debug)]
+    struct Simple;
+    impl DataCheck for Wants {
+        fn check(&self, data: &str) -> Result<(), DataFault> {
+            let (field, reason) = ("$.tokens".to_owned(), "is missing".to_owned());
+            if data.contains(&self.0) { Ok(()) } else { Err(DataFault { field, reason }) }
+        }
+    }
+    impl Schemas for Simple {
+        fn compile(&self, text: &str) -> Option<std::sync::Arc<dyn DataCheck>> {
+            Some(std::sync::Arc::new(Wants(text.to_owned())))
+        }
+    }
+    let mut definitions = Definitions::new(std::sync::Arc::new(Simple));
+    definitions.adopt(1, 0, Adoption::Tenant(adopted_tenant(&[])));
+    let mut adopted = adopted_meters(1, vec![meter("calls", Aggregation::Count, None)]);
+    adopted.schemas = vec![AdoptedSchema {
+        kind: "completion".to_owned(),
+        version: 1,
+        text: "tokens".to_owned(),
+    }];
+    definitions.adopt(1, 0, Adoption::Meters(adopted));
+    let judged = |data: &'static str, kind: &'static str| {
+        let (record, mut event) = at_hour(1);
+        (event.body.data, event.body.kind) = (data, kind);
+        let mut judge = Judge::new(&definitions, PartitionId(0), 1);
+        let seen = Seen::Nothing;
+        let verdict = judge.event(0, &record, &event, seen, &mut Unshared, &mut Vec::new());
+        (verdict.fate, verdict.faults.first().map(|it| it.field.clone()))
+    };
+    assert_eq!(judged("{\"tokens\":1}", "completion"), (Fate::Counted, None));
+    assert_eq!(judged("{}", "completion"), (Fate::Invalid, Some("$.tokens".to_owned())));
+    assert_eq!(judged("{}", "other"), (Fate::Unmatched, None));
 }

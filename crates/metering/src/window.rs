@@ -1,7 +1,7 @@
 //! Windows of time, in UTC. The billing period is a window of its own kind, whose
 //! ends come from the subscription.
 
-use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, TimeDelta, Timelike as _};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime};
 use exchequer_types::{Period, Timestamp};
 
 /// How long windows are.
@@ -18,28 +18,32 @@ impl Grain {
 
     /// The window that `at` lies in.
     pub fn window(self, at: Timestamp) -> Period {
-        let Some(start) = DateTime::from_timestamp_micros(at.micros()) else {
-            return Period { start: Timestamp::MIN, end: Timestamp::MAX };
+        let micros = match self {
+            Self::Minute => MINUTE_MICROS,
+            Self::Hour => 60 * MINUTE_MICROS,
+            Self::Day => 24 * 60 * MINUTE_MICROS,
+            Self::Month => return month(at),
         };
-        let day = start.date_naive();
-        let time = match self {
-            Self::Minute => NaiveTime::from_hms_opt(start.hour(), start.minute(), 0),
-            Self::Hour => NaiveTime::from_hms_opt(start.hour(), 0, 0),
-            Self::Day | Self::Month => Some(NaiveTime::MIN),
-        };
-        let day = if self == Self::Month { day.with_day(1).unwrap_or(day) } else { day };
-        let start = day.and_time(time.unwrap_or(NaiveTime::MIN));
-        let end = match self {
-            Self::Minute => start + TimeDelta::minutes(1),
-            Self::Hour => start + TimeDelta::hours(1),
-            Self::Day => start + TimeDelta::days(1),
-            Self::Month => next_month(day).and_time(NaiveTime::MIN),
-        };
-        let micros = |at: chrono::NaiveDateTime| {
-            Timestamp::saturating_from_micros(at.and_utc().timestamp_micros())
-        };
-        Period { start: micros(start), end: micros(end) }
+        // Clocks in UTC go on evenly from the epoch.
+        let start = at.micros() - at.micros().rem_euclid(micros);
+        let instant = Timestamp::saturating_from_micros;
+        Period { start: instant(start), end: instant(start.saturating_add(micros)) }
     }
+}
+
+const MINUTE_MICROS: i64 = 60_000_000;
+
+fn month(at: Timestamp) -> Period {
+    let Some(at) = DateTime::from_timestamp_micros(at.micros()) else {
+        return Period { start: Timestamp::MIN, end: Timestamp::MAX };
+    };
+    let day = at.date_naive();
+    let first = day.with_day(1).unwrap_or(day);
+    let instant = |day: NaiveDate| {
+        let midnight = day.and_time(NaiveTime::MIN).and_utc();
+        Timestamp::saturating_from_micros(midnight.timestamp_micros())
+    };
+    Period { start: instant(first), end: instant(next_month(first)) }
 }
 
 fn next_month(first: NaiveDate) -> NaiveDate {
@@ -52,6 +56,7 @@ fn next_month(first: NaiveDate) -> NaiveDate {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{TimeDelta, Timelike as _};
     use proptest::prelude::*;
 
     use super::*;
@@ -76,7 +81,37 @@ mod tests {
         assert_eq!(new_year.end.to_string(), "2026-01-01T00:00:00Z");
     }
 
+    /// What the calendar's own arithmetic says.
+    fn by_calendar(grain: Grain, at: Timestamp) -> (i64, i64) {
+        let at = DateTime::from_timestamp_micros(at.micros()).unwrap();
+        let (start, length) = match grain {
+            Grain::Minute => {
+                (at.with_second(0).unwrap().with_nanosecond(0).unwrap(), TimeDelta::minutes(1))
+            }
+            Grain::Hour => {
+                let minute = at.with_minute(0).unwrap().with_second(0).unwrap();
+                (minute.with_nanosecond(0).unwrap(), TimeDelta::hours(1))
+            }
+            Grain::Day | Grain::Month => {
+                (at.date_naive().and_time(NaiveTime::MIN).and_utc(), TimeDelta::days(1))
+            }
+        };
+        (start.timestamp_micros(), (start + length).timestamp_micros())
+    }
+
     proptest! {
+        // REQ: USE-04
+        #[test]
+        fn clocks_are_those_of_the_calendar(micros in 0..=Timestamp::MAX.micros()) {
+            let at = Timestamp::from_micros(micros).unwrap();
+            for grain in [Grain::Minute, Grain::Hour, Grain::Day] {
+                let (start, end) = by_calendar(grain, at);
+                let window = grain.window(at);
+                prop_assert_eq!(window.start.micros(), start);
+                prop_assert_eq!(window.end, Timestamp::saturating_from_micros(end));
+            }
+        }
+
         // REQ: USE-04
         #[test]
         fn windows_join_without_a_gap(micros in 0..=Timestamp::MAX.micros()) {

@@ -22,6 +22,7 @@ const RULES: &str = "\
 
 - Whoever does not belong to a tenant is told `TENANT_NOT_FOUND`, as for a tenant that does not exist. Whoever belongs to it and lacks the permission is told `PERMISSION_DENIED`, with the permission and what is missing.
 - A grant must cover everything that the call is about. A call that names no environment is about all of them.
+- **Lists.** `ListProjects`, `ListEnvironments`, `ListFlags` and `ListCredentials` need less: a grant in some part of what is listed. They show what the caller may read, and say nothing of the rest.
 - **Shared** permissions hold for the whole tenant whatever the scope of the grant: they concern what all members have in common.
 - **Production.** A role that stays out of production (`developer`) changes nothing that production serves: nothing in an environment that is marked so, and, in a project that has one, of no flag what is the same in all environments: its variants, its default and its off variant, which is served also while the flag is off. A name, a description and tags are served to nobody, so it changes those. It creates flags: a new one is off everywhere, and production served nothing under its key before.
 - `SetTargeting` asks for `flags.toggle` beside `flags.edit` when it turns the flag on or off.

@@ -16,6 +16,16 @@ pub struct Loaded<S> {
     pub timestamp: Option<u64>,
 }
 
+/// Of the one row of a key, with its `timestamp`.
+impl<S: Default> From<Option<(S, u64)>> for Loaded<S> {
+    fn from(row: Option<(S, u64)>) -> Self {
+        match row {
+            Some((snapshot, at)) => Self { snapshot, timestamp: Some(at) },
+            None => Self { snapshot: S::default(), timestamp: None },
+        }
+    }
+}
+
 /// Reads snapshots from the rows of their view.
 pub trait LoadLive: Live {
     /// The snapshot of `key`, or that of a key without rows, from `generation` of

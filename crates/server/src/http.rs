@@ -1,9 +1,10 @@
-//! What the port answers besides gRPC: metrics, and whether the process lives
-//! and is ready.
+//! What the port answers besides gRPC: metrics, whether the process lives and is ready,
+//! and requests whose headers are too large.
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use exchequer_engine::Platform;
@@ -11,6 +12,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 /// More are summed up.
 const REASONS_MAX: usize = 32;
+/// Of one request. More is answered with 431; on HTTP/2 a single header of more, as it was
+/// sent, ends its connection.
+pub(crate) const HEADERS_BYTES_MAX: u32 = 96 * 1024;
+/// What HTTP/2 counts for each header beside its name and value.
+const HEADER_EXTRA_BYTES: usize = 32;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Pages {
@@ -25,6 +31,19 @@ pub(crate) fn router(pages: Pages) -> Router {
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .with_state(pages)
+}
+
+/// Holds HTTP/1 to what the library sees to on HTTP/2.
+pub(crate) async fn bound_headers(request: Request, next: Next) -> Response {
+    let bytes = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + HEADER_EXTRA_BYTES);
+    if bytes.sum::<usize>() <= HEADERS_BYTES_MAX as usize {
+        return next.run(request).await;
+    }
+    let text = format!("headers may have {HEADERS_BYTES_MAX} bytes together\n");
+    (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text).into_response()
 }
 
 async fn metrics(State(pages): State<Pages>) -> Response {

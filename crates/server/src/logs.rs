@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use exchequer_engine::UsagePorts;
+use exchequer_engine::decider::FEATURE_LEVEL;
 use exchequer_journal::Journal;
 use exchequer_journal_local::{LocalJournal, LogName, OpenError, Opened, Options};
 
@@ -40,6 +41,11 @@ pub enum LogsError {
     Missing { missing: PathBuf, beside: PathBuf },
 }
 
+/// Does this program understand what the folder's last one wrote? Nothing is changed.
+pub(crate) fn check_level(data: &Path) -> Result<(), LogsError> {
+    Ok(exchequer_journal_local::check_level(data, FEATURE_LEVEL)?)
+}
+
 impl Logs {
     pub(crate) fn open(config: &Config) -> Result<Self, LogsError> {
         let data = &config.place.data;
@@ -58,6 +64,7 @@ impl Logs {
         let of_seals = Options { recent_bytes_max: SEALS_RECENT_BYTES_MAX, ..options };
         check_both(data)?;
         let (journal, found) = LocalJournal::open(data, options)?;
+        exchequer_journal_local::write_level(data, FEATURE_LEVEL, env!("CARGO_PKG_VERSION"))?;
         report(LogName::Journal, &found);
         let (usage, found_usage) = journal.open_beside(LogName::Usage, of_usage)?;
         report(LogName::Usage, &found_usage);

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use axum::middleware::from_fn;
 use exchequer_api::{AccessLog, Observe};
 use exchequer_consumer_adoption::Adoption;
 use exchequer_consumer_corrections::Corrections;
@@ -38,16 +39,13 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 
 use crate::config::{Config, ConfigError};
-use crate::logs::{Logs, LogsError};
+use crate::logs::{Logs, LogsError, check_level};
 use crate::serve::Ending;
 use crate::telemetry::{TraceError, Traces};
 use crate::{access, bootstrap, greeting, http, keys, persons, serve, telemetry, tls};
 
 /// Requests at once on one connection.
 const STREAMS_MAX: u32 = 1_024;
-/// Of one request. More is answered with 431; a single header of more, as it was sent,
-/// ends its connection.
-const HEADERS_BYTES_MAX: u32 = 96 * 1024;
 /// Connections that nobody has accepted yet.
 const LISTEN_BACKLOG_MAX: u32 = 1_024;
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -148,11 +146,12 @@ async fn serve_as(config: Config) -> Result<(), RunError> {
     let pages = http::Pages { platform: opened.platform.clone(), metrics };
     let router = guarded(&config, &opened, stopping.subscribe())?;
     let router = observe(&config, &opened.runtime).around(router).merge(http::router(pages));
+    let router = router.layer(from_fn(http::bound_headers));
     let mut stop = stopping.subscribe();
     let served = Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(STREAMS_MAX)
-        .http2_max_header_list_size(HEADERS_BYTES_MAX)
+        .http2_max_header_list_size(http::HEADERS_BYTES_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .add_routes(Routes::from(router))
         .serve_with_incoming_shutdown(tls::incoming(listener, tls), async move {
@@ -212,6 +211,7 @@ fn observe(config: &Config, runtime: &TokioRuntime) -> Observe {
 }
 
 async fn open(config: &Config) -> Result<Opened, RunError> {
+    check_level(&config.place.data)?;
     std::fs::create_dir_all(&config.place.data)
         .map_err(|source| RunError::Folder { path: config.place.data.clone(), source })?;
     let deployment_key = keys::load(&config.place.data, config.keys.deployment_file.as_deref())?;
@@ -250,7 +250,7 @@ async fn open(config: &Config) -> Result<Opened, RunError> {
     let (vault, persons) = persons::open(config, &runtime, logs.records).await?;
     let platform = Platform::start(
         ports,
-        Parts { views: views(), lives: lives(), consumers, definitions: None },
+        Parts { views: views(), lives: lives(), consumers, definitions: None, membership: None },
     )
     .await?;
     let platform = platform.with_vault(vault).await?;

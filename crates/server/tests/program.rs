@@ -56,9 +56,14 @@ impl Server {
 
     /// Status line and headers, and the body.
     fn get(&self, path: &str) -> (String, String) {
+        self.get_with(path, "")
+    }
+
+    /// The same with further headers, as they are sent.
+    fn get_with(&self, path: &str, headers: &str) -> (String, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let request =
-            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut reply = String::new();
         stream.read_to_string(&mut reply).unwrap();
@@ -126,6 +131,23 @@ fn a_start_says_where_it_is_and_what_to_try() {
     for name in names {
         assert!(FAMILIES.iter().any(|family| family.name == name), "{name} is not documented");
     }
+    server.stop();
+}
+
+// REQ: EDG-04
+#[test]
+fn headers_that_are_too_large_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let one = |bytes: usize| format!("x-much: {}\r\n", "a".repeat(bytes));
+    for path in ["/healthz", "/v1/events", "/nothing"] {
+        for headers in [one(100_000), one(1_000).repeat(100)] {
+            let (head, body) = server.get_with(path, &headers);
+            assert!(head.starts_with("HTTP/1.1 431"), "{path}: {head}");
+            assert!(body.contains("98304 bytes"), "{body}");
+        }
+    }
+    assert!(server.get_with("/healthz", &one(90_000)).0.starts_with("HTTP/1.1 200"));
     server.stop();
 }
 

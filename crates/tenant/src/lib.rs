@@ -16,5 +16,6 @@ mod tests;
 
 pub use audit::{AuditHead, LEAF_BYTES_MAX, Leaf};
 pub use command::{AmendChange, ChangeSubscription, Command, Create, Event, Reply, Subscribe};
+pub use limits::{decision, holding};
 pub use step::{Decided, Decision, Poison, Request, park, step};
 pub use stream::{Reference, Stream};

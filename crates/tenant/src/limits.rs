@@ -7,7 +7,7 @@ use exchequer_domain_catalog::{self as catalog, Document, FeatureKind};
 use exchequer_domain_entitlements::{self as entitlements, Amount};
 use exchequer_domain_quotas::{self as quotas, Counting, Terms};
 use exchequer_domain_tenants::Tenant;
-use exchequer_types::{Anchor, CycleUnit, PlanRef, Slug, TenantStatus, Timestamp};
+use exchequer_types::{Anchor, Cycle, CycleUnit, Per, PlanRef, Slug, TenantStatus, Timestamp};
 
 use crate::resolve::{Refusal, rejected};
 use crate::{Reference, Stream};
@@ -44,7 +44,6 @@ pub(crate) fn terms(
 ) -> BTreeMap<Slug, Terms> {
     let plan = stream.entitlements.plan.as_ref().map(|given| &given.held.plan);
     let document = plan.and_then(|plan| document(reference, plan));
-    let anchor = anchor(stream);
     let given = entitlements::list(&stream.entitlements, now).into_iter();
     let given = given.filter_map(|(feature, decision)| {
         let defined = document.and_then(|it| it.feature(&feature));
@@ -61,7 +60,10 @@ pub(crate) fn terms(
         let terms = Terms {
             limit,
             beyond: beyond.unwrap_or_default(),
-            counting: defined.and_then(|it| it.per).map(|unit| counting(unit, anchor)),
+            burst_percent: defined.map_or(0, |it| it.burst),
+            grace_seconds: defined.map_or(0, |it| it.grace_hours.saturating_mul(3_600)),
+            refusal: defined.map_or(quotas::Refusal::Wait, |it| refusal(it.refusal)),
+            counting: defined.and_then(|it| it.per).map(|per| counting(per, stream)),
             meter: defined.and_then(|it| it.meter.clone()),
             thresholds: thresholds(defined.map(|it| it.thresholds.as_slice())),
         };
@@ -87,22 +89,56 @@ pub(crate) fn in_use(stream: &Stream) -> entitlements::State {
     state
 }
 
+/// The answer for one feature, with what its reservations hold.
+pub fn decision(
+    entitlements: &entitlements::State,
+    quotas: &quotas::State,
+    feature: &Slug,
+    now: Timestamp,
+) -> entitlements::Decision {
+    holding(entitlements::check(entitlements, feature, now), quotas, feature, now)
+}
+
+/// The decision with what reservations of the feature hold at `now`.
+pub fn holding(
+    decision: entitlements::Decision,
+    quotas: &quotas::State,
+    feature: &Slug,
+    now: Timestamp,
+) -> entitlements::Decision {
+    let Some(quota) = quotas.quota(feature).map(|it| it.at(now)) else { return decision };
+    let (finalised, reserved) = (quota.used, quota.reserved);
+    let extra = quota.extra(now);
+    decision.holding(entitlements::Held { finalised, reserved, extra })
+}
+
 fn document<'a>(reference: &'a Reference, plan: &PlanRef) -> Option<&'a Document> {
     let version = reference.catalog.adopted.get(&plan.provider, &plan.catalog, plan.version)?;
     Some(version.content.as_ref()?.document())
 }
 
-/// What the tenant's periods are counted from: its paid periods, else the part of its
-/// subscription's life that it is in. None without a subscription.
-fn anchor(stream: &Stream) -> Option<Anchor> {
+/// What the tenant's periods are counted from: its paid periods, with how long they are, else
+/// the part of its subscription's life that it is in. None without a subscription.
+fn anchor(stream: &Stream) -> Option<(Anchor, Option<Cycle>)> {
     let subscription = stream.subscriptions.current.as_ref().filter(|it| !it.is_ended())?;
     let period = &subscription.period;
-    let counted = period.counted.map(|it| it.anchor);
-    Some(counted.unwrap_or_else(|| Anchor::of(period.start, subscription.zone)))
+    let counted = period.counted.map(|it| (it.anchor, Some(it.cycle)));
+    Some(counted.unwrap_or_else(|| (Anchor::of(period.start, subscription.zone), None)))
 }
 
-fn counting(unit: CycleUnit, anchor: Option<Anchor>) -> Counting {
-    anchor.map_or_else(|| Counting::calendar(unit), |anchor| Counting { unit, anchor })
+/// Without a subscription a billing period is a month of the calendar.
+fn counting(per: Per, stream: &Stream) -> Counting {
+    match (per, anchor(stream)) {
+        (Per::Minute, _) => Counting::Minute,
+        (Per::Hour, _) => Counting::Hour,
+        (Per::Period, Some((anchor, Some(cycle)))) => Counting::Calendar { cycle, anchor },
+        (per, Some((anchor, _))) => Counting::from(unit(per), anchor),
+        (per, None) => Counting::calendar(unit(per)),
+    }
+}
+
+fn unit(per: Per) -> CycleUnit {
+    per.calendar().unwrap_or(CycleUnit::Month)
 }
 
 fn beyond(beyond: catalog::Beyond) -> quotas::Beyond {
@@ -110,6 +146,14 @@ fn beyond(beyond: catalog::Beyond) -> quotas::Beyond {
         catalog::Beyond::Refuse => quotas::Beyond::Refuse,
         catalog::Beyond::Allow => quotas::Beyond::Allow,
         catalog::Beyond::Bill => quotas::Beyond::Bill,
+    }
+}
+
+fn refusal(refusal: catalog::Refusal) -> quotas::Refusal {
+    match refusal {
+        catalog::Refusal::Wait => quotas::Refusal::Wait,
+        catalog::Refusal::Upgrade => quotas::Refusal::Upgrade,
+        catalog::Refusal::Forbid => quotas::Refusal::Forbid,
     }
 }
 

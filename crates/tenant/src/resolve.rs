@@ -4,11 +4,12 @@
 use std::borrow::Cow;
 
 use exchequer_domain_catalog::Unresolved;
+use exchequer_domain_entitlements as entitlements;
 use exchequer_domain_subscriptions as subscriptions;
 use exchequer_domain_tenants as tenants;
 use exchequer_domain_tenants::Tenant;
 use exchequer_kernel::Rejection;
-use exchequer_types::{Exceeded, Holding, Selection, SelectionChange, TenantId, Zone};
+use exchequer_types::{Exceeded, Holding, Selection, SelectionChange, Slug, TenantId, Zone};
 
 use crate::command::{AmendChange, ChangeSubscription, Create, Subscribe};
 use crate::{Command, Reference, Stream, route};
@@ -32,6 +33,10 @@ pub(crate) fn resolve<'a>(
         Command::Subscribe(it) => Command::Subscriptions(subscribe(stream, it, reference)?),
         Command::ChangeSubscription(it) => Command::Subscriptions(change(stream, it, reference)?),
         Command::AmendChange(it) => Command::Subscriptions(amend(stream, it, reference)?),
+        Command::Entitlements(entitlements::Command::Grant(it)) => {
+            check_feature(stream, &it.feature, reference)?;
+            return Ok(Cow::Borrowed(command));
+        }
         _ => return Ok(Cow::Borrowed(command)),
     }))
 }
@@ -104,6 +109,19 @@ fn amend(
     let exceeded = exceeded(stream, reference, &holding);
     let (id, asked) = (it.id.clone(), it.to.asked());
     Ok(subscriptions::Command::Amend(subscriptions::Amend { id, holding, asked, exceeded }))
+}
+
+/// What is given must be something that the tenant's provider has. The root is its own.
+fn check_feature(stream: &Stream, feature: &Slug, reference: &Reference) -> Result<(), Refusal> {
+    let tenant = tenants::open(&stream.tenants).map_err(rejected)?;
+    let provider = tenant.parent.as_ref().unwrap_or(&tenant.id);
+    if reference.catalog.adopted.knows_feature(provider, feature) {
+        return Ok(());
+    }
+    let message = format!(
+        "no catalog of {provider} that is known here has the feature {feature}: it does not exist, or was published a moment ago"
+    );
+    Err(not_adopted("CATALOG_NOT_ADOPTED", "feature", message))
 }
 
 /// What planned changes come to after `before` has become `after`: what one does not ask for
@@ -207,12 +225,7 @@ fn exceeded(stream: &Stream, reference: &Reference, holding: &Holding) -> Vec<Ex
     let packs = holding.packs();
     let content = reference.catalog.adopted.content(&holding.offer.plan, &packs);
     content.map_or_else(Vec::new, |content| {
-        exchequer_domain_entitlements::exceeded(
-            &crate::limits::in_use(stream),
-            &content,
-            holding.seats,
-            &packs,
-        )
+        entitlements::exceeded(&crate::limits::in_use(stream), &content, holding.seats, &packs)
     })
 }
 

@@ -328,7 +328,12 @@ pub(crate) fn reply(
                 Event::Entitlements(event) => Some(event.clone()),
                 _ => None,
             });
-            let reply = entitlements::reply(&after.entitlements, command, &events);
+            let mut reply = entitlements::reply(&after.entitlements, command, &events);
+            if let entitlements::Reply::Decision(it) = &mut reply {
+                let (feature, decision) = it.as_mut();
+                let now = after.entitlements.updated_at;
+                *decision = limits::holding(decision.clone(), &after.quotas, feature, now);
+            }
             Reply::Entitlements(Box::new(reply))
         }
         Command::Flags(command) => {

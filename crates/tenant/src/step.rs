@@ -249,17 +249,16 @@ impl<'a> Step<'a> {
             Command::Audit(exchequer_domain_audit::Command::Append(append)) => append
                 .entries
                 .iter()
-                .flat_map(|it| it.personal.values().chain(&it.origin))
-                .any(is_erased),
-            _ => false,
+                .position(|it| it.personal.values().chain(&it.origin).any(is_erased)),
+            _ => None,
         };
-        if !in_entries && !self.request.origin.as_ref().is_some_and(is_erased) {
+        if in_entries.is_none() && !self.request.origin.as_ref().is_some_and(is_erased) {
             return Ok(());
         }
         let message = "somebody whom it tells of was erased while it was under way: send it \
                        again under a new command id, if it is still wanted";
-        let field = in_entries.then_some("personal");
-        Err(Refusal::Rejected(rejection(PERSON_ERASED, field, message.to_owned())))
+        let field = in_entries.map(|index| format!("entries[{index}].personal"));
+        Err(Refusal::Rejected(rejection(PERSON_ERASED, field.as_deref(), message.to_owned())))
     }
 
     /// What is planned follows what happened before it. Why one of the changes could not take
@@ -355,6 +354,11 @@ impl<'a> Step<'a> {
             return;
         }
         let Some(shown) = shown(before, &self.stream, command) else { return };
+        debug_assert!(
+            exchequer_domain_audit::is_reserved(shown.action),
+            "{}: applications could write it too",
+            shown.action
+        );
         let context = match command {
             Command::Release { reason } => Json::object([("reason", Json::text(reason.as_str()))]),
             _ => Json::Null,

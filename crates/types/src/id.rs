@@ -44,8 +44,13 @@ macro_rules! checked_id {
             /// Checks `text`.
             pub fn parse(text: impl Into<String>) -> Result<Self, IdError> {
                 let text = text.into();
-                $check(&text)?;
+                Self::check(&text)?;
                 Ok(Self(text))
+            }
+
+            /// Can `text` be one?
+            pub fn check(text: &str) -> Result<(), IdError> {
+                $check(text)
             }
 
             pub fn as_str(&self) -> &str {

@@ -30,7 +30,7 @@ pub use offer::{
     Features, HeldBy, HeldPlan, Holding, Offer, PlanContent, PlanRef, Proration, Selection,
     SelectionChange,
 };
-pub use period::{Anchor, Cycle, CycleError, CycleUnit, Period, Zone};
+pub use period::{Anchor, Cycle, CycleError, CycleUnit, Per, Period, Zone};
 pub use position::{LogId, Offset, PartitionId, Place, partition_of};
 pub use protected::{KeyId, Protected};
 pub use quantity::{QUANTITY_CHARS_MAX, QUANTITY_DIGITS, Quantity, QuantityError};

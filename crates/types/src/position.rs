@@ -65,15 +65,13 @@ fn murmur2(key: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
     let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
     let mut h = 0x9747_b28c ^ length;
-    let mut words = key.chunks_exact(4);
-    for word in &mut words {
-        let mut k = word.iter().rev().fold(0_u32, |k, byte| (k << 8) | u32::from(*byte));
-        k = k.wrapping_mul(M);
+    let (words, rest) = key.as_chunks::<4>();
+    for word in words {
+        let mut k = u32::from_le_bytes(*word).wrapping_mul(M);
         k ^= k >> 24;
         k = k.wrapping_mul(M);
         h = h.wrapping_mul(M) ^ k;
     }
-    let rest = words.remainder();
     if !rest.is_empty() {
         h ^= rest.iter().rev().fold(0_u32, |k, byte| (k << 8) | u32::from(*byte));
         h = h.wrapping_mul(M);

@@ -64,6 +64,13 @@ impl Quantity {
 
     /// Reads a number as JSON writes it (RFC 8259, section 6), exactly: `12.5`, `-3`, `1.5e3`.
     pub fn parse(text: &str) -> Result<Self, QuantityError> {
+        match short_units(text.as_bytes()) {
+            Some(units) => Ok(Self(units)),
+            None => Self::parse_long(text),
+        }
+    }
+
+    fn parse_long(text: &str) -> Result<Self, QuantityError> {
         if text.len() > QUANTITY_CHARS_MAX {
             return Err(QuantityError::Malformed);
         }
@@ -114,6 +121,36 @@ impl Quantity {
             if rest.unsigned_abs() * 2 >= count.unsigned_abs() { self.0.signum() } else { 0 };
         Some(Self(mean + away))
     }
+}
+
+/// Digits that a machine word holds.
+const SHORT_DIGITS_MAX: usize = 18;
+/// Units of a digit by its place behind the point; of a whole number at 0.
+const PLACES: [i128; 13] = {
+    let (mut places, mut at) = ([UNIT; 13], 1);
+    while at < 13 {
+        places[at] = places[at - 1] / 10;
+        at += 1;
+    }
+    places
+};
+
+/// The units of a number such as most are: a few digits, perhaps with a point in them. None
+/// of any other text, which is read the long way.
+fn short_units(text: &[u8]) -> Option<i128> {
+    if text.len() > SHORT_DIGITS_MAX || matches!(text, [] | [b'0', b'0'..=b'9', ..]) {
+        return None;
+    }
+    let (mut significand, mut point) = (0_u64, None);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => significand = significand * 10 + u64::from(byte - b'0'),
+            b'.' if at > 0 && point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let part = point.map_or(Some(0), |at| Some(text.len() - at - 1).filter(|part| *part > 0))?;
+    Some(i128::from(significand) * PLACES.get(part)?)
 }
 
 /// Each quantity has its negative.
@@ -253,6 +290,14 @@ mod tests {
     }
 
     proptest! {
+        // REQ: USE-01
+        #[test]
+        fn short_numbers_are_read_as_the_long_way_reads_them(
+            text in "-?[0-9]{0,4}[0-9.eE+a]{0,3}[0-9]{0,16}",
+        ) {
+            prop_assert_eq!(parse(&text), Quantity::parse_long(&text), "{}", text);
+        }
+
         #[test]
         fn what_is_shown_is_read_back(units in -(i128::MAX)..=i128::MAX) {
             let it = Quantity::from_units(units);

@@ -55,7 +55,8 @@ impl Snapshot {
 
     /// Who may do what: compiled once for each state.
     pub fn policy(&self) -> &Arc<Policy> {
-        self.policy.get_or_init(|| Arc::new(policy(&self.state)))
+        let compile = || policy(&self.state).below_provider(self.provider.is_some());
+        self.policy.get_or_init(|| Arc::new(compile()))
     }
 
     /// Takes an event of the tenant's stream over.
@@ -65,6 +66,7 @@ impl Snapshot {
             Any::Tenants(tenants::Event::Created { parent, .. }) => {
                 self.exists = true;
                 self.provider = parent;
+                self.policy = OnceLock::new();
             }
             _ if !self.exists => return Err(Unfoldable::NoTenant(event.stream.clone())),
             Any::Access(it) => {

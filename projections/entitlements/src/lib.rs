@@ -33,7 +33,7 @@ impl Projection for EntitlementsView {
     type Key = (&'static Table, Key);
 
     const NAME: &'static str = "entitlements";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 
     fn reads(&self, entry: &Entry, _: &RowSet) -> Vec<Self::Key> {
         fold::reads(entry)

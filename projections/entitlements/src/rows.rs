@@ -5,7 +5,7 @@ use bytes::Bytes;
 use exchequer_codec::{entitlements_from_proto, entitlements_to_proto};
 use exchequer_proto::entitlements::v1 as pb;
 use exchequer_readstore::{Column, Fault, Key, Kind, Table, Value};
-use exchequer_types::{HeldBy, TenantId, Timestamp};
+use exchequer_types::{HeldBy, TenantId, TenantStatus, Timestamp};
 use prost::Message as _;
 
 use crate::snapshot::Snapshot;
@@ -25,6 +25,8 @@ pub static ENTITLEMENTS: Table = Table {
         int("updated_at"),
         // The tenant's provider, whose plan it has; empty for the root.
         text("provider"),
+        // active, suspended or closed.
+        text("status"),
         // Empty, and 0, without a plan.
         text("catalog"),
         int("catalog_version"),
@@ -66,6 +68,7 @@ pub(crate) fn values_of(snapshot: &Snapshot, marks: &Marks) -> Vec<Value> {
         Value::uint(state.version),
         Value::Int(state.updated_at.micros()),
         Value::text(snapshot.provider.as_ref().map_or("", TenantId::as_str)),
+        Value::text(status_word(snapshot.status)),
         Value::text(plan.map_or("", |plan| plan.catalog.as_str())),
         Value::Int(plan.map_or(0, |plan| i64::from(plan.version))),
         Value::text(plan.map_or("", |plan| plan.plan.as_str())),
@@ -84,19 +87,34 @@ pub(crate) fn row_of(tenant: &str, values: &[Value]) -> Result<(Snapshot, Marks)
             "entitlements of {tenant:?}: the row's {column} is damaged: rebuild the view"
         ))
     };
-    let [clock, _, _, provider, .., record] = values else {
+    let [clock, _, _, provider, status, .., record] = values else {
         return Err(damaged("number of columns"));
     };
     let provider = match provider.as_text() {
         "" => None,
         id => Some(TenantId::parse(id).map_err(|_| damaged("provider"))?),
     };
+    let word = status.as_text();
+    let status = STATUSES.into_iter().find(|it| status_word(*it) == word);
+    let status = status.ok_or_else(|| damaged("status"))?;
     let record = pb::ViewRecord::decode(record.as_bytes()).map_err(|_| damaged("record"))?;
     let state = entitlements_from_proto(record.state.unwrap_or_default());
     let state = state.map_err(|_| damaged("record"))?;
     let clock = Some(clock.as_int()).filter(|clock| *clock >= 0);
     let clock = clock.map(Timestamp::saturating_from_micros);
-    Ok((Snapshot { exists: true, provider, clock, state }, Marks::from_proto(record.marks)))
+    let snapshot = Snapshot { exists: true, provider, clock, status, state };
+    Ok((snapshot, Marks::from_proto(record.marks)))
+}
+
+const STATUSES: [TenantStatus; 3] =
+    [TenantStatus::Active, TenantStatus::Suspended, TenantStatus::Closed];
+
+fn status_word(status: TenantStatus) -> &'static str {
+    match status {
+        TenantStatus::Active => "active",
+        TenantStatus::Suspended => "suspended",
+        TenantStatus::Closed => "closed",
+    }
 }
 
 fn held_by_word(by: HeldBy) -> &'static str {

@@ -7,11 +7,17 @@ use exchequer_domain_tenants as tenants;
 use exchequer_kernel::Decider as _;
 use exchequer_proto::journal::v1 as pb;
 use exchequer_tenant::Event as Any;
-use exchequer_types::{TenantId, Timestamp};
+use exchequer_types::{TenantId, TenantStatus, Timestamp};
 
-/// Events of tenants that the view takes in: that they exist, whose customers they are, and
-/// in which time they live.
-pub(crate) const OF_TENANTS: [&str; 2] = ["tenants.created.v1", "tenants.clock-advanced.v1"];
+/// Events of tenants that the view takes in: that they exist, whose customers they are, in
+/// which time they live, and whether anything is given to them.
+pub(crate) const OF_TENANTS: [&str; 5] = [
+    "tenants.created.v1",
+    "tenants.suspended.v1",
+    "tenants.reinstated.v1",
+    "tenants.closed.v1",
+    "tenants.clock-advanced.v1",
+];
 
 /// One tenant's entitlements.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -22,6 +28,8 @@ pub struct Snapshot {
     pub provider: Option<TenantId>,
     /// The own time of a sandbox. None: the tenant lives in real time.
     pub clock: Option<Timestamp>,
+    /// Nothing more of a quota is given to a tenant that is not active.
+    pub status: TenantStatus,
     pub state: State,
 }
 
@@ -60,7 +68,7 @@ impl Snapshot {
             return Err(Unfoldable::NoTenant(event.stream.clone()));
         }
         match decoded {
-            Any::Tenants(tenants::Event::ClockAdvanced { to }) => self.clock = Some(to),
+            Any::Tenants(event) => self.take_tenant(&event),
             Any::Entitlements(it) => {
                 let at = Timestamp::saturating_from_micros(event.at);
                 Entitlements::evolve(&mut self.state, &it, at);
@@ -68,6 +76,16 @@ impl Snapshot {
             _ => {}
         }
         Ok(())
+    }
+
+    fn take_tenant(&mut self, event: &tenants::Event) {
+        match event {
+            tenants::Event::ClockAdvanced { to } => self.clock = Some(*to),
+            tenants::Event::Suspended { .. } => self.status = TenantStatus::Suspended,
+            tenants::Event::Reinstated => self.status = TenantStatus::Active,
+            tenants::Event::Closed { .. } => self.status = TenantStatus::Closed,
+            _ => {}
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use exchequer_readstore::{
 use exchequer_tenant::Event as Any;
 use exchequer_types::{
     Allowance, Features, HeldBy, HeldPlan, PartitionId, PlanContent, PlanRef, Slug, TenantId,
-    Timestamp,
+    TenantStatus, Timestamp,
 };
 
 use crate::rows::{key, values_of};
@@ -119,6 +119,8 @@ fn history() -> Vec<Entry> {
     let renamed = Any::Tenants(tenants::Event::Renamed { name: "B".to_owned() });
     let advanced = Any::Tenants(tenants::Event::ClockAdvanced { to: at(900) });
     let closed = Any::Entitlements(Event::Closed { timers: vec![] });
+    let suspended = Any::Tenants(tenants::Event::Suspended { reason: "unpaid".to_owned() });
+    let gone = tenants::Event::Closed { reason: "gone".to_owned(), timer: None, by_timer: false };
     vec![
         entry(0, 1, vec![("a", created("a", None)), ("b", created("b", Some(at(500))))]),
         entry(1, 1, vec![("c", created_by(Some("a"), "c", None))]),
@@ -129,6 +131,9 @@ fn history() -> Vec<Entry> {
         entry(1, 2, vec![("c", used("reports", 8)), ("c", granted("g3", Amount::Unlimited, None))]),
         entry(0, 6, vec![("a", revoked("g2")), ("b", granted("g4", Amount::On, None))]),
         entry(0, 7, vec![("b", closed), ("a", Any::Entitlements(Event::PlanWithdrawn))]),
+        entry(0, 8, vec![("a", suspended.clone()), ("b", Any::Tenants(gone))]),
+        entry(1, 3, vec![("c", suspended)]),
+        entry(1, 4, vec![("c", Any::Tenants(tenants::Event::Reinstated))]),
     ]
 }
 
@@ -174,6 +179,12 @@ async fn a_row_holds_the_domains_state_exactly() {
             let provider = if tenant == "c" { "a" } else { "platform" };
             assert!(snapshot.is_customer_of(&id(provider)), "{tenant} at {end}");
             assert!(!snapshot.is_customer_of(&id("b")));
+            let status = match (tenant, end) {
+                ("a", 10..) | ("c", 11) => TenantStatus::Suspended,
+                ("b", 10..) => TenantStatus::Closed,
+                _ => TenantStatus::Active,
+            };
+            assert_eq!(snapshot.status, status, "{tenant} at {end}");
         }
     }
     let store = VIEW.folded(&history).await;
@@ -330,6 +341,7 @@ async fn a_damaged_row_is_named() {
     let whole = values_of(&snapshot, &Marks::default());
     for (column, value) in [
         ("provider", Value::text("{\"?\":?}")),
+        ("status", Value::text("asleep")),
         ("record", Value::Bytes(b"\xff\xff".as_slice().into())),
     ] {
         let index = ENTITLEMENTS.columns.iter().position(|it| it.name == column).unwrap();

@@ -1,12 +1,9 @@
 //! Snapshots in memory: definitions by provider, terms by tenant, each loaded from its one
 //! row and folded on with every event of its stream.
 
-use std::collections::BTreeSet;
-
 use exchequer_codec::Entry;
 use exchequer_domain_usage::weight;
 use exchequer_kernel::{Live, Projection as _};
-use exchequer_proto::journal::v1 as pb;
 use exchequer_readstore::{Fault, Generation, LoadLive, Loaded, ReadStore};
 use exchequer_types::{Period, StreamId, TenantId, Timestamp};
 use futures::FutureExt as _;
@@ -44,7 +41,7 @@ impl Live for LiveMeters {
     }
 
     fn keys(&self, entry: &Entry) -> Vec<TenantId> {
-        tenants_of(entry, is_of_definitions)
+        entry.tenants_of(is_of_definitions)
     }
 
     fn fold(
@@ -54,7 +51,7 @@ impl Live for LiveMeters {
         entry: &Entry,
     ) -> Result<Definitions, String> {
         let mut snapshot = before.clone();
-        for event in wanted(key, entry, is_of_definitions) {
+        for event in entry.events_of(key, is_of_definitions) {
             let decoded = decode(event).map_err(|error| error.to_string())?;
             snapshot.take(&decoded, Timestamp::saturating_from_micros(event.at));
         }
@@ -74,7 +71,7 @@ impl LoadLive for LiveMeters {
         generation: Generation,
         key: &'a TenantId,
     ) -> BoxFuture<'a, Result<Loaded<Definitions>, Fault>> {
-        async move { Ok(loaded(definitions_row(store, generation, key).await?)) }.boxed()
+        async move { Ok(definitions_row(store, generation, key).await?.into()) }.boxed()
     }
 }
 
@@ -91,7 +88,7 @@ impl Live for LiveTerms {
     }
 
     fn keys(&self, entry: &Entry) -> Vec<TenantId> {
-        tenants_of(entry, is_of_terms)
+        entry.tenants_of(is_of_terms)
     }
 
     fn fold(
@@ -101,7 +98,7 @@ impl Live for LiveTerms {
         entry: &Entry,
     ) -> Result<TenantTerms, String> {
         let mut snapshot = before.clone();
-        for event in wanted(key, entry, is_of_terms) {
+        for event in entry.events_of(key, is_of_terms) {
             snapshot.take(&decode(event).map_err(|error| error.to_string())?);
         }
         Ok(snapshot)
@@ -119,28 +116,6 @@ impl LoadLive for LiveTerms {
         generation: Generation,
         key: &'a TenantId,
     ) -> BoxFuture<'a, Result<Loaded<TenantTerms>, Fault>> {
-        async move { Ok(loaded(terms_row(store, generation, key).await?)) }.boxed()
+        async move { Ok(terms_row(store, generation, key).await?.into()) }.boxed()
     }
-}
-
-fn loaded<S: Default>(row: Option<(S, u64)>) -> Loaded<S> {
-    match row {
-        Some((snapshot, at)) => Loaded { snapshot, timestamp: Some(at) },
-        None => Loaded { snapshot: S::default(), timestamp: None },
-    }
-}
-
-fn tenants_of(entry: &Entry, is_wanted: fn(&str) -> bool) -> Vec<TenantId> {
-    let wanted = entry.commit.events.iter().filter(|event| is_wanted(&event.r#type));
-    let streams: BTreeSet<&str> = wanted.map(|event| event.stream.as_str()).collect();
-    streams.into_iter().filter_map(|stream| TenantId::parse(stream).ok()).collect()
-}
-
-fn wanted<'a>(
-    key: &'a TenantId,
-    entry: &'a Entry,
-    is_wanted: fn(&str) -> bool,
-) -> impl Iterator<Item = &'a pb::Event> {
-    let events = entry.commit.events.iter();
-    events.filter(move |event| event.stream == key.as_str() && is_wanted(&event.r#type))
 }

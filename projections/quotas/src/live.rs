@@ -1,8 +1,6 @@
 //! Snapshots in memory, by tenant: each loaded from its one row, and folded on with every
 //! event of its tenant.
 
-use std::collections::BTreeSet;
-
 use exchequer_codec::Entry;
 use exchequer_domain_quotas::{State, weight};
 use exchequer_kernel::{Live, Projection as _};
@@ -34,17 +32,12 @@ impl Live for LiveQuotas {
     }
 
     fn keys(&self, entry: &Entry) -> Vec<TenantId> {
-        let wanted = entry.commit.events.iter().filter(|event| is_wanted(&event.r#type));
-        let streams: BTreeSet<&str> = wanted.map(|event| event.stream.as_str()).collect();
-        streams.into_iter().filter_map(|stream| TenantId::parse(stream).ok()).collect()
+        entry.tenants_of(is_wanted)
     }
 
     fn fold(&self, key: &TenantId, before: &Snapshot, entry: &Entry) -> Result<Snapshot, String> {
         let mut snapshot = before.clone();
-        for event in &entry.commit.events {
-            if event.stream != key.as_str() || !is_wanted(&event.r#type) {
-                continue;
-            }
+        for event in entry.events_of(key, is_wanted) {
             if let Some(event) = decode(event).map_err(|error| error.to_string())? {
                 snapshot.take_figures(&event);
             }
@@ -64,12 +57,6 @@ impl LoadLive for LiveQuotas {
         generation: Generation,
         key: &'a TenantId,
     ) -> BoxFuture<'a, Result<Loaded<Snapshot>, Fault>> {
-        async move {
-            Ok(match get(store, generation, key).await? {
-                Some((snapshot, at)) => Loaded { snapshot, timestamp: Some(at) },
-                None => Loaded { snapshot: Snapshot::default(), timestamp: None },
-            })
-        }
-        .boxed()
+        async move { Ok(get(store, generation, key).await?.into()) }.boxed()
     }
 }

@@ -24,7 +24,7 @@ pub static QUOTAS: Table = Table {
         int("reserved"),
         // Used and reserved.
         int("held"),
-        // day, week, month or year; empty when counting never begins anew.
+        // minute, day, month or 3 months; empty when counting never begins anew.
         text("per"),
         // Microseconds since the Unix epoch; below 0 when counting never begins anew.
         int("window_start"),
@@ -96,7 +96,7 @@ pub(crate) fn partition(source: PartitionId) -> Value {
 pub(crate) fn values_of(quota: &Quota) -> Vec<Value> {
     let terms = &quota.terms;
     let instant = |at: Option<Timestamp>| Value::Int(at.map_or(NONE, Timestamp::micros));
-    let per = terms.counting.map_or("", |it| it.unit.as_str());
+    let per = terms.counting.map(|it| it.word()).unwrap_or_default();
     vec![
         terms.limit.map_or(Value::Int(NONE), Value::uint),
         Value::text(terms.beyond.word()),

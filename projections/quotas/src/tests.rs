@@ -31,7 +31,7 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn figures(used: u64, reserved: u64) -> Figures {
-    Figures { used, reserved }
+    Figures { used, reserved, over_since: None }
 }
 
 fn limited(feature: &str, limit: Option<u64>, beyond: Beyond, meter: Option<&str>) -> Any {
@@ -40,7 +40,14 @@ fn limited(feature: &str, limit: Option<u64>, beyond: Beyond, meter: Option<&str
     Any::Quotas(Event::Limited {
         feature: slug(feature),
         window: counting.and_then(|it| it.window_at(at(5))),
-        terms: Arc::new(Terms { limit, beyond, counting, meter, thresholds: vec![50, 80] }),
+        terms: Arc::new(Terms {
+            limit,
+            beyond,
+            counting,
+            meter,
+            thresholds: vec![50, 80],
+            ..Terms::default()
+        }),
         figures: figures(0, 0),
         noted: vec![],
     })

@@ -3,7 +3,6 @@
 //! segment which was written in part can be written again.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_metering::{Aggregation, Fate, OVERFLOW};
@@ -15,12 +14,13 @@ use crate::bytes::Damaged;
 use crate::fold::{Added, fold};
 use crate::members::{self, Sets, Spilled};
 use crate::notes::{Counts, Kind, hour};
-use crate::packed::{Name, Packed, u32_of, usize_of};
+use crate::packed::{Packed, u32_of, usize_of};
 use crate::part::{Part, Series};
 use crate::tables::{
     GENERATION, Kept, Place, Scope, USAGE_CELLS, USAGE_CHECKPOINTS, USAGE_FATES, USAGE_HOURS,
     USAGE_LISTED, USAGE_SEALS, checkpoint_key, clustering, timestamp,
 };
+use crate::texts::{values, written};
 
 /// Subjects of one bucket that a window tells apart: further ones are counted together.
 pub const SUBJECTS_PER_BUCKET_MAX: usize = 16_384;
@@ -139,17 +139,17 @@ impl<'a> Flush<'a> {
     async fn totals(&mut self, series: &'a Series, kept: Kept) -> Result<(), FlushError> {
         let added = fold(series, kept, |it| &it.totals, |_| true);
         let names_max = usize_of(series.meter.groups_max);
-        let name = |it: &Added| self.segment.names.groups_of(it.name).cloned();
-        let named: Vec<_> = added.iter().filter_map(|it| Some((name(it)?, it))).collect();
+        let name = |it: &Added| self.segment.names.groups_of(it.name);
+        let named: Vec<_> = added.iter().map(|it| (name(it), it)).collect();
         self.scope(series, kept, Scope::Totals, names_max, named).await
     }
 
     async fn subjects(&mut self, series: &'a Series, kept: Kept) -> Result<(), FlushError> {
         let added = fold(series, kept, |it| &it.subjects, |_| true);
-        let mut by_scope: BTreeMap<Scope, Vec<(Name, &Added)>> = BTreeMap::new();
+        let mut by_scope: BTreeMap<Scope, Vec<(&[u8], &Added)>> = BTreeMap::new();
         for it in &added {
             if let Some((name, scope)) = self.segment.names.subject_of(it.name) {
-                by_scope.entry(*scope).or_default().push((Arc::clone(name), it));
+                by_scope.entry(scope).or_default().push((name, it));
             }
         }
         for (scope, named) in by_scope {
@@ -165,9 +165,9 @@ impl<'a> Flush<'a> {
         kept: Kept,
         scope: Scope,
         names_max: usize,
-        added: Vec<(Name, &Added)>,
+        added: Vec<(&[u8], &Added)>,
     ) -> Result<(), FlushError> {
-        let mut blocks: BTreeMap<Timestamp, Vec<(Name, &Added)>> = BTreeMap::new();
+        let mut blocks: BTreeMap<Timestamp, Vec<(&[u8], &Added)>> = BTreeMap::new();
         for (name, it) in added {
             blocks.entry(kept.block(it.window.start)).or_default().push((name, it));
         }
@@ -184,7 +184,7 @@ impl<'a> Flush<'a> {
             let mut block = Block { place, version, start, shared, own: BTreeMap::new() };
             let mut sets = Sets::default();
             for (name, it) in added {
-                if let Some(more) = self.add(&mut block, &shape, names_max, &name, it).await? {
+                if let Some(more) = self.add(&mut block, &shape, names_max, name, it).await? {
                     sets.add(more);
                 }
             }
@@ -209,7 +209,7 @@ impl<'a> Flush<'a> {
         block: &mut Block<'_>,
         shape: &(Aggregation, Vec<String>),
         names_max: usize,
-        name: &Name,
+        name: &[u8],
         it: &Added,
     ) -> Result<Option<Spilled>, FlushError> {
         if let Merged::Done(spilled) = block.shared.merge(it.window, name, &it.amount) {
@@ -226,8 +226,13 @@ impl<'a> Flush<'a> {
             }
             count += slot.row.count_of(it.window);
         }
-        let other: Name = name.iter().map(|_| Arc::from(OVERFLOW)).collect();
-        let name = if count < names_max || *name == other { name } else { &other };
+        let mut other = Vec::new();
+        let name = if count < names_max {
+            name
+        } else {
+            other.extend(written(values(name).map(|_| OVERFLOW)));
+            other.as_slice()
+        };
         if count >= names_max {
             let own = block.own.get_mut(&it.window).into_iter().flatten();
             for slot in [&mut block.shared].into_iter().chain(own) {
@@ -300,7 +305,10 @@ impl<'a> Flush<'a> {
             let key = Key { partition, clustering: vec![source.clone(), offset.clone()] };
             let (seal, at) = (Value::uint(note.seal), Value::Int(received_at.micros()));
             let values = vec![kind.clone(), seal.clone(), at.clone(), detail.clone()];
-            self.rows.push(put(&USAGE_FATES, key, values, note.seal));
+            // Beside the record's own fate it stands in the list alone.
+            if note.kind != Kind::Unusable {
+                self.rows.push(put(&USAGE_FATES, key, values, note.seal));
+            }
             let hour = Value::Int(hour(received_at).micros());
             let clustering = vec![at, source.clone(), offset];
             if note.kind == Kind::Matched {
@@ -384,7 +392,7 @@ impl Slot {
     }
 
     /// Adds to the cell, when the row has it.
-    fn merge(&mut self, window: Period, name: &Name, amount: &Amount) -> Merged {
+    fn merge(&mut self, window: Period, name: &[u8], amount: &Amount) -> Merged {
         let Some(held) = self.row.get_mut(window, name) else { return Merged::Absent };
         if self.is_ahead {
             // Rows of members may be behind this one.
@@ -394,7 +402,7 @@ impl Slot {
         Merged::Done(Spilled::merge(window, name, held, amount))
     }
 
-    fn insert(&mut self, window: Period, name: &Name, amount: &Amount) -> Option<Spilled> {
+    fn insert(&mut self, window: Period, name: &[u8], amount: &Amount) -> Option<Spilled> {
         self.changed = true;
         let mut held = Amount::empty(amount.aggregation());
         let spilled = Spilled::merge(window, name, &mut held, amount);

@@ -4,8 +4,9 @@
 use exchequer_types::Period;
 
 use crate::amount::Amount;
+use crate::cells::Cells;
 use crate::hashing::NumberMap;
-use crate::part::{Cells, Series, Window};
+use crate::part::{Series, Window};
 use crate::tables::Kept;
 
 /// A cell of a window, as a segment adds to it.
@@ -14,7 +15,7 @@ pub(crate) struct Added {
     pub(crate) window: Period,
     /// Number of its group or subject in the segment.
     pub(crate) name: u32,
-    pub(crate) arrival: u64,
+    pub(crate) arrival: u32,
     pub(crate) amount: Amount,
 }
 
@@ -33,22 +34,25 @@ pub(crate) fn fold(
         .collect();
     let cells: usize = parts.iter().map(|(_, part)| part.len()).sum();
     let mut folded: Vec<Added> = Vec::with_capacity(cells);
-    let mut places: NumberMap<(i64, i64, u32), usize> = NumberMap::default();
-    if let [_, _, ..] = parts[..] {
-        places.reserve(cells);
+    // Most windows come of one part; cells of the others are looked up.
+    let mut parts_of: NumberMap<(i64, i64), usize> = NumberMap::default();
+    for (window, _) in &parts {
+        *parts_of.entry((window.start.micros(), window.end.micros())).or_default() += 1;
     }
+    let mut places: NumberMap<(i64, i64, u32), usize> = NumberMap::default();
     for (window, part) in &parts {
+        let (start, end) = (window.start.micros(), window.end.micros());
+        let is_shared = parts_of.get(&(start, end)).is_some_and(|parts| *parts > 1);
         for (name, arrival, amount) in part.iter() {
-            if parts.len() > 1 {
-                let key = (window.start.micros(), window.end.micros(), name);
-                let at = *places.entry(key).or_insert(folded.len());
+            if is_shared {
+                let at = *places.entry((start, end, name)).or_insert(folded.len());
                 if let Some(known) = folded.get_mut(at) {
                     known.arrival = known.arrival.min(arrival);
-                    known.amount.merge(amount);
+                    known.amount.merge(&amount);
                     continue;
                 }
             }
-            folded.push(Added { window: *window, name, arrival, amount: amount.clone() });
+            folded.push(Added { window: *window, name, arrival, amount });
         }
     }
     folded.sort_by_key(|it| it.arrival);

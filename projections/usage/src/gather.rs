@@ -10,6 +10,7 @@ use crate::amount::Amount;
 use crate::hashing::{Map, NumberMap};
 use crate::packed::{u32_of, usize_of};
 use crate::query::{CELLS_READ_MAX, FIGURES_MAX, Figure, Figures, Query, QueryError, Step, others};
+use crate::tables::Kept;
 
 /// Which groups of a row come to which figure.
 #[derive(Debug)]
@@ -58,11 +59,16 @@ impl<'a> Grouping<'a> {
 #[derive(Debug)]
 pub(crate) struct Gathered {
     is_whole: bool,
+    /// Billing periods are known by their start: their end may have moved.
+    is_periods: bool,
     windows: Vec<Period>,
     window_at: NumberMap<(i64, i64), u32>,
     groups: Vec<Vec<String>>,
     group_at: Map<Vec<String>, u32>,
-    amounts: NumberMap<(u32, u32), Amount>,
+    /// By window, version and group.
+    amounts: NumberMap<(u32, u32, u32), Amount>,
+    /// The latest version that has counted in a window, whichever group or subject.
+    latest: NumberMap<u32, u32>,
     /// By version.
     aggregations: BTreeMap<u32, Aggregation>,
     /// Names of all group-bys that were met.
@@ -74,11 +80,13 @@ impl Gathered {
     pub(crate) fn new(step: Step) -> Self {
         Self {
             is_whole: step == Step::Whole,
+            is_periods: step == Step::Of(Kept::Period),
             windows: Vec::new(),
             window_at: NumberMap::default(),
             groups: Vec::new(),
             group_at: Map::default(),
             amounts: NumberMap::default(),
+            latest: NumberMap::default(),
             aggregations: BTreeMap::new(),
             by: BTreeSet::new(),
             held: 0,
@@ -101,15 +109,21 @@ impl Gathered {
     }
 
     pub(crate) fn window(&mut self, window: Period) -> u32 {
-        let window = match self.windows.first() {
-            Some(whole) if self.is_whole => *whole,
-            _ => window,
-        };
-        let key = (window.start.micros(), window.end.micros());
-        *self.window_at.entry(key).or_insert_with(|| {
+        let end = if self.is_periods { 0 } else { window.end.micros() };
+        let at = *self.window_at.entry((window.start.micros(), end)).or_insert_with(|| {
             self.windows.push(window);
             u32_of(self.windows.len() - 1)
-        })
+        });
+        if let Some(known) = self.windows.get_mut(usize_of(at)) {
+            known.end = known.end.max(window.end);
+        }
+        at
+    }
+
+    /// `version` has counted something in `window`.
+    pub(crate) fn has_counted(&mut self, window: u32, version: u32) {
+        let latest = self.latest.entry(window).or_insert(version);
+        *latest = version.max(*latest);
     }
 
     pub(crate) fn group(&mut self, values: &[&str]) -> u32 {
@@ -129,18 +143,17 @@ impl Gathered {
 
     pub(crate) fn add(
         &mut self,
-        window: u32,
-        group: u32,
+        (window, version, group): (u32, u32, u32),
         amount: Amount,
     ) -> Result<(), QueryError> {
         if let Amount::Unique(members) = &amount {
             self.held += members.held.len();
         }
-        if let Some(known) = self.amounts.get_mut(&(window, group)) {
+        if let Some(known) = self.amounts.get_mut(&(window, version, group)) {
             known.merge(&amount);
         } else {
             self.held += 1;
-            self.amounts.insert((window, group), amount);
+            self.amounts.insert((window, version, group), amount);
         }
         if self.held > CELLS_READ_MAX {
             return Err(QueryError::TooLarge { what: "cells", max: CELLS_READ_MAX });
@@ -152,10 +165,13 @@ impl Gathered {
     pub(crate) fn merge(&mut self, other: Self) -> Result<(), QueryError> {
         let windows: Vec<u32> = other.windows.iter().map(|it| self.window(*it)).collect();
         let groups: Vec<u32> = other.groups.into_iter().map(|it| self.group_of(it)).collect();
-        for ((window, group), amount) in other.amounts {
-            let window = windows.get(usize_of(window)).copied().unwrap_or_default();
+        let place = |window: u32| windows.get(usize_of(window)).copied().unwrap_or_default();
+        for (window, version) in other.latest {
+            self.has_counted(place(window), version);
+        }
+        for ((window, version, group), amount) in other.amounts {
             let group = groups.get(usize_of(group)).copied().unwrap_or_default();
-            self.add(window, group, amount)?;
+            self.add((place(window), version, group), amount)?;
         }
         self.aggregations.extend(other.aggregations);
         self.by.extend(other.by);
@@ -163,15 +179,28 @@ impl Gathered {
     }
 
     pub(crate) fn aggregation(&self) -> Option<Aggregation> {
-        self.aggregations.values().next().copied()
+        self.told().next().and_then(|version| self.aggregations.get(&version)).copied()
+    }
+
+    /// The versions that tell some window, ascending.
+    fn told(&self) -> impl Iterator<Item = u32> {
+        let told: BTreeSet<u32> = self.latest.values().copied().collect();
+        told.into_iter()
+    }
+
+    /// What the answer is made of: each window is told by its latest version alone.
+    fn amounts(&self) -> impl Iterator<Item = (u32, u32, &Amount)> {
+        let is_told = |window: u32, version: u32| self.latest.get(&window) == Some(&version);
+        let told =
+            self.amounts.iter().filter(move |((window, version, _), _)| is_told(*window, *version));
+        told.map(|((window, _, group), amount)| (*window, *group, amount))
     }
 
     /// Do the versions go together, and are the names those of group-bys?
     pub(crate) fn check(&self, query: &Query<'_>) -> Result<(), QueryError> {
         let first = self.aggregation();
-        if self.aggregations.values().any(|it| Some(*it) != first) {
-            let versions = self.aggregations.keys().copied().collect();
-            return Err(QueryError::Mixed { versions });
+        if self.told().any(|version| self.aggregations.get(&version).copied() != first) {
+            return Err(QueryError::Mixed { versions: self.told().collect() });
         }
         let asked = query.group_by.iter().chain(query.filters.iter().map(|(name, _)| name));
         for name in asked {
@@ -191,10 +220,13 @@ impl Gathered {
     ) -> Result<Vec<Figures>, QueryError> {
         let ranks = self.ranks(query.top);
         let mut windows: BTreeMap<Period, BTreeMap<usize, Amount>> = BTreeMap::new();
-        for ((window, group), amount) in &self.amounts {
-            let Some(window) = self.windows.get(usize_of(*window)) else { continue };
+        let mut versions: BTreeMap<Period, u32> = BTreeMap::new();
+        for (at, group, amount) in self.amounts() {
+            let Some(window) = self.windows.get(usize_of(at)) else { continue };
             let window = if self.is_whole { whole(query) } else { *window };
-            let rank = ranks.get(group).copied().unwrap_or(usize::MAX);
+            let version = versions.entry(window).or_default();
+            *version = self.latest.get(&at).copied().unwrap_or_default().max(*version);
+            let rank = ranks.get(&group).copied().unwrap_or(usize::MAX);
             let groups = windows.entry(window).or_default();
             match groups.get_mut(&rank) {
                 Some(known) => known.merge(amount),
@@ -214,6 +246,7 @@ impl Gathered {
         let width = self.groups.first().map_or(0, Vec::len);
         let figures = windows.into_iter().map(|(window, groups)| Figures {
             window,
+            version: versions.get(&window).copied().unwrap_or_default(),
             open: through < window.end.saturating_add(query.lateness),
             groups: groups
                 .into_iter()
@@ -231,11 +264,11 @@ impl Gathered {
     /// rows have together already is never told apart.
     fn ranks(&self, top: usize) -> HashMap<u32, usize> {
         let mut totals: BTreeMap<u32, Amount> = BTreeMap::new();
-        for ((_, group), amount) in &self.amounts {
-            match totals.get_mut(group) {
+        for (_, group, amount) in self.amounts() {
+            match totals.get_mut(&group) {
                 Some(total) => total.merge(amount),
                 None => {
-                    totals.insert(*group, amount.clone());
+                    totals.insert(group, amount.clone());
                 }
             }
         }

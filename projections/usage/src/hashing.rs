@@ -1,11 +1,13 @@
 //! Hash maps of keys that no client chooses, such as numbers of names: their hash is
-//! one multiplication a word. Keys with texts go into std's maps, or through a random
-//! state as here, since clients choose them.
+//! one multiplication a word. Keys with texts, which clients choose, go into std's maps or
+//! through a keyed hash as here.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasherDefault, Hasher};
 
-/// Safe for keys that clients choose.
+use foldhash::fast::RandomState;
+
+/// For keys that clients choose: the hash has a key that is drawn anew for each map.
 pub(crate) type Map<K, V> = HashMap<K, V, RandomState>;
 /// For numbers that we give ourselves.
 pub(crate) type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<Numbers>>;

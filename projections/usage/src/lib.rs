@@ -4,6 +4,7 @@
 
 mod amount;
 mod bytes;
+mod cells;
 mod flush;
 mod fold;
 mod gather;
@@ -16,11 +17,14 @@ mod notes;
 mod packed;
 mod part;
 mod query;
+mod recount;
 mod scan;
 mod seals;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod texts;
+mod touched;
 
 pub use amount::{Amount, Member, Members};
 pub use bytes::Damaged;
@@ -33,8 +37,10 @@ pub use query::{
     Answer, CELLS_READ_MAX, FIGURES_MAX, Figure, Figures, Query, QueryError, ROWS_READ_MAX, Step,
     TOP_MAX, WINDOWS_MAX, query,
 };
+pub use recount::{Amounts, CellOf, Recount, count, ends, shorter};
 pub use seals::{SEALS_EXAMINED_MAX, ranges, seal_of};
 pub use tables::{
     GENERATION, Kept, TABLES, USAGE_CELLS, USAGE_CHECKPOINTS, USAGE_FATES, USAGE_HOURS,
     USAGE_LISTED, USAGE_MEMBERS, USAGE_SEALS, VERSION,
 };
+pub use touched::{MeterOf, Touched};

@@ -85,7 +85,9 @@ pub async fn listed(
                 if !is_in || !is_wanted(&item) {
                     continue;
                 }
-                if page.items.len() == wanted.limit {
+                // A record that stands in two lists comes on one page: behind its place is none.
+                let is_more = page.items.last().is_some_and(|last| place(last) != at);
+                if page.items.len() >= wanted.limit && is_more {
                     page.next = page.items.last().map(place);
                     return Ok(page);
                 }
@@ -109,7 +111,8 @@ pub async fn related(
     tenant: &str,
     identity: EventIdentity,
 ) -> Result<Vec<Listed>, QueryError> {
-    let mut found = held(live, tenant, |note| note.identity == identity)?;
+    let mut found =
+        held(live, tenant, |note| note.identity == identity && note.kind != Kind::Unusable)?;
     let partition =
         vec![Value::text(tenant), Value::Bytes(bytes::Bytes::copy_from_slice(&identity.0))];
     let mut scan = Scan::of(&USAGE_FATES, GENERATION, partition, RELATED_MAX);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use exchequer_types::{Offset, PartitionId, Timestamp};
 
 use crate::part::{Part, Segment};
+use crate::touched::Touched;
 
 /// Shared between the meters and the queries of a process.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Source {
     position: Position,
     /// How often something was added, since the process began.
     changes: u64,
+    /// Of what was frozen.
+    touched: Touched,
 }
 
 /// How far a source partition is.
@@ -55,6 +58,16 @@ impl LiveUsage {
             source.written = Some(written.seal);
             source.open = Part::new(partition, written.seal);
             source.position = written;
+            source.changes = changes;
+        }
+    }
+
+    /// The meter of `partition` is another process's from now on: what it has not written
+    /// is read again there.
+    pub fn forget(&self, partition: PartitionId) {
+        if let Some(mut source) = self.source(partition) {
+            let changes = source.changes + 1;
+            *source = Source::new(partition);
             source.changes = changes;
         }
     }
@@ -91,6 +104,7 @@ impl Source {
             open: Part::new(partition, 0),
             position: Position::default(),
             changes: 0,
+            touched: Touched { all: true, ..Touched::default() },
         }
     }
 
@@ -98,6 +112,14 @@ impl Source {
     pub fn open(&mut self) -> &mut Part {
         self.changes += 1;
         &mut self.open
+    }
+
+    /// Which meters have counted something since this was last asked: all of them the first
+    /// time, and when the meter has begun anew.
+    pub fn take_touched(&mut self) -> Touched {
+        let mut touched = core::mem::take(&mut self.touched);
+        touched.add(self.open.take_touched());
+        touched
     }
 
     /// Everything up to here is in it.
@@ -115,10 +137,19 @@ impl Source {
         if self.open.is_empty() || !self.frozen.is_empty() {
             return None;
         }
+        self.touched.add(self.open.take_touched());
         let next = Part::new(self.partition, self.open.to());
         let segment = Arc::new(core::mem::replace(&mut self.open, next));
         self.frozen.push(Arc::clone(&segment));
         Some(segment)
+    }
+
+    /// What comes from here on stands on rows of the last seal, be there nothing to write
+    /// since those before it: they were written by another one, up to there.
+    pub fn stand_on_rows(&mut self) {
+        if self.open.is_empty() && self.frozen.is_empty() {
+            self.open = Part::new(self.partition, self.open.to());
+        }
     }
 
     /// Everything up to seal `seq` is in the store, with its checkpoint.

@@ -4,13 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use exchequer_readstore::{Fault, ReadStore, Scan, Value, Write};
+use exchequer_readstore::{Fault, Key, ReadStore, Scan, Value, Write};
 use exchequer_types::{Hash, Period, Timestamp};
 
-use crate::amount::{Amount, MEMBER_BYTES, Member};
+use crate::amount::{Amount, MEMBER_BYTES, Member, Members};
 use crate::flush::put;
-use crate::packed::Name;
 use crate::tables::{GENERATION, Place, USAGE_MEMBERS};
+use crate::texts::values;
 
 /// Members that a cell holds itself.
 const INLINE_MAX: usize = 16;
@@ -56,7 +56,7 @@ impl Spilled {
     /// moved to rows that are then not written, it would be nowhere.
     pub(crate) fn merge(
         window: Period,
-        name: &Name,
+        name: &[u8],
         held: &mut Amount,
         more: &Amount,
     ) -> Option<Self> {
@@ -79,7 +79,7 @@ impl Spilled {
     /// What of `amount` a cell that holds all of it has not itself.
     pub(crate) fn behind(
         window: Period,
-        name: &Name,
+        name: &[u8],
         held: &Amount,
         amount: &Amount,
     ) -> Option<Self> {
@@ -135,7 +135,7 @@ pub(crate) async fn all(
     place: &Place<'_>,
     window: Period,
     version: u32,
-    name: &Name,
+    name: &[u8],
 ) -> Result<BTreeSet<Member>, Fault> {
     let cell = cell_id(name, window);
     let mut scan = Scan::of(&USAGE_MEMBERS, GENERATION, place.partition(), ROWS_MAX);
@@ -148,6 +148,39 @@ pub(crate) async fn all(
     (scan.from, scan.to) = (Some(key(-1)), Some(key(256)));
     let rows = store.scan(scan).await?;
     Ok(rows.iter().flat_map(|row| unpacked(&row.values)).collect())
+}
+
+/// The rows of a set that is `held` from now on, and what its cell has itself: key and
+/// members, none of rows that are to go.
+pub(crate) async fn replace(
+    store: &dyn ReadStore,
+    place: &Place<'_>,
+    (window, version, name): (Period, u32, &[u8]),
+    held: BTreeSet<Member>,
+) -> Result<(Members, Vec<(Key, Option<Value>)>), Fault> {
+    let cell = cell_id(name, window);
+    let mut rest: BTreeSet<Member> = held;
+    let mut inline = BTreeSet::new();
+    while inline.len() < INLINE_MAX {
+        let Some(member) = rest.pop_first() else { break };
+        inline.insert(member);
+    }
+    let spilled = !rest.is_empty();
+    let mut rows: BTreeMap<Option<u8>, BTreeSet<Member>> = BTreeMap::new();
+    let is_few = rest.len() <= FIRST_MAX;
+    for member in rest {
+        rows.entry((!is_few).then_some(member[0])).or_default().insert(member);
+    }
+    let mut writes = Vec::new();
+    for prefix in [None].into_iter().chain((0..=u8::MAX).map(Some)) {
+        let key = place.members(window.start, version, cell, prefix);
+        if let Some(members) = rows.get(&prefix) {
+            writes.push((key, Some(packed(members))));
+        } else if store.get(&USAGE_MEMBERS, GENERATION, key.clone()).await?.is_some() {
+            writes.push((key, None));
+        }
+    }
+    Ok((Members { held: inline, spilled }, writes))
 }
 
 async fn read(
@@ -174,10 +207,10 @@ fn unpacked(values: &[Value]) -> Vec<Member> {
 }
 
 /// Of a cell among all that begin at the same instant.
-fn cell_id(name: &Name, window: Period) -> [u8; 16] {
+fn cell_id(name: &[u8], window: Period) -> [u8; 16] {
     let mut bytes = Vec::new();
     bytes.extend_from_slice(&window.end.micros().to_le_bytes());
-    for text in name.iter() {
+    for text in values(name) {
         bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
         bytes.extend_from_slice(text.as_bytes());
     }

@@ -10,6 +10,8 @@ use exchequer_types::{Offset, Timestamp};
 
 use crate::bytes::{Damaged, Reader, Writer};
 
+/// Tenants and hours that are counted before they are looked up.
+const RUNS_MAX: usize = 32;
 /// A text of a list is cut off behind this many bytes.
 pub const TEXT_BYTES_MAX: usize = 1_024;
 
@@ -25,6 +27,9 @@ pub enum Kind {
     Amended,
     /// It was unmatched, and is counted since.
     Matched,
+    /// It is counted, and a meter of its type could not use it. Stands in the list beside its
+    /// fate.
+    Unusable,
 }
 
 /// A record, and what became of it.
@@ -50,6 +55,8 @@ pub struct Detail<'a> {
     pub subject: &'a str,
     /// The event's own, or that of its receipt.
     pub time: Timestamp,
+    /// Key of the meter that could not use it; empty when none could, or all do.
+    pub meter: &'a str,
     /// The field at fault, and why: of the first fault, when there are several.
     pub field: &'a str,
     pub reason: &'a str,
@@ -84,6 +91,8 @@ pub struct Listed {
     pub event_type: String,
     pub subject: String,
     pub time: Timestamp,
+    /// Key of the meter that could not use it; empty when none could, or all do.
+    pub meter: String,
     pub field: String,
     pub reason: String,
     pub first: Option<Offset>,
@@ -115,7 +124,7 @@ pub(crate) struct Note {
 }
 
 impl Kind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Fate(Fate::Counted),
         Self::Fate(Fate::Late),
         Self::Fate(Fate::Duplicate),
@@ -127,6 +136,7 @@ impl Kind {
         Self::Voided,
         Self::Amended,
         Self::Matched,
+        Self::Unusable,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -136,6 +146,7 @@ impl Kind {
             Self::Voided => "voided",
             Self::Amended => "amended",
             Self::Matched => "matched",
+            Self::Unusable => "unusable",
         }
     }
 
@@ -196,11 +207,22 @@ impl Notes {
 
     pub(crate) fn add(&mut self, seq: u64, fated: &Fated<'_>) {
         self.count(fated);
-        let Some(detail) = fated.detail.filter(|_| fated.kind.is_listed()) else { return };
+        let Some(detail) = fated.detail else { return };
+        if fated.kind.is_listed() {
+            self.list(seq, fated, fated.kind, &detail);
+        }
+        let is_counted = matches!(fated.kind, Kind::Fate(fate) if fate.is_counted());
+        if is_counted && !detail.field.is_empty() {
+            self.count(&Fated { kind: Kind::Unusable, ..*fated });
+            self.list(seq, fated, Kind::Unusable, &detail);
+        }
+    }
+
+    fn list(&mut self, seq: u64, fated: &Fated<'_>, kind: Kind, detail: &Detail<'_>) {
         let tenant = Arc::from(fated.tenant);
         let note = Note {
             tenant,
-            kind: fated.kind,
+            kind,
             identity: detail.identity,
             received_at: fated.received_at,
             offset: fated.offset,
@@ -219,15 +241,44 @@ impl Notes {
     }
 
     fn count(&mut self, fated: &Fated<'_>) {
-        let of_hour = self.hours.entry(hour(fated.received_at)).or_default();
-        let index = fated.kind.index();
-        if let Some(counts) = of_hour.get_mut(fated.tenant) {
-            counts.0[index] += 1;
-        } else {
-            self.bytes += size_of::<Counts>() + fated.tenant.len() + 96;
+        self.tally(core::iter::once((fated.tenant, fated.kind, fated.received_at)));
+    }
+
+    /// Counts records, those of one tenant and hour together.
+    pub(crate) fn tally<'t>(&mut self, records: impl Iterator<Item = (&'t str, Kind, Timestamp)>) {
+        let mut runs: Vec<(&str, Timestamp, Counts)> = Vec::new();
+        for (tenant, kind, received_at) in records {
+            let hour = hour(received_at);
+            // By where the text lies: that is told apart fast, and a text that lies in two
+            // places is put together below.
+            let is_same = |run: &&mut (&str, Timestamp, Counts)| {
+                core::ptr::eq(run.0, tenant) && run.1 == hour
+            };
+            if let Some((_, _, counts)) = runs.iter_mut().find(is_same) {
+                counts.0[kind.index()] += 1;
+                continue;
+            }
+            if runs.len() == RUNS_MAX {
+                for run in runs.drain(..) {
+                    self.count_all(run);
+                }
+            }
             let mut counts = Counts::default();
-            counts.0[index] = 1;
-            of_hour.insert(Arc::from(fated.tenant), counts);
+            counts.0[kind.index()] = 1;
+            runs.push((tenant, hour, counts));
+        }
+        for run in runs {
+            self.count_all(run);
+        }
+    }
+
+    fn count_all(&mut self, (tenant, hour, more): (&str, Timestamp, Counts)) {
+        let of_hour = self.hours.entry(hour).or_default();
+        if let Some(counts) = of_hour.get_mut(tenant) {
+            counts.add(&more);
+        } else {
+            self.bytes += size_of::<Counts>() + tenant.len() + 96;
+            of_hour.insert(Arc::from(tenant), more);
         }
     }
 }
@@ -245,8 +296,8 @@ pub(crate) fn hour(at: Timestamp) -> Timestamp {
 impl Detail<'_> {
     fn write(&self) -> Vec<u8> {
         let mut out = Writer::default();
-        let texts = [self.source, self.id, self.event_type, self.subject, self.field, self.reason];
-        for text in texts {
+        let event = [self.source, self.id, self.event_type, self.subject];
+        for text in event.into_iter().chain([self.meter, self.field, self.reason]) {
             out.text(cut(text));
         }
         out.int(self.time.micros());
@@ -280,7 +331,7 @@ impl Listed {
         let mut input = Reader::new(detail);
         let mut text = || input.text().map(str::to_owned);
         let (source, id, event_type) = (text()?, text()?, text()?);
-        let (subject, field, reason) = (text()?, text()?, text()?);
+        let (subject, meter, field, reason) = (text()?, text()?, text()?, text()?);
         let time = Timestamp::saturating_from_micros(input.int()?);
         let first = (input.uint()? == 1).then_some(input.uint()?);
         input.finish()?;
@@ -295,6 +346,7 @@ impl Listed {
             event_type,
             subject,
             time,
+            meter,
             field,
             reason,
             first,

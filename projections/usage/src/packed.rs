@@ -10,8 +10,9 @@ use exchequer_types::{Period, Timestamp};
 
 use crate::amount::Amount;
 use crate::bytes::{Damaged, Reader, Writer};
-use crate::hashing::Map;
+use crate::hashing::NumberMap;
 use crate::tables::Kept;
+use crate::texts::{Texts, values, written};
 
 const FORMAT: u64 = 1;
 /// Cells of a row at most.
@@ -29,15 +30,16 @@ pub(crate) struct Packed {
     /// Of the group-bys.
     by: Vec<String>,
     windows: Vec<Period>,
-    window_at: Map<Period, u32>,
+    window_at: NumberMap<(i64, i64), u32>,
     /// How many cells each window has.
     counts: Vec<usize>,
-    names: Vec<Name>,
-    name_at: Map<Name, u32>,
+    names: Texts,
+    /// Values of each name.
+    width: usize,
     name_bytes: usize,
     /// By window and name.
     cells: Vec<(u32, u32, Amount)>,
-    cell_at: Map<(u32, u32), usize>,
+    cell_at: NumberMap<(u32, u32), u32>,
 }
 
 impl Packed {
@@ -46,13 +48,13 @@ impl Packed {
             aggregation,
             by,
             windows: Vec::new(),
-            window_at: Map::default(),
+            window_at: NumberMap::default(),
             counts: Vec::new(),
-            names: Vec::new(),
-            name_at: Map::default(),
+            names: Texts::default(),
+            width: 0,
             name_bytes: 0,
             cells: Vec::new(),
-            cell_at: Map::default(),
+            cell_at: NumberMap::default(),
         }
     }
 
@@ -64,8 +66,11 @@ impl Packed {
         for window in &cells.windows {
             row.window(*window);
         }
+        row.names.reserve(cells.names_count());
+        row.cells.reserve(cells.left);
+        row.cell_at.reserve(cells.left);
         for at in 0..cells.names_count() {
-            row.name(&cells.name(at).iter().map(|it| Arc::from(*it)).collect());
+            row.name(&written(cells.name(at).iter().copied()));
         }
         while let Some((window, name, amount)) = cells.next()? {
             row.push(window, name, amount);
@@ -89,10 +94,9 @@ impl Packed {
                 out.int(window.end.micros() - before);
             }
         }
-        let width = self.names.first().map_or(0, |name| name.len());
-        out.count(width);
+        out.count(self.width);
         out.count(self.names.len());
-        self.names.iter().flat_map(|name| name.iter()).for_each(|it| out.text(it));
+        out.raw(self.names.bytes());
         out.count(self.cells.len());
         for (window, name, amount) in &self.cells {
             out.uint(u64::from(*window));
@@ -107,26 +111,34 @@ impl Packed {
     }
 
     /// The cell, when the row has it.
-    pub(crate) fn get_mut(&mut self, window: Period, name: &Name) -> Option<&mut Amount> {
-        let at = (*self.window_at.get(&window)?, *self.name_at.get(name)?);
-        let at = *self.cell_at.get(&at)?;
-        self.cells.get_mut(at).map(|(_, _, amount)| amount)
+    pub(crate) fn get_mut(&mut self, window: Period, name: &[u8]) -> Option<&mut Amount> {
+        let window = *self.window_at.get(&window_key(window))?;
+        let name = self.names.find(name)?;
+        let at = *self.cell_at.get(&(window, name))?;
+        self.cells.get_mut(usize_of(at)).map(|(_, _, amount)| amount)
+    }
+
+    /// All cells: window, name and amount.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = (Period, &[u8], &Amount)> {
+        self.cells.iter().filter_map(|(window, name, amount)| {
+            Some((*self.windows.get(usize_of(*window))?, self.names.text(*name), amount))
+        })
     }
 
     /// Adds a cell that it has not.
-    pub(crate) fn insert(&mut self, window: Period, name: &Name, amount: Amount) {
+    pub(crate) fn insert(&mut self, window: Period, name: &[u8], amount: Amount) {
         let at = (self.window(window), self.name(name));
         self.push(at.0, at.1, amount);
     }
 
     /// How many cells a window has here.
     pub(crate) fn count_of(&self, window: Period) -> usize {
-        let Some(at) = self.window_at.get(&window) else { return 0 };
+        let Some(at) = self.window_at.get(&window_key(window)) else { return 0 };
         self.counts.get(usize_of(*at)).copied().unwrap_or_default()
     }
 
     fn push(&mut self, window: u32, name: u32, amount: Amount) {
-        self.cell_at.insert((window, name), self.cells.len());
+        self.cell_at.insert((window, name), u32_of(self.cells.len()));
         if let Some(count) = self.counts.get_mut(usize_of(window)) {
             *count += 1;
         }
@@ -134,26 +146,28 @@ impl Packed {
     }
 
     fn window(&mut self, window: Period) -> u32 {
-        if let Some(at) = self.window_at.get(&window) {
+        if let Some(at) = self.window_at.get(&window_key(window)) {
             return *at;
         }
         let at = u32_of(self.windows.len());
         self.windows.push(window);
         self.counts.push(0);
-        self.window_at.insert(window, at);
+        self.window_at.insert(window_key(window), at);
         at
     }
 
-    fn name(&mut self, name: &Name) -> u32 {
-        if let Some(at) = self.name_at.get(name) {
-            return *at;
+    fn name(&mut self, name: &[u8]) -> u32 {
+        if let Some(at) = self.names.find(name) {
+            return at;
         }
-        let at = u32_of(self.names.len());
-        self.name_bytes += name.iter().map(|it| it.len()).sum::<usize>();
-        self.names.push(Arc::clone(name));
-        self.name_at.insert(Arc::clone(name), at);
-        at
+        self.width = values(name).count();
+        self.name_bytes += values(name).map(str::len).sum::<usize>();
+        self.names.push(name)
     }
+}
+
+fn window_key(window: Period) -> (i64, i64) {
+    (window.start.micros(), window.end.micros())
 }
 
 /// A row that is read, cell by cell, without a copy of its names.

@@ -4,14 +4,15 @@
 
 use std::sync::Arc;
 
-use exchequer_metering::{Contribution, Meter, Sign};
+use exchequer_metering::{Contribution, Meter};
 use exchequer_types::{PartitionId, Period, TenantId, Timestamp};
 
-use crate::amount::Amount;
+use crate::cells::Cells;
 use crate::hashing::{Map, NumberMap};
 use crate::names::Names;
-use crate::notes::{Fated, Notes, Sealed, floor};
+use crate::notes::{Fated, Kind, Notes, Sealed, floor};
 use crate::packed::{u32_of, usize_of};
+use crate::touched::{MeterOf, TouchedSeries};
 
 /// Into which windows a contribution goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,9 +37,10 @@ pub struct Part {
     pub(crate) names: Names,
     pub(crate) notes: Notes,
     /// In what order cells first came.
-    arrivals: u64,
+    arrivals: u32,
     bytes: usize,
     changes: u64,
+    touched: TouchedSeries,
 }
 
 /// A part that no longer changes.
@@ -64,33 +66,7 @@ pub(crate) struct Window {
     pub(crate) subjects: Cells,
 }
 
-/// Cells by the number of their name.
-#[derive(Debug, Default)]
-pub(crate) struct Cells {
-    by_name: Index,
-    /// What is touched with each event lies close together.
-    amounts: Vec<Amount>,
-    /// Beside the amounts: the name's number, and when the cell first came, less than that
-    /// of cells that came later.
-    heads: Vec<(u32, u64)>,
-}
-
-/// Where the cell of a name is. A list by name once many names have one.
-#[derive(Debug)]
-enum Index {
-    Few(NumberMap<u32, u32>),
-    Many(Vec<u32>),
-}
-
 const MINUTE_MICROS: i64 = 60_000_000;
-/// Bytes that a cell takes, and its place in a map. Lists grow by doubling.
-const CELL_BYTES: usize = (size_of::<Amount>() + size_of::<(u32, u64)>()) * 3 / 2;
-const INDEX_BYTES: usize = 16;
-/// No cell.
-const NONE: u32 = u32::MAX;
-/// Cells are found by a map up to so many, or while names are many more.
-const FEW_MAX: usize = 64;
-const MANY_NAMES_PER_CELL_MAX: usize = 8;
 /// Bytes that an address of a meter takes.
 const ADDRESS_BYTES: usize = 64;
 /// Bytes that a window takes, and a series.
@@ -113,6 +89,7 @@ impl Part {
             arrivals: 0,
             bytes: 0,
             changes: 0,
+            touched: TouchedSeries::default(),
         }
     }
 
@@ -147,25 +124,43 @@ impl Part {
 
     /// Adds what seal `seq` counts. Seals come in their order.
     pub fn add(&mut self, seq: u64, contribution: &Contribution, into: Windows) {
+        self.add_all(seq, core::iter::once((contribution, into)));
+    }
+
+    /// The same of many: what they share is looked up once.
+    pub fn add_all<'c>(
+        &mut self,
+        seq: u64,
+        contributions: impl Iterator<Item = (&'c Contribution, Windows)>,
+    ) {
         self.to = self.to.max(seq);
-        self.changes += 1;
-        let at = self.series_of(contribution);
-        let (group, more) = self.names.group(&contribution.groups);
-        self.bytes += more;
-        let subject = if contribution.subject.is_empty() {
-            None
-        } else {
-            let (subject, more) = self.names.subject(&contribution.subject);
-            self.bytes += more;
-            Some(subject)
-        };
-        let minute = match into {
-            Windows::All => Some(floor(contribution.time, MINUTE_MICROS)),
-            Windows::Period => None,
-        };
-        if let Some(series) = self.series.get_mut(usize_of(at)) {
-            self.bytes += series.add(contribution, minute, (group, subject), &mut self.arrivals);
+        let (names_before, mut cells) = (self.names.size(), 0);
+        // Of the last event: its subject stands in several contributions.
+        let mut last: Option<(&Arc<str>, u32)> = None;
+        // Whatever has an address here keeps it until the end.
+        let mut groups_at: NumberMap<usize, u32> = NumberMap::default();
+        for (it, into) in contributions {
+            self.changes += 1;
+            let at = self.series_of(it);
+            self.touched.note(usize_of(at));
+            let names = &mut self.names;
+            let address = Arc::as_ptr(&it.groups).addr();
+            let group = *groups_at.entry(address).or_insert_with(|| names.group(it));
+            let subject = match last {
+                _ if it.subject.is_empty() => None,
+                Some((known, at)) if Arc::ptr_eq(known, &it.subject) => Some(at),
+                _ => Some(names.subject(it)),
+            };
+            last = subject.map(|at| (&it.subject, at));
+            let minute = match into {
+                Windows::All => Some(floor(it.time, MINUTE_MICROS)),
+                Windows::Period => None,
+            };
+            if let Some(series) = self.series.get_mut(usize_of(at)) {
+                cells += series.add(it, minute, (group, subject), &mut self.arrivals);
+            }
         }
+        self.bytes += cells + self.names.size().saturating_sub(names_before);
     }
 
     /// Takes down what became of a record, by seal `seq`.
@@ -174,10 +169,30 @@ impl Part {
         self.notes.add(seq, fated);
     }
 
+    /// Takes down how many records became what, of which nothing more is told: tenant, what
+    /// became of it, and when it was received.
+    pub fn tally<'t>(
+        &mut self,
+        seq: u64,
+        records: impl Iterator<Item = (&'t str, Kind, Timestamp)>,
+    ) {
+        self.to = self.to.max(seq);
+        self.notes.tally(records);
+    }
+
     /// Seal `sealed.seq` is whole.
     pub fn seal(&mut self, sealed: Sealed) {
         self.to = self.to.max(sealed.seq);
         self.notes.seal(sealed);
+    }
+
+    /// Meters that have counted something since this was last asked.
+    pub(crate) fn take_touched(&mut self) -> impl Iterator<Item = MeterOf> {
+        let numbers = self.touched.take().into_iter();
+        numbers.filter_map(|at| {
+            let series = self.series.get(usize_of(at))?;
+            Some((Arc::clone(&series.tenant), Arc::clone(&series.meter)))
+        })
     }
 
     pub(crate) fn series(&self) -> &[Series] {
@@ -213,7 +228,7 @@ impl Series {
         it: &Contribution,
         minute: Option<Timestamp>,
         (group, subject): (u32, Option<u32>),
-        arrivals: &mut u64,
+        arrivals: &mut u32,
     ) -> usize {
         let mut bytes = 0;
         let at = self.window(minute, it.period, &mut bytes);
@@ -241,88 +256,12 @@ impl Series {
             (micros(minute), micros(period.map(|it| it.start)), micros(period.map(|it| it.end)));
         let at = *self.by_window.entry(key).or_insert_with(|| {
             *bytes += WINDOW_BYTES;
-            let (totals, subjects) = (Cells::default(), Cells::default());
+            let cells = || Cells::new(self.meter.aggregation);
+            let (totals, subjects) = (cells(), cells());
             self.windows.push(Window { minute, period, totals, subjects });
             u32_of(self.windows.len() - 1)
         });
         self.latest = at;
         usize_of(at)
-    }
-}
-
-impl Cells {
-    fn add(&mut self, name: u32, it: &Contribution, arrivals: &mut u64) -> usize {
-        let mut bytes = 0;
-        let at = self.by_name.get(name).unwrap_or_else(|| {
-            *arrivals += 1;
-            self.amounts.push(Amount::empty(it.meter.aggregation));
-            self.heads.push((name, *arrivals));
-            let at = u32_of(self.heads.len() - 1);
-            bytes = CELL_BYTES + self.by_name.insert(name, at);
-            at
-        });
-        if let Some(amount) = self.amounts.get_mut(usize_of(at)) {
-            let held = amount.heap_bytes();
-            amount.count_in(it.value, it.time, it.place, it.sign == Sign::TakesBack);
-            bytes += amount.heap_bytes().saturating_sub(held);
-        }
-        bytes
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.amounts.len()
-    }
-
-    /// The cells: number of the name, arrival, and amount.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u64, &Amount)> {
-        let cells = self.heads.iter().zip(&self.amounts);
-        cells.map(|((name, arrival), amount)| (*name, *arrival, amount))
-    }
-}
-
-impl Default for Index {
-    fn default() -> Self {
-        Self::Few(NumberMap::default())
-    }
-}
-
-impl Index {
-    fn get(&self, name: u32) -> Option<u32> {
-        match self {
-            Self::Few(map) => map.get(&name).copied(),
-            Self::Many(list) => list.get(usize_of(name)).copied().filter(|at| *at != NONE),
-        }
-    }
-
-    /// Returns how many bytes it took.
-    fn insert(&mut self, name: u32, at: u32) -> usize {
-        let mut bytes = 0;
-        if let Self::Few(map) = self
-            && map.len() >= FEW_MAX
-            && map.len() * MANY_NAMES_PER_CELL_MAX >= usize_of(name)
-        {
-            let names = map.keys().copied().max().unwrap_or_default().max(name);
-            let mut list = vec![NONE; usize_of(names) + 1];
-            for (name, at) in map.iter() {
-                list[usize_of(*name)] = *at;
-            }
-            bytes += list.len() * size_of::<u32>();
-            *self = Self::Many(list);
-        }
-        match self {
-            Self::Few(map) => {
-                map.insert(name, at);
-                bytes + INDEX_BYTES
-            }
-            Self::Many(list) => {
-                if list.len() <= usize_of(name) {
-                    let more = usize_of(name) + 1 - list.len();
-                    bytes += more * size_of::<u32>();
-                    list.resize(usize_of(name) + 1, NONE);
-                }
-                list[usize_of(name)] = at;
-                bytes
-            }
-        }
     }
 }

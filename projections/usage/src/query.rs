@@ -39,7 +39,8 @@ pub enum Step {
 pub struct Query<'a> {
     pub tenant: &'a TenantId,
     pub meter: &'a str,
-    /// One version alone; all of them together when absent.
+    /// One version alone. When absent, each window is told by the latest version that has
+    /// counted in it.
     pub version: Option<u32>,
     /// Start and end of the range. Of billing periods: those that begin in it.
     pub from: Timestamp,
@@ -76,6 +77,8 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Figures {
     pub window: Period,
+    /// Of the meter, by which it is told; the latest one where the range is not divided.
+    pub version: u32,
     /// Events may still be counted here that are not late.
     pub open: bool,
     /// The largest first; that of all others last.
@@ -212,7 +215,7 @@ fn pieces(query: &Query<'_>) -> Vec<Piece> {
     }
 }
 
-fn split(lengths: &[Kept], from: Timestamp, to: Timestamp, pieces: &mut Vec<Piece>) {
+pub(crate) fn split(lengths: &[Kept], from: Timestamp, to: Timestamp, pieces: &mut Vec<Piece>) {
     let Some((kept, shorter)) = lengths.split_first() else { return };
     if from >= to {
         return;

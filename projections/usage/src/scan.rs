@@ -2,7 +2,7 @@
 //! them. Both are of one moment, or it is tried anew: nothing is counted twice and
 //! nothing left out while the meter writes.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use exchequer_metering::{Aggregation, OVERFLOW};
@@ -11,7 +11,7 @@ use exchequer_types::{PartitionId, Period};
 
 use crate::amount::Amount;
 use crate::flush::{SUBJECTS_PER_BUCKET_MAX, checkpoint};
-use crate::fold::{Added, fold};
+use crate::fold::{Added, fold, window};
 use crate::gather::{Gathered, Grouping};
 use crate::live::{LiveUsage, Position};
 use crate::members;
@@ -19,6 +19,7 @@ use crate::packed::{Cells, Name, usize_of};
 use crate::part::{Part, Series};
 use crate::query::{Piece, Query, QueryError, ROWS_READ_MAX};
 use crate::tables::{BUCKETS, GENERATION, Place, Scope, USAGE_CELLS, clustering};
+use crate::texts::{values, written};
 
 /// Rows read in one step.
 const CHUNK_ROWS_MAX: usize = 256;
@@ -53,6 +54,10 @@ pub(crate) async fn source(
         for scope in scopes(query) {
             reading.rows_of(at, *piece, scope).await?;
         }
+        // Which version tells a window does not depend on whose use is asked for.
+        if query.version.is_none() && (query.by_subject || query.subject.is_some()) {
+            reading.versions_of(*piece).await?;
+        }
     }
     reading.spilled().await?;
     reading.memory()?;
@@ -73,6 +78,8 @@ struct Held {
     names_max: usize,
     by: Vec<String>,
     cells: Vec<(Scope, Name, Added)>,
+    /// In which the version has counted, whomever.
+    windows: BTreeSet<Period>,
 }
 
 fn in_memory(
@@ -108,13 +115,14 @@ fn of_series(part: &Part, series: &Series, query: &Query<'_>, at: usize, piece: 
             |name: &Name| query.subject.is_none_or(|wanted| name.iter().any(|it| **it == *wanted));
         let named = added.into_iter().filter_map(|it| {
             let (name, scope) = part.names.subject_of(it.name)?;
-            is_wanted(name).then(|| (*scope, Arc::clone(name), it))
+            let name = read_name(name);
+            is_wanted(&name).then_some((scope, name, it))
         });
         named.collect()
     } else {
         let added = fold(series, piece.kept, |it| &it.totals, wants);
-        let name = |it: &Added| part.names.groups_of(it.name).cloned();
-        added.into_iter().filter_map(|it| Some((Scope::Totals, name(&it)?, it))).collect()
+        let name = |it: &Added| read_name(part.names.groups_of(it.name));
+        added.into_iter().map(|it| (Scope::Totals, name(&it), it)).collect()
     };
     let (names_max, by) = if of_subjects {
         (SUBJECTS_PER_BUCKET_MAX, Vec::new())
@@ -123,7 +131,10 @@ fn of_series(part: &Part, series: &Series, query: &Query<'_>, at: usize, piece: 
         (usize_of(meter.groups_max), by)
     };
     let (version, aggregation) = (meter.version, meter.aggregation);
-    Held { piece: at, version, aggregation, names_max, by, cells }
+    // Totals are there whenever a subject is.
+    let own = series.windows.iter().filter_map(|it| window(it, piece.kept));
+    let windows: BTreeSet<Period> = own.filter(|it| wants(*it)).collect();
+    Held { piece: at, version, aggregation, names_max, by, cells, windows }
 }
 
 fn scopes(query: &Query<'_>) -> Vec<Scope> {
@@ -200,7 +211,11 @@ impl Reading<'_> {
         let is_in = |it: &Period| piece.from <= it.start && it.start < piece.to;
         let mut windows = Vec::with_capacity(cells.windows.len());
         for window in &cells.windows {
-            windows.push(is_in(window).then(|| self.gathered.window(*window)));
+            let at = is_in(window).then(|| self.gathered.window(*window));
+            windows.push(at);
+            if let Some(at) = at {
+                self.gathered.has_counted(at, version);
+            }
         }
         let mut groups = Vec::with_capacity(cells.names_count());
         for at in 0..cells.names_count() {
@@ -224,10 +239,50 @@ impl Reading<'_> {
                 let name = name_of(&cells, name_at);
                 self.spilled.push((piece, scope, version, period, name, window, group));
             }
-            self.gathered.add(window, group, amount)?;
+            self.gathered.add((window, version, group), amount)?;
         }
         cells.finish()?;
         Ok(())
+    }
+
+    /// Notes which versions have counted in the windows of `piece`.
+    async fn versions_of(&mut self, piece: Piece) -> Result<(), QueryError> {
+        let place = Place {
+            tenant: self.query.tenant,
+            meter: self.query.meter,
+            kept: piece.kept,
+            source: self.partition,
+            scope: Scope::Totals,
+        };
+        let mut after = None;
+        loop {
+            let mut scan = Scan::of(&USAGE_CELLS, GENERATION, place.partition(), CHUNK_ROWS_MAX);
+            scan.from = Some(clustering(piece.kept.block(piece.from), 0, 0));
+            scan.to = Some(clustering(piece.to, 0, 0));
+            scan.after = after.take();
+            let rows = self.store.scan(scan).await?;
+            self.rows += rows.len();
+            if self.rows > ROWS_READ_MAX {
+                return Err(QueryError::TooLarge { what: "rows", max: ROWS_READ_MAX });
+            }
+            for row in &rows {
+                self.moved |= row.timestamp >> 16 > self.stored;
+                let version = row.key.clustering.get(1).map_or(0, Value::as_uint);
+                let version = u32::try_from(version).unwrap_or_default();
+                let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
+                let cells = Cells::read(piece.kept, &bytes)?;
+                self.gathered.meet(version, cells.aggregation, core::iter::empty());
+                let is_in = |it: &&Period| piece.from <= it.start && it.start < piece.to;
+                for window in cells.windows.iter().filter(is_in) {
+                    let at = self.gathered.window(*window);
+                    self.gathered.has_counted(at, version);
+                }
+            }
+            match rows.into_iter().nth(CHUNK_ROWS_MAX - 1) {
+                Some(row) => after = Some(row.key.clustering),
+                None => return Ok(()),
+            }
+        }
     }
 
     async fn spilled(&mut self) -> Result<(), QueryError> {
@@ -241,9 +296,16 @@ impl Reading<'_> {
                 source: self.partition,
                 scope,
             };
-            let held = members::all(self.store, &place, period, version, &name).await?;
+            let held = members::all(
+                self.store,
+                &place,
+                period,
+                version,
+                &written(name.iter().map(AsRef::as_ref)),
+            )
+            .await?;
             let members = crate::amount::Members { held, spilled: true };
-            self.gathered.add(window, group, Amount::Unique(members))?;
+            self.gathered.add((window, version, group), Amount::Unique(members))?;
         }
         Ok(())
     }
@@ -252,7 +314,11 @@ impl Reading<'_> {
     fn memory(&mut self) -> Result<(), QueryError> {
         for held in self.held {
             let by: Vec<&str> = held.by.iter().map(String::as_str).collect();
-            if !held.cells.is_empty() {
+            for window in &held.windows {
+                let at = self.gathered.window(*window);
+                self.gathered.has_counted(at, held.version);
+            }
+            if !held.windows.is_empty() {
                 self.gathered.meet(held.version, held.aggregation, by.iter().copied());
             }
             for (scope, name, added) in &held.cells {
@@ -269,11 +335,17 @@ impl Reading<'_> {
                 let Some(values) = self.grouping.values(&by, &values) else { continue };
                 let (window, group) =
                     (self.gathered.window(added.window), self.gathered.group(&values));
-                self.gathered.add(window, group, added.amount.clone())?;
+                self.gathered.has_counted(window, held.version);
+                let place = (window, held.version, group);
+                self.gathered.add(place, added.amount.clone())?;
             }
         }
         Ok(())
     }
+}
+
+fn read_name(name: &[u8]) -> Name {
+    values(name).map(Arc::from).collect()
 }
 
 fn name_of(cells: &Cells<'_>, at: usize) -> Name {

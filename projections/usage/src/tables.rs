@@ -183,7 +183,7 @@ impl Kept {
     }
 
     /// The window of the calendar that begins at `start`.
-    pub(crate) fn window(self, start: Timestamp) -> Option<Period> {
+    pub fn window(self, start: Timestamp) -> Option<Period> {
         self.grain().map(|grain| grain.window(start))
     }
 }

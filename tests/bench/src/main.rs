@@ -11,6 +11,9 @@ mod reservations;
 mod scale;
 mod server;
 mod usage;
+mod usage_events;
+mod usage_http;
+mod usage_query;
 mod usage_stream;
 mod vault;
 mod world;
@@ -26,7 +29,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "durable",
     "durable-with-views",
     "latency",
@@ -40,6 +43,7 @@ const NAMES: [&str; 14] = [
     "vault",
     "edge",
     "usage",
+    "usage-query",
     "reservations",
 ];
 
@@ -47,7 +51,7 @@ const NAMES: [&str; 14] = [
 #[derive(Debug, Parser)]
 struct Args {
     /// Only this one: durable, durable-with-views, latency, plan-changes, renewals,
-    /// grpc, scale, proration, flags, guard, vault, edge, usage, reservations.
+    /// grpc, scale, proration, flags, guard, vault, edge, usage, usage-query, reservations.
     #[arg(long)]
     only: Option<String>,
     /// Also writes the figures here, as JSON.
@@ -56,7 +60,7 @@ struct Args {
     /// Multiplies how much is measured.
     #[arg(long, default_value_t = 1)]
     scale: usize,
-    /// How much of what they do `scale`, `renewals` and `usage` run.
+    /// How much of what they do `scale`, `renewals`, `usage` and `usage-query` run.
     #[arg(long, default_value_t = 100)]
     percent: usize,
     /// Not to be called by people: serves this message, for `edge`.
@@ -95,6 +99,7 @@ async fn main() -> Result<(), Failure> {
             "vault" => vault::run(&args).await?,
             "edge" => Box::pin(echo::run(&args)).await?,
             "usage" => Box::pin(usage::run(&args)).await?,
+            "usage-query" => Box::pin(usage_query::run(&args)).await?,
             _ => Box::pin(scale::run(&args)).await?,
         };
         for figure in &measured {

@@ -1,27 +1,32 @@
-//! Strict reservations on one partition: each is reserved against a hard limit and finalised,
-//! by callers that wait for both. At the end nothing may be overdrawn.
+//! Strict reservations on one partition: each is reserved against a hard limit, and then
+//! finalised, one in four released, by callers that wait for both. What is counted is durable
+//! decisions that were answered: a reservation that is given, one that is refused at the
+//! limit, a finalisation and a release are one each. At the end nothing may be overdrawn.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use exchequer_domain_entitlements as entitlements;
-use exchequer_domain_quotas::{self as quotas, Finalise, Reserve};
+use exchequer_domain_quotas::{self as quotas, Finalise, Release, Reserve};
 use exchequer_kernel::Status;
 use exchequer_projection_quotas::LiveQuotas;
 use exchequer_tenant::Command;
 use exchequer_types::{Slug, TenantId};
 
 use crate::report::Figure;
-use crate::world::{PATIENCE, ViewsRun, World, submission};
-use crate::{Args, Failure};
+use crate::world::{PATIENCE, ViewsRun, World, processor_seconds, submission};
+use crate::{Args, Failure, commerce};
 
 /// Each with one command outstanding; a tenant may have 1,024.
 const CALLERS_OF_ONE: usize = 1_000;
 const CALLERS_OF_ALL: usize = 4_000;
 const TENANTS: usize = 100;
 const ROUNDS: usize = 5;
-const FEATURE: &str = "calls";
+/// Of the catalog that is published.
+const FEATURE: &str = "storage";
+/// One in so many is released instead of finalised.
+const RELEASED_SHARE: usize = 4;
 /// So that some of them are refused.
 const LIMIT_SHARE: usize = 2;
 
@@ -31,6 +36,7 @@ struct Told {
     reserved: AtomicUsize,
     refused: AtomicUsize,
     finalised: AtomicUsize,
+    released: AtomicUsize,
 }
 
 /// Of one tenant, and of 100.
@@ -46,6 +52,7 @@ async fn of(args: &Args, tenants: usize, name: &str) -> Result<Vec<Figure>, Fail
     let folder = tempfile::tempdir()?;
     let world = World::start(folder.path(), 1, ViewsRun::All).await?;
     world.create_tenants(0, tenants).await?;
+    commerce::publish(&world).await?;
     let reservations = 60_000 * args.scale;
     let limit = reservations * ROUNDS / tenants / LIMIT_SHARE;
     for tenant in 0..tenants {
@@ -53,6 +60,7 @@ async fn of(args: &Args, tenants: usize, name: &str) -> Result<Vec<Figure>, Fail
     }
     let (mut decisions, mut rates) = (Vec::new(), Vec::new());
     let told = Arc::new(Told::default());
+    let spent = processor_seconds("self");
     for round in 0..ROUNDS {
         let before = all(&told);
         let elapsed = callers(&world, tenants, reservations, round, &told).await?;
@@ -60,16 +68,18 @@ async fn of(args: &Args, tenants: usize, name: &str) -> Result<Vec<Figure>, Fail
         decisions.push((after - before) as f64 / elapsed.as_secs_f64());
         rates.push(reservations as f64 / elapsed.as_secs_f64());
     }
+    let spent = (processor_seconds("self") - spent) * 1e6 / all(&told) as f64;
     let held = held(&world, tenants).await?;
     let finalised = told.finalised.load(Ordering::Relaxed) as u64;
     if held.iter().any(|it| *it > limit as u64) || held.iter().sum::<u64>() != finalised {
         return Err(format!("overdrawn: {finalised} finalised, {held:?} of {limit}").into());
     }
     world.stop().await;
-    let reserve = format!("{name}: reservations/s, each finalised");
+    let reserve = format!("{name}: reservations/s, each ended");
     let goal = (tenants == TENANTS).then_some((">=", 50_000.0));
     Ok(vec![
         Figure::new("reservations", &format!("{name}: decisions/s"), median(decisions), goal),
+        Figure::new("reservations", &format!("{name}: processor, µs a decision"), spent, None),
         Figure::new("reservations", &reserve, median(rates), None),
         Figure::new(
             "reservations",
@@ -81,7 +91,7 @@ async fn of(args: &Args, tenants: usize, name: &str) -> Result<Vec<Figure>, Fail
 }
 
 fn all(told: &Told) -> usize {
-    let counts = [&told.reserved, &told.refused, &told.finalised];
+    let counts = [&told.reserved, &told.refused, &told.finalised, &told.released];
     counts.into_iter().map(|it| it.load(Ordering::Relaxed)).sum()
 }
 
@@ -94,11 +104,8 @@ async fn give(world: &World, tenant: usize, limit: usize) -> Result<(), Failure>
         reason: "to measure".to_owned(),
         expires_at: None,
     }));
-    let submission = submission(&format!("t{tenant}"), format!("give-{tenant}"), command)?;
-    match world.platform.gateway.submit(submission, PATIENCE).await?.status() {
-        Some(Status::Accepted) => Ok(()),
-        other => Err(format!("grant: {other:?}").into()),
-    }
+    commerce::ask(world, &format!("t{tenant}"), format!("give-{tenant}"), command).await?;
+    Ok(())
 }
 
 /// `reservations`, each by the next caller that is free.
@@ -122,7 +129,9 @@ async fn callers(
                 if n >= reservations {
                     return Ok::<(), String>(());
                 }
-                one(&gateway, &format!("t{}", n % tenants), &format!("{round}-{n}"), &told).await?;
+                let (tenant, id) = (format!("t{}", n % tenants), format!("{round}-{n}"));
+                let is_released = (n / tenants).is_multiple_of(RELEASED_SHARE);
+                one(&gateway, &tenant, &id, is_released, &told).await?;
             }
         })
     });
@@ -136,6 +145,7 @@ async fn one(
     gateway: &exchequer_engine::Gateway,
     tenant: &str,
     id: &str,
+    is_released: bool,
     told: &Told,
 ) -> Result<(), String> {
     let failed = |error: &dyn core::fmt::Display| error.to_string();
@@ -152,13 +162,19 @@ async fn one(
         }
         other => return Err(format!("reserve: {other:?}")),
     };
-    let finalise = Finalise { id: id.to_owned(), amount: None };
-    let command = Command::Quotas(quotas::Command::Finalise(finalise));
+    let id = id.to_owned();
+    let (end, ended) = if is_released {
+        (quotas::Command::Release(Release { id: id.clone() }), &told.released)
+    } else {
+        let finalise = Finalise { id: id.clone(), amount: None };
+        (quotas::Command::Finalise(finalise), &told.finalised)
+    };
+    let command = Command::Quotas(end);
     let asked = submission(tenant, format!("f-{id}"), command).map_err(|error| failed(&error))?;
     let answer = gateway.submit(asked, PATIENCE).await.map_err(|error| failed(&error))?;
     match answer.status() {
-        Some(Status::Accepted) => told.finalised.fetch_add(1, Ordering::Relaxed),
-        other => return Err(format!("finalise: {other:?}: {}", answer.outcome.code)),
+        Some(Status::Accepted) => ended.fetch_add(1, Ordering::Relaxed),
+        other => return Err(format!("end: {other:?}: {}", answer.outcome.code)),
     };
     Ok(())
 }

@@ -77,6 +77,7 @@ impl World {
                 lives: all_lives(views),
                 consumers,
                 definitions: None,
+                membership: None,
             },
         )
         .await?;
@@ -205,10 +206,29 @@ pub(crate) fn append() -> Command {
     Command::Audit(audit::Command::Append(audit::Append { entries: vec![draft] }))
 }
 
-/// Resident memory of this process, in bytes.
+/// Resident memory of a process, in bytes.
 pub(crate) fn resident_bytes(process: &str) -> u64 {
+    status_bytes(process, "VmRSS:")
+}
+
+/// The most that it was at any time.
+pub(crate) fn resident_bytes_most(process: &str) -> u64 {
+    status_bytes(process, "VmHWM:")
+}
+
+/// Seconds that a process has spent on processors.
+pub(crate) fn processor_seconds(process: &str) -> f64 {
+    /// Of the system's clock, in a second.
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks = fields.skip(11).take(2).filter_map(|it| it.parse::<f64>().ok());
+    ticks.sum::<f64>() / TICKS
+}
+
+fn status_bytes(process: &str, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }

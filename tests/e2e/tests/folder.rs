@@ -1,7 +1,8 @@
 //! One folder, several processes: one after the other, two at once, with damage
 //! and without.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use exchequer_e2e::segment::Last;
 use exchequer_e2e::{Client, Res, Sent, Server, check, run, wait, write_until};
@@ -47,6 +48,45 @@ async fn a_second_process_is_refused_and_the_first_goes_on() -> Res<()> {
     assert!(server.is_ready());
     let _: exchequer_proto::audit::v1::AppendEntryResponse =
         client.accepted(&Sent::append("acme", "after", 0)).await?;
+    Ok(())
+}
+
+/// All files below the folder, with their bytes.
+fn files(folder: &Path) -> Res<BTreeMap<PathBuf, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    for entry in folder.read_dir()? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path)?);
+        } else {
+            found.insert(path.clone(), std::fs::read(&path)?);
+        }
+    }
+    Ok(found)
+}
+
+// REQ: OPS-05
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_programs_folder_is_refused_untouched() -> Res<()> {
+    let folder = tempfile::tempdir()?;
+    let (server, _) = written(folder.path(), true).await?;
+    server.stop()?;
+    let level = folder.path().join("journal/level");
+    let told = std::fs::read_to_string(&level)?;
+    assert!(told.starts_with("level 1\nprogram "), "{told}");
+    std::fs::write(&level, "level 2\nprogram 9.8.7\nof a later form\n")?;
+    let before = files(folder.path())?;
+    let refused = Server::refused(folder.path())?;
+    assert!(!refused.status.success(), "{}", refused.output);
+    for part in ["exchequer 9.8.7", "level 2", &folder.path().display().to_string()] {
+        assert!(refused.output.contains(part), "{}", refused.output);
+    }
+    let after = files(folder.path())?;
+    assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
+    assert!(before == after, "nothing was written");
+    let data = folder.path().as_os_str();
+    let checked = run(["run".as_ref(), "--check-config".as_ref(), "--data".as_ref(), data])?;
+    assert!(!checked.status.success() && checked.output.contains("9.8.7"), "{}", checked.output);
     Ok(())
 }
 

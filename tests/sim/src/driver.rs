@@ -56,6 +56,10 @@ impl Driver {
             let rng = sim.rng(crate::rng::Rng::fork);
             sim.spawn_on(0, self.people.clone().personnel(rng));
         }
+        for number in 0..self.world.plan.holders {
+            let rng = sim.rng(crate::rng::Rng::fork);
+            sim.spawn_on(0, self.people.clone().holder(number, rng));
+        }
         let end = sim.micros() + self.world.plan.storm_micros;
         while sim.micros() < end {
             let mean = self.world.plan.intervention_micros;

@@ -19,7 +19,7 @@ pub(crate) type Proc = u32;
 pub(crate) const OUTSIDE: Proc = 0;
 type TaskId = u64;
 /// The virtual clock begins here: 2026-01-01.
-const EPOCH_MICROS: i64 = 1_767_225_600_000_000;
+pub(crate) const EPOCH_MICROS: i64 = 1_767_225_600_000_000;
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -10,6 +10,7 @@ mod ports;
 mod procs;
 mod rng;
 mod search;
+mod usage;
 mod workload;
 mod world;
 
@@ -25,11 +26,16 @@ use driver::Driver;
 use exec::{Executor, Sim, Stop, lock};
 use plan::Plan;
 use procs::Procs;
+use rng::Rng;
 use workload::People;
 use world::World;
 
 /// A run that takes more polls than this does not come to rest.
 const POLLS_MAX: u64 = 600_000;
+/// Tells the seed of the course of usage apart.
+const USAGE: u64 = 0x7573_6167_6500_0000;
+/// The same of the course of reservations.
+const RESERVATIONS: u64 = 0x7265_7365_7276_6500;
 
 /// What a run came to.
 #[derive(Clone, Debug)]
@@ -58,11 +64,46 @@ fn quieten() {
     }));
 }
 
-/// Runs the seed, with one rule weakened or none.
+/// Runs the seed, with one rule weakened or none: the courses of the platform, of usage and
+/// of reservations, or the one whose rule is weakened.
 pub fn run(seed: u64, weakened: Option<Mutation>, keep_lines: bool) -> Report {
     QUIET.call_once(quieten);
+    let platform = |sim: &Sim| run_in(sim, Plan::draw);
+    let reservations = |sim: &Sim| run_in(sim, Plan::draw_reservations);
+    let usage = |sim: &Sim| usage::run_in(sim);
+    match weakened {
+        Some(it) if it.is_of_usage() => course(seed, weakened, keep_lines, USAGE, &usage),
+        Some(Mutation::ReservedHolds) => {
+            course(seed, weakened, keep_lines, RESERVATIONS, &reservations)
+        }
+        Some(_) => course(seed, weakened, keep_lines, 0, &platform),
+        None => {
+            let mut report = course(seed, None, keep_lines, 0, &platform);
+            let others = [
+                course(seed, None, keep_lines, USAGE, &usage),
+                course(seed, None, keep_lines, RESERVATIONS, &reservations),
+            ];
+            for other in others {
+                report.violations.extend(other.violations);
+                report.lines.extend(other.lines);
+                report.summary = format!("{}; {}", report.summary, other.summary);
+                report.trace_hash.push_str(&other.trace_hash);
+            }
+            report
+        }
+    }
+}
+
+/// One course. `salt` tells the seeds of courses apart.
+fn course(
+    seed: u64,
+    weakened: Option<Mutation>,
+    keep_lines: bool,
+    salt: u64,
+    run_in: &dyn Fn(&Sim) -> (Vec<String>, String),
+) -> Report {
     mutation::set(weakened);
-    let sim = Sim::new(seed, keep_lines);
+    let sim = Sim::new(seed ^ salt, keep_lines);
     let ran = catch_unwind(AssertUnwindSafe(|| run_in(&sim)));
     mutation::set(None);
     mutation::poison(None);
@@ -75,8 +116,8 @@ pub fn run(seed: u64, weakened: Option<Mutation>, keep_lines: bool) -> Report {
     Report { seed, violations, trace_hash, lines: sim.take_lines(), summary }
 }
 
-fn run_in(sim: &Sim) -> (Vec<String>, String) {
-    let plan = sim.rng(Plan::draw);
+fn run_in(sim: &Sim, draw: fn(&mut Rng) -> Plan) -> (Vec<String>, String) {
+    let plan = sim.rng(draw);
     sim.note(|| format!("{plan:?}"));
     mutation::poison(plan.poisoned.as_deref());
     let world = World::new(sim.clone(), plan);

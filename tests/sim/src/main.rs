@@ -35,8 +35,10 @@ struct Args {
 }
 
 fn mutation(text: &str) -> Result<Mutation, String> {
-    let index = LETTERS.iter().position(|letter| letter.to_string() == text);
-    index.map(|index| Mutation::ALL[index]).ok_or_else(|| "must be a letter from a to s".to_owned())
+    let index = LETTERS.char_indices().find(|(_, letter)| letter.to_string() == text);
+    index
+        .map(|(index, _)| Mutation::ALL[index])
+        .ok_or_else(|| format!("must be one letter of {LETTERS}"))
 }
 
 fn say(text: &str) {

@@ -94,6 +94,9 @@ pub(crate) struct Plan {
     /// People who look after the staff of customers.
     pub(crate) personnel: u64,
     pub(crate) commands_per_personnel: u64,
+    /// People who reserve units for customers.
+    pub(crate) holders: u64,
+    pub(crate) commands_per_holder: u64,
     /// Weeks pass at once, during the storm and in calm.
     pub(crate) months_pass: bool,
     /// Length of the part with faults.
@@ -125,10 +128,33 @@ impl Plan {
             commands_per_shopper: rng.within(30, 90),
             personnel: rng.within(1, 4),
             commands_per_personnel: rng.within(20, 60),
+            holders: 0,
+            commands_per_holder: 0,
             months_pass,
             storm_micros: rng.within(20, 60) * 1_000_000,
             poisoned: rng.chance(200).then(|| format!("c-{}", rng.within(3, 60))),
             intervention_micros: rng.within(300, 4_000) * 1_000,
+        }
+    }
+}
+
+impl Plan {
+    /// Few people but those who reserve.
+    pub(crate) fn draw_reservations(rng: &mut Rng) -> Self {
+        let plan = Self::draw(rng);
+        Self {
+            clients: 1,
+            commands_per_client: 10,
+            commands_per_merchant: rng.within(4, 12),
+            providers: 1,
+            customers: rng.within(1, 4),
+            sandboxes: rng.below(2),
+            shoppers: 2,
+            commands_per_shopper: rng.within(10, 25),
+            personnel: 0,
+            holders: rng.within(2, 6),
+            commands_per_holder: rng.within(20, 60),
+            ..plan
         }
     }
 }

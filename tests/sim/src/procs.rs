@@ -26,7 +26,7 @@ use crate::plan::Shape;
 use crate::ports::inputs::{OwnInputPort, SharedInputPort};
 use crate::ports::journal::JournalPort;
 use crate::ports::store::StorePort;
-use crate::world::World;
+use crate::world::{Log, World};
 
 /// What a process is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,7 +202,7 @@ impl Procs {
             Role::Views => (follows, views(), lives(), vec![]),
             Role::Reactors => (Roles { bootstraps: true, ..follows }, vec![], vec![], consumers()),
         };
-        let given = Parts { views, lives, consumers, definitions: None };
+        let given = Parts { views, lives, consumers, definitions: None, membership: None };
         match Platform::start_as(roles, ports.clone(), given).await {
             Ok(platform) => {
                 let mut slots = lock(&self.slots);
@@ -236,7 +236,7 @@ impl Procs {
             }
         };
         Ports {
-            journal: Arc::new(JournalPort(world.clone())),
+            journal: Arc::new(JournalPort(world.clone(), Log::Journal)),
             inputs,
             store: Arc::new(StorePort(world.clone())),
             runtime,

@@ -11,13 +11,13 @@ use crate::exec::lock;
 use crate::{Report, run};
 
 /// How the mutations are named, in the order of [`Mutation::ALL`].
-pub const LETTERS: [char; Mutation::ALL.len()] =
-    ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's'];
+pub const LETTERS: &str = "abcdefghijklmnopqrstuvwxy";
+const _: () = assert!(LETTERS.len() == Mutation::ALL.len());
 
 /// The letter of `mutation`.
 pub fn letter(mutation: Mutation) -> char {
     let index = Mutation::ALL.iter().position(|it| *it == mutation).unwrap_or(0);
-    LETTERS[index]
+    LETTERS.chars().nth(index).unwrap_or('?')
 }
 
 /// Runs `seeds` until one fails and `until_failure` is set, or to the end;

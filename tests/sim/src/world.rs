@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use exchequer_codec::usage::{decode_record, encode_correction, encode_refused};
 use exchequer_journal::MemoryJournal;
 use exchequer_kernel::SealKey;
-use exchequer_types::{LogId, PartitionId};
+use exchequer_proto::usage::v1::{UsageRecord, usage_record::Body};
+use exchequer_types::{LogId, PartitionId, Timestamp};
+use prost::Message as _;
 
 use crate::exec::{OUTSIDE, Proc, Sim, lock};
 use crate::plan::{Plan, Rates, Shape};
@@ -15,10 +18,19 @@ use crate::ports::inputs::SharedInputs;
 use crate::ports::store::StoreState;
 use crate::workload::{Asked, Evaluated, Glance, Look};
 
+/// A log that lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Log {
+    Journal,
+    Usage,
+    Seals,
+}
+
 /// An append that was sent and has not landed.
 #[derive(Debug)]
 pub(crate) struct Underway {
     pub(crate) proc: Proc,
+    pub(crate) log: Log,
     pub(crate) partition: PartitionId,
     pub(crate) records: Vec<Bytes>,
 }
@@ -29,10 +41,15 @@ pub(crate) struct Shared {
     pub(crate) plan: Plan,
     pub(crate) key: SealKey,
     pub(crate) journal: MemoryJournal,
+    pub(crate) usage: MemoryJournal,
+    pub(crate) seals: MemoryJournal,
+    /// By partition: when the last record of usage was received.
+    received: Mutex<Vec<Timestamp>>,
     pub(crate) inputs: SharedInputs,
     pub(crate) store: Mutex<StoreState>,
     pub(crate) rates: Mutex<Rates>,
-    pub(crate) underway: Mutex<BTreeMap<u64, Underway>>,
+    /// With the last number that was given out.
+    pub(crate) underway: Mutex<(u64, BTreeMap<u64, Underway>)>,
     pub(crate) asked: Mutex<Vec<Asked>>,
     /// What gateways said of entitlements.
     pub(crate) glances: Mutex<Vec<Glance>>,
@@ -67,6 +84,9 @@ impl World {
         let shared = Shared {
             key: SealKey::new(&[7; 32]),
             journal: MemoryJournal::new(plan.partitions),
+            usage: MemoryJournal::new(plan.partitions),
+            seals: MemoryJournal::new(plan.partitions),
+            received: Mutex::new(vec![Timestamp::MIN; plan.partitions as usize]),
             inputs: SharedInputs::new(plan.partitions, ids),
             store: Mutex::new(StoreState::new(plan.atomic_store)),
             rates: Mutex::new(plan.rates),
@@ -127,6 +147,7 @@ impl World {
     /// dies, or all power goes.
     pub(crate) fn cut_off(&self, proc: Option<Proc>) {
         let mut underway = lock(&self.underway);
+        let underway = &mut underway.1;
         let ids: Vec<u64> = underway
             .iter()
             .filter(|(_, it)| proc.is_none_or(|proc| it.proc == proc))
@@ -136,15 +157,49 @@ impl World {
         for (index, id) in (0..).zip(ids) {
             let Some(it) = underway.remove(&id) else { continue };
             if index < kept {
-                self.land(it.partition, it.records);
+                self.land(it.log, it.partition, it.records);
             }
         }
     }
 
-    pub(crate) fn land(&self, partition: PartitionId, records: Vec<Bytes>) -> u64 {
-        let offset = self.journal.push_all(partition, records);
-        self.sim.note(|| format!("journal {partition} +{offset}"));
+    pub(crate) fn land(&self, log: Log, partition: PartitionId, records: Vec<Bytes>) -> u64 {
+        let records = match log {
+            Log::Usage => records.into_iter().map(|it| self.received(partition, it)).collect(),
+            Log::Journal | Log::Seals => records,
+        };
+        let offset = self.log(log).push_all(partition, records);
+        self.sim.note(|| format!("{} {partition} +{offset}", format!("{log:?}").to_lowercase()));
         offset
+    }
+
+    pub(crate) fn log(&self, log: Log) -> &MemoryJournal {
+        match log {
+            Log::Journal => &self.journal,
+            Log::Usage => &self.usage,
+            Log::Seals => &self.seals,
+        }
+    }
+
+    /// What comes from outside is stamped where it lands, by a clock that never goes back;
+    /// what a meter sends on carries its stamp.
+    fn received(&self, partition: PartitionId, record: Bytes) -> Bytes {
+        let mut clocks = lock(&self.received);
+        let last = &mut clocks[partition.index()];
+        let message = UsageRecord::decode(record.clone()).ok().filter(|it| it.received_at == 0);
+        let Some(mut message) = message else {
+            *last = (*last).max(decode_record(&record, None).received_at);
+            return record;
+        };
+        let skew = lock(&self.inputs.skew_micros)[partition.index()];
+        *last = self.sim.now_skewed(skew).max(*last);
+        match message.body {
+            Some(Body::Refused(it)) => encode_refused(*last, it, &self.key),
+            Some(Body::Correction(it)) => encode_correction(*last, it, &self.key),
+            _ => {
+                message.received_at = last.micros();
+                Bytes::from(message.encode_to_vec())
+            }
+        }
     }
 
     pub(crate) fn is_embedded(&self) -> bool {

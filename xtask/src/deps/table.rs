@@ -122,6 +122,9 @@ pub(super) const ROWS: &[Row] = &[
 /// Packages that may import anything, and that nothing else imports.
 pub(super) const HARNESS: &[&str] = &["tests/*", "xtask"];
 
+/// Starts real servers: the tests of adapters need them.
+pub(super) const SERVERS: &str = "tests/services";
+
 /// What would bring I/O, threads, clocks or randomness into decisions.
 const IMPURE: &[&str] =
     &["fjall", "futures", "hyper", "prost", "rand", "reqwest", "tokio", "tonic"];

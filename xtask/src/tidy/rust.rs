@@ -65,9 +65,11 @@ pub(super) fn problems(tree: &Tree) -> Vec<String> {
     problems
 }
 
-/// Benchmarks may wait, and the real processes of `tests/e2e` are waited for in one place.
+/// Benchmarks may wait, and real processes are waited for in one place each.
 fn is_test(file: &File, code: &str, at: usize) -> bool {
-    let waits = file.path.starts_with("tests/e2e/") && file.name().starts_with("wait");
+    let is_of_processes =
+        ["tests/e2e/", "tests/services/"].iter().any(|it| file.path.starts_with(it));
+    let waits = is_of_processes && file.name().starts_with("wait");
     if waits || file.path.starts_with("tests/bench/") {
         return false;
     }

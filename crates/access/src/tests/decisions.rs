@@ -4,7 +4,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 
 use super::{World, at, member, scope, slug, target};
-use crate::{Above, Permission as P, Policy, Rule, Scope};
+use crate::{Above, BuiltIn, Permission as P, Policy, Rule, Scope, Target};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -150,6 +150,89 @@ fn a_tenant_above_needs_a_permission_of_its_own() {
     // A scope means nothing in another tenant, so acting takes the whole of one's own.
     assert_eq!(of("narrow", P::FlagsRead, Above::Ancestor), "NOT_MEMBER");
     assert_eq!(of("eve", P::FlagsRead, Above::Ancestor), "NOT_MEMBER");
+}
+
+// REQ: IAM-16
+#[test]
+fn who_gives_access_below_has_all_that_could_be_given() {
+    let all: Vec<P> = P::ALL.to_vec();
+    let but = |lacking: P| all.iter().copied().filter(|it| *it != lacking).collect::<Vec<_>>();
+    let of_owner = BuiltIn::Owner.permissions().iter();
+    let given: Vec<P> = of_owner.chain(BuiltIn::Operator.permissions()).copied().collect();
+    let world = World::default().member("whole").role("whole", &all);
+    let mut world = world.grant(member("whole"), "whole", Scope::tenant());
+    for (index, lacking) in given.iter().enumerate() {
+        let name = format!("but-{index}");
+        world = world.member(&name).role(&name, &but(*lacking));
+        world = world.grant(member(&name), &name, Scope::tenant());
+    }
+    let policy = world.policy();
+    let of = |who: &str, permission, above| {
+        policy.decide_below(&member(who), permission, false, above, at(1)).rule.code()
+    };
+    for giving in [P::MembersManage, P::RolesManage, P::CredentialsManage] {
+        for above in [Above::Provider, Above::Ancestor] {
+            assert_eq!(of("whole", giving, above), "ACT_AS");
+            for (index, lacking) in given.iter().enumerate() {
+                // What `billing.operate` gives for a direct customer is had all the same.
+                let by_billing = above == Above::Provider && lacking.of_customers();
+                let is_refused = of(&format!("but-{index}"), giving, above) != "ACT_AS";
+                assert_eq!(is_refused, !by_billing, "{giving} without {lacking} from {above:?}");
+            }
+        }
+    }
+    assert_eq!(of("but-0", P::FlagsRead, Above::Ancestor), "ACT_AS", "what gives nothing away");
+}
+
+// REQ: IAM-09, IAM-19
+#[test]
+fn what_is_the_providers_to_do_no_grant_of_the_tenant_gives() {
+    let world = || {
+        let world = World::default().member("olga").role("all", P::ALL);
+        world.grant(member("olga"), "all", Scope::tenant())
+    };
+    let (root, customer) = (world().policy(), world().policy().below_provider(true));
+    let who = member("olga");
+    let of = |policy: &Policy, permission| {
+        policy.decide(&who, permission, &Target::default(), at(1)).rule.code()
+    };
+    for permission in P::ALL.iter().copied() {
+        assert_eq!(of(&root, permission), "GRANTED");
+        let expected = if permission.of_provider() { "PROVIDER_ONLY" } else { "GRANTED" };
+        assert_eq!(of(&customer, permission), expected, "{permission}");
+        // It is a provider itself, perhaps.
+        let below = customer.decide_below(&who, permission, true, Above::Provider, at(1));
+        assert_eq!(below.rule.code(), "ACT_AS", "{permission}");
+    }
+    let nobody = customer.decide(&member("eve"), P::TenantsSuspend, &Target::default(), at(1));
+    assert_eq!(nobody.rule.code(), "NOT_MEMBER", "and learns nothing");
+}
+
+// REQ: IAM-10
+#[test]
+fn of_a_list_everybody_sees_what_lies_in_their_scopes() {
+    let world = World::default().member("dan").member("eve").member("tim").member("una");
+    let world = world.role("reader", &[P::FlagsRead]);
+    let world = world.grant(member("dan"), "reader", scope("shop", "", ""));
+    let world = world.grant(member("eve"), "reader", scope("shop", "staging", ""));
+    let policy = world.grant(member("tim"), "reader", scope("shop", "staging", "dark")).policy();
+    let part = |who, permission, project, environment, flag| {
+        let place = policy.place(&member(who)).unwrap();
+        let asked = target(project, environment, flag);
+        policy.decide_part_at(place, permission, &asked, at(1)).allowed
+    };
+    for who in ["dan", "eve", "tim"] {
+        assert!(part(who, P::FlagsRead, "", "", ""), "{who}: somewhere in the tenant");
+        assert!(part(who, P::FlagsRead, "shop", "", ""));
+        assert!(part(who, P::FlagsRead, "shop", "staging", "dark"));
+        assert!(!part(who, P::FlagsRead, "blog", "", ""), "{who}: not elsewhere");
+        assert!(!part(who, P::FlagsEdit, "shop", "", ""), "{who}: not another permission");
+    }
+    assert!(part("dan", P::FlagsRead, "shop", "live", ""));
+    assert!(!part("eve", P::FlagsRead, "shop", "live", ""));
+    assert!(part("eve", P::FlagsRead, "shop", "", "light"));
+    assert!(!part("tim", P::FlagsRead, "shop", "", "light"));
+    assert!(!part("una", P::FlagsRead, "", "", ""));
 }
 
 /// The guard asks this on every call.

@@ -26,6 +26,8 @@ pub(super) enum Content {
     Definition,
     /// Whether the flag is turned on or off.
     Targeting,
+    /// Which part of a list the caller may see: the service leaves out the rest.
+    Listing,
     /// Whether the personal token is the caller's own.
     OwnToken(TokenCall),
 }
@@ -59,6 +61,10 @@ impl Content {
         match (service, method) {
             ("/exchequer.flags.v1.FlagService", "UpdateFlag") => Self::Definition,
             ("/exchequer.flags.v1.FlagService", "SetTargeting") => Self::Targeting,
+            (
+                "/exchequer.flags.v1.FlagService",
+                "ListProjects" | "ListEnvironments" | "ListFlags",
+            ) => Self::Listing,
             ("/exchequer.access.v1.CredentialService", method) => match method {
                 "CreateCredential" => Self::OwnToken(TokenCall::Create),
                 "GetCredential" => Self::OwnToken(TokenCall::Get),
@@ -95,9 +101,35 @@ impl Judge {
             }
             (Content::OwnToken(call), Err(denied @ Denied::Lacks { .. })) => {
                 let judged = self.judge_token(caller, call, about, message, denied).await;
+                let judged = match judged {
+                    Err(denied @ Denied::Lacks { .. }) if call == TokenCall::List => {
+                        self.judge_part(asker, rule.need, about, denied).await
+                    }
+                    judged => judged,
+                };
+                judged.map_err(|denied| (rule.need, denied))
+            }
+            (Content::Listing, Err(denied @ Denied::Lacks { .. })) => {
+                let judged = self.judge_part(asker, rule.need, about, denied).await;
                 judged.map_err(|denied| (rule.need, denied))
             }
             (_, by_rule) => by_rule.map_err(|denied| (rule.need, denied)),
+        }
+    }
+
+    /// Whoever may not see all of a list may see what they may of it, if there is any place
+    /// where that could be.
+    async fn judge_part(
+        &self,
+        asker: Asker<'_>,
+        need: Need,
+        about: &About<'_>,
+        denied: Denied,
+    ) -> Result<Allowed, Denied> {
+        match self.grounds_of_part(asker, need, about).await {
+            Ok(grounds) => Ok(Allowed { grounds, version: None }),
+            Err(Denied::Unavailable) => Err(Denied::Unavailable),
+            Err(_) => Err(denied),
         }
     }
 

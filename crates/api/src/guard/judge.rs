@@ -24,16 +24,6 @@ use crate::authn::{Directory, PlatformDirectory, Unavailable};
 /// Tenants stand at most this deep below each other; twice what may be created.
 const ANCESTORS_MAX: usize = 8;
 
-/// By these, permissions are given to others.
-const GIVING: [Permission; 3] =
-    [Permission::MembersManage, Permission::RolesManage, Permission::CredentialsManage];
-
-/// What can be given in a tenant.
-fn all_given() -> impl Iterator<Item = Permission> {
-    let roles = [BuiltIn::Owner, BuiltIn::Operator];
-    roles.into_iter().flat_map(|role| role.permissions().iter().copied())
-}
-
 /// What a call is about, as far as it names it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct About<'a> {
@@ -41,6 +31,13 @@ pub(crate) struct About<'a> {
     pub(crate) project: Option<&'a str>,
     pub(crate) environment: Option<&'a str>,
     pub(crate) flag: Option<&'a str>,
+}
+
+impl<'a> About<'a> {
+    /// All that is the tenant's.
+    pub(crate) const fn of_tenant(tenant: &'a TenantId) -> Self {
+        Self { tenant, project: None, environment: None, flag: None }
+    }
 }
 
 /// Why not.
@@ -68,7 +65,7 @@ pub(crate) enum Grounds {
 /// Decides.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    directory: Arc<dyn Directory>,
+    pub(super) directory: Arc<dyn Directory>,
     production: Arc<dyn Production>,
     /// Of the platform, for its deployment.
     deployment: Policy,
@@ -92,6 +89,8 @@ struct Question<'a> {
     about: &'a About<'a>,
     /// Judged as if it changed production.
     production: bool,
+    /// Some of what it is about is enough.
+    part: bool,
     now: Timestamp,
 }
 
@@ -144,7 +143,8 @@ impl Judge {
             Need::Permission(permission) if permission.changes_flags() => Some(permission),
             _ => None,
         };
-        let strict = Question { asker, caller, need, about, production: changes.is_some(), now };
+        let production = changes.is_some();
+        let strict = Question { asker, caller, need, about, production, part: false, now };
         match (self.ask(&strict).await, changes) {
             // Whether it really changes production matters to few.
             (Err(Denied::Lacks { rule, grant }), Some(permission)) => {
@@ -166,7 +166,19 @@ impl Judge {
     ) -> Result<Grounds, Denied> {
         let now = self.runtime.now();
         let asker = Asker { caller, home: None, now };
-        self.ask(&Question { asker, caller, need, about, production: false, now }).await
+        self.ask(&Question { asker, caller, need, about, production: false, part: false, now })
+            .await
+    }
+
+    /// The same of reading some of it, whichever.
+    pub(super) async fn grounds_of_part(
+        &self,
+        asker: Asker<'_>,
+        need: Need,
+        about: &About<'_>,
+    ) -> Result<Grounds, Denied> {
+        let Asker { caller, now, .. } = asker;
+        self.ask(&Question { asker, caller, need, about, production: false, part: true, now }).await
     }
 
     /// The flag as it is. None when there is none.
@@ -208,6 +220,10 @@ impl Judge {
         let (who, whole) = (&caller.principal, Target::default());
         let operates = Permission::SystemOperate;
         Ok(snapshot.policy().decide(who, operates, &whole, now).allowed)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.runtime.now()
     }
 
     async fn ask(&self, question: &Question<'_>) -> Result<Grounds, Denied> {
@@ -262,12 +278,7 @@ impl Judge {
             if let Some(policy) = self.policy(caller, &tenant, &snapshot) {
                 let (who, production) = (&caller.principal, question.production);
                 let verdict = policy.decide_below(who, permission, production, above, question.now);
-                // Who gives access below could give everything, and so must have it.
-                let has = |it| policy.decide_below(who, it, production, above, question.now);
-                let is_whole =
-                    !GIVING.contains(&permission) || all_given().all(|it| has(it).allowed);
                 match (verdict.allowed, verdict.rule) {
-                    (true, _) if !is_whole => said = said.max(FromAbove::Incomplete),
                     (true, _) if question.check_address(&snapshot).is_ok() => {
                         return Ok(FromAbove::Allowed(verdict.rule.code()));
                     }
@@ -283,7 +294,7 @@ impl Judge {
 
     /// The policy by which `caller` is judged as a principal of `tenant`; None when it
     /// can be none. What a credential's principal is called, its home alone has said.
-    fn policy<'a>(
+    pub(super) fn policy<'a>(
         &'a self,
         caller: &Caller,
         tenant: &TenantId,
@@ -317,22 +328,25 @@ impl Question<'_> {
     fn of_own<'p>(&self, policy: &'p Policy, place: Option<Place>) -> Rule<'p> {
         let (who, about) = (&self.caller.principal, self.about);
         let place = place.or_else(|| policy.place(who));
-        let is_root = about.tenant.as_str() == PLATFORM;
         match self.need {
             Need::Member if place.is_some() => Rule::Granted { grant: "", team: None },
-            Need::Permission(permission) if is_root || !permission.of_provider() => {
+            Need::Permission(permission) => {
                 let target = Target {
                     project: about.project,
                     environment: about.environment,
                     flag: about.flag,
                     production: self.production,
                 };
-                let verdict =
-                    place.map(|place| policy.decide_at(place, permission, &target, self.now));
+                let verdict = place.map(|place| {
+                    if self.part {
+                        policy.decide_part_at(place, permission, &target, self.now)
+                    } else {
+                        policy.decide_at(place, permission, &target, self.now)
+                    }
+                });
                 verdict.map_or(Rule::NotMember, |verdict| verdict.rule)
             }
-            Need::Permission(_) if place.is_some() => Rule::ProviderOnly,
-            Need::Member | Need::Permission(_) => Rule::NotMember,
+            Need::Member => Rule::NotMember,
         }
     }
 

@@ -12,6 +12,7 @@ mod items;
 mod judge;
 mod production;
 mod rules;
+mod sieve;
 mod streams;
 
 use core::time::Duration;
@@ -40,6 +41,7 @@ pub(crate) use judge::{About, Asker, Denied, Grounds, Judge};
 pub(crate) use production::{PlatformFlags, Production};
 pub use rules::RuleError;
 pub(crate) use rules::{Need, OPEN};
+pub(crate) use sieve::Sieve;
 
 use crate::authn::{
     Authenticator, NotAuthenticated, NotRecognised, Peer, Recognised, Whose, codes,

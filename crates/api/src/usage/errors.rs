@@ -30,7 +30,8 @@ pub(crate) async fn as_json(request: Request, next: Next) -> Response {
     }
 }
 
-fn of(status: &Status, before: &HeaderMap) -> Response {
+/// The error, with the headers that it came with.
+pub(crate) fn of(status: &Status, before: &HeaderMap) -> Response {
     let details = status.get_error_details();
     let reason = details.error_info().map_or("", |it| it.reason.as_str());
     let body = json!({

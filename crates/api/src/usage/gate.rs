@@ -5,6 +5,7 @@
 use core::time::Duration;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use exchequer_codec::usage as codec;
@@ -33,6 +34,8 @@ pub(crate) const EVENTS_MAX: usize = 10_000;
 pub(crate) const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Refusals of one request that are kept; further ones are told and forgotten.
 const REFUSALS_KEPT_MAX: usize = 100;
+/// Types without a schema that are remembered of a tenant, beside all others.
+const FREE_MAX: usize = 8;
 
 /// Shared by all ways in. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -54,14 +57,24 @@ pub(crate) struct Sender {
 /// An event as it was read, or why there is none.
 pub(crate) type Read<'e> = Result<Event<'e>, Refused>;
 
+/// Events of a request, read one after the other.
+pub(crate) type Events<'e> = Box<dyn Iterator<Item = Read<'e>> + Send + 'e>;
+
 /// What is known within one request.
 struct Desk<'s> {
     sender: &'s Sender,
-    /// Whether the sender may write for a tenant.
-    tenants: HashMap<TenantId, Option<Reason>>,
-    /// Schemas by tenant, then type.
-    schemas: HashMap<TenantId, HashMap<String, Option<Arc<Schema>>>>,
+    tenants: HashMap<String, Known>,
     kept: usize,
+}
+
+/// What is known of a tenant.
+struct Known {
+    /// Why the sender may not write for it.
+    reason: Option<Reason>,
+    /// By type.
+    schemas: HashMap<String, Option<Arc<Schema>>>,
+    /// The first few types without a schema, whose events are taken as they are.
+    free: Vec<String>,
 }
 
 impl Gate {
@@ -84,28 +97,32 @@ impl Gate {
     pub(crate) async fn take<'e>(
         &self,
         sender: &Sender,
-        events: Vec<Read<'e>>,
+        events: Events<'e>,
         patience: Duration,
     ) -> Result<Verdicts<'e>, Status> {
         let log = self.log.as_ref().ok_or_else(unavailable)?;
-        check_count(events.len())?;
         if sender.caller.is_some() != sender.items.is_some() {
             return Err(status::internal("guard", "a request without what the guard said"));
         }
         let mut desk = Desk::new(sender);
         let mut outgoing = Outgoing::new(log.partitions(), self.runtime.now());
         let mut verdicts = Verdicts::default();
-        verdicts.items.reserve(events.len());
         for (index, read) in (0..).zip(events) {
+            check_count(verdicts.items.len() + 1)?;
             let (refused, told) = match read {
-                Ok(event) => match self.judge(&mut desk, &event).await? {
-                    None => {
+                Ok(event) => {
+                    let reason = if desk.is_free(&event) {
+                        None
+                    } else {
+                        self.judge(&mut desk, &event).await?
+                    };
+                    let Some(reason) = reason else {
                         outgoing.put(index, &event);
                         verdicts.items.push(Verdict { id: event.id, refused: None });
                         continue;
-                    }
-                    Some(reason) => (reason, told(&event)),
-                },
+                    };
+                    (reason, told(&event))
+                }
                 Err(refused) => (Reason::from(&refused), (*refused.told, refused.bytes)),
             };
             self.keep(&mut desk, &mut outgoing, &told, &refused).await?;
@@ -123,10 +140,13 @@ impl Gate {
         desk: &mut Desk<'_>,
         event: &Event<'_>,
     ) -> Result<Option<Reason>, Status> {
-        if let Some(reason) = desk.tenant(&event.tenant).await? {
+        let Ok(tenant) = TenantId::parse(&*event.tenant) else {
+            return Err(status::internal("event", "its tenant was not checked"));
+        };
+        if let Some(reason) = desk.tenant(&tenant).await {
             return Ok(Some(reason.clone()));
         }
-        let Some(schema) = desk.schema(self.schemas.as_ref(), event).await? else {
+        let Some(schema) = desk.schema(self.schemas.as_ref(), &tenant, event).await? else {
             return Ok(None);
         };
         let violations = schema.check(event.data);
@@ -153,7 +173,7 @@ impl Gate {
         reason: &Reason,
     ) -> Result<(), Status> {
         let Some(tenant) = &told.tenant else { return Ok(()) };
-        if desk.kept >= REFUSALS_KEPT_MAX || desk.tenant(tenant).await?.is_some() {
+        if desk.kept >= REFUSALS_KEPT_MAX || desk.tenant(tenant).await.is_some() {
             return Ok(());
         }
         desk.kept += 1;
@@ -225,44 +245,60 @@ pub(crate) fn check_count(events: usize) -> Result<(), Status> {
 
 impl<'s> Desk<'s> {
     fn new(sender: &'s Sender) -> Self {
-        Self { sender, tenants: HashMap::new(), schemas: HashMap::new(), kept: 0 }
+        Self { sender, tenants: HashMap::new(), kept: 0 }
+    }
+
+    /// Is it known that nothing is asked of events such as this one?
+    fn is_free(&self, event: &Event<'_>) -> bool {
+        let known = self.tenants.get(&*event.tenant);
+        known.is_some_and(|it| it.reason.is_none() && it.free.iter().any(|it| *it == event.kind))
     }
 
     /// Why the sender may not write for `tenant`; asked once.
-    async fn tenant(&mut self, tenant: &TenantId) -> Result<Option<&Reason>, Status> {
-        if !self.tenants.contains_key(tenant) {
-            let answer = match (&self.sender.caller, &self.sender.items) {
-                (Some(caller), Some(items)) => items.allow(caller, tenant).await,
-                // Access is not controlled.
-                _ => Ok(()),
-            };
-            let reason = answer.err().map(|status| Reason::of_status(&status));
-            self.tenants.insert(tenant.clone(), reason);
+    async fn tenant(&mut self, tenant: &TenantId) -> Option<&Reason> {
+        self.known(tenant).await.reason.as_ref()
+    }
+
+    async fn known(&mut self, tenant: &TenantId) -> &mut Known {
+        let sender = self.sender;
+        match self.tenants.entry(tenant.to_string()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => {
+                let answer = match (&sender.caller, &sender.items) {
+                    (Some(caller), Some(items)) => items.allow(caller, tenant).await,
+                    // Access is not controlled.
+                    _ => Ok(()),
+                };
+                let reason = answer.err().map(|status| Reason::of_status(&status));
+                free.insert(Known { reason, schemas: HashMap::new(), free: Vec::new() })
+            }
         }
-        Ok(self.tenants.get(tenant).and_then(Option::as_ref))
     }
 
     async fn schema(
         &mut self,
         schemas: &dyn Schemas,
+        tenant: &TenantId,
         event: &Event<'_>,
     ) -> Result<Option<Arc<Schema>>, Status> {
-        let of_tenant = self.schemas.get(&event.tenant);
-        if let Some(known) = of_tenant.and_then(|it| it.get(event.kind.as_ref())) {
-            return Ok(known.clone());
+        let known = self.known(tenant).await;
+        if let Some(schema) = known.schemas.get(&*event.kind) {
+            return Ok(schema.clone());
         }
-        let found = schemas.of(&event.tenant, &event.kind).await;
+        let found = schemas.of(tenant, &event.kind).await;
         let found =
             found.map_err(|Unavailable| Refusal::from(NotAuthenticated::Unavailable).status())?;
-        let of_tenant = self.schemas.entry(event.tenant.clone()).or_default();
-        of_tenant.insert(event.kind.to_string(), found.clone());
+        known.schemas.insert(event.kind.to_string(), found.clone());
+        if found.is_none() && known.free.len() < FREE_MAX {
+            known.free.push(event.kind.to_string());
+        }
         Ok(found)
     }
 }
 
 fn told(event: &Event<'_>) -> (Told, usize) {
     let told = Told {
-        tenant: Some(event.tenant.clone()),
+        tenant: TenantId::parse(&*event.tenant).ok(),
         source: event.source.to_string(),
         id: event.id.to_string(),
         kind: event.kind.to_string(),

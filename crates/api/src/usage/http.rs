@@ -3,6 +3,7 @@
 //! refused is answered with the error itself, as `google.rpc.Status` in JSON.
 
 use core::future::poll_fn;
+use core::iter::once;
 use core::pin::Pin;
 
 use axum::Router;
@@ -18,7 +19,7 @@ use futures::future::{Either, select};
 use serde::Serialize;
 use tonic::Status;
 
-use super::gate::{EVENTS_MAX, Gate, REQUEST_BYTES_MAX, Read, Sender, check_count};
+use super::gate::{Events, Gate, REQUEST_BYTES_MAX, Sender};
 use super::inflate::Encoding;
 use super::ingest::PATIENCE;
 use super::room::Taken;
@@ -31,6 +32,8 @@ use crate::status::{
 
 /// What the names of attributes begin with as headers.
 const PREFIX: &str = "ce-";
+/// Of the verdict on an accepted event, besides its id.
+const VERDICT_BYTES: usize = 48;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// How events stand in a request.
@@ -41,13 +44,7 @@ enum Form {
     Binary,
 }
 
-#[derive(Serialize)]
-struct Reply<'v> {
-    verdicts: Vec<Item<'v>>,
-    accepted: u32,
-    refused: u32,
-}
-
+/// The verdict on an event that is refused.
 #[derive(Serialize)]
 struct Item<'v> {
     index: usize,
@@ -113,25 +110,24 @@ impl Form {
         }
     }
 
-    fn events<'b>(self, headers: &'b HeaderMap, body: &'b [u8]) -> Result<Vec<Read<'b>>, Status> {
+    fn events<'b>(self, headers: &'b HeaderMap, body: &'b [u8]) -> Result<Events<'b>, Status> {
         match self {
-            Self::Structured => Ok(vec![event::structured(body)]),
+            Self::Structured => Ok(Box::new(once(event::structured(body)))),
             Self::Binary => {
                 let attributes = headers.iter().filter_map(|(name, value)| {
                     Some((name.as_str().strip_prefix(PREFIX)?, value.as_bytes()))
                 });
                 let kind = header_bytes(headers, &header::CONTENT_TYPE);
-                Ok(vec![event::binary(attributes, kind, body)])
+                Ok(Box::new(once(event::binary(attributes, kind, body))))
             }
             Self::Batch => {
-                let events: Vec<_> = event::batch(body).take(EVENTS_MAX + 1).collect();
-                check_count(events.len())?;
-                match events.first() {
-                    Some(Err(refused)) if event::is_no_list(body) => {
+                let mut events = event::batch(body);
+                match event::is_no_list(body).then(|| events.next()).flatten() {
+                    Some(Err(refused)) => {
                         let message = refused.rejection.to_string();
                         Err(Refusal::new(REQUEST_MALFORMED, message).status())
                     }
-                    _ => Ok(events),
+                    _ => Ok(Box::new(events)),
                 }
             }
         }
@@ -185,26 +181,8 @@ fn header_bytes<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option
 }
 
 fn reply(verdicts: &Verdicts<'_>) -> Result<Response, Status> {
-    let items = verdicts.items.iter().enumerate().map(|(index, it)| {
-        let refused = it.refused.as_deref();
-        let retry = refused.and_then(|it| it.retry);
-        Item {
-            index,
-            id: &it.id,
-            status: if refused.is_some() { "REFUSED" } else { "ACCEPTED" },
-            code: refused.map_or("", |it| &it.code),
-            field: refused.map_or("", |it| &it.field),
-            message: refused.map_or("", |it| &it.message),
-            retry_after: retry.map(|it| format!("{}s", it.as_secs_f64())),
-        }
-    });
-    let reply = Reply {
-        verdicts: items.collect(),
-        accepted: verdicts.accepted(),
-        refused: verdicts.refused(),
-    };
-    let body = serde_json::to_vec(&reply)
-        .map_err(|error| status::internal("verdicts", &error.to_string()))?;
+    let body = write(verdicts);
+    let body = body.map_err(|error| status::internal("verdicts", &error.to_string()))?;
     let mut response = (StatusCode::OK, body).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     let token = verdicts.token();
@@ -214,4 +192,38 @@ fn reply(verdicts: &Verdicts<'_>) -> Result<Response, Status> {
         response.headers_mut().insert(CONSISTENCY, token);
     }
     Ok(response)
+}
+
+/// The reply's JSON. Nearly all verdicts are the same but for index and id.
+fn write(verdicts: &Verdicts<'_>) -> serde_json::Result<Vec<u8>> {
+    let ids: usize = verdicts.items.iter().map(|it| it.id.len()).sum();
+    let mut out = Vec::with_capacity(ids + verdicts.items.len() * VERDICT_BYTES + 64);
+    out.extend_from_slice(b"{\"verdicts\":[");
+    for (index, it) in verdicts.items.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        let Some(refused) = &it.refused else {
+            out.extend_from_slice(b"{\"index\":");
+            serde_json::to_writer(&mut out, &index)?;
+            out.extend_from_slice(b",\"id\":");
+            serde_json::to_writer(&mut out, &*it.id)?;
+            out.extend_from_slice(b",\"status\":\"ACCEPTED\"}");
+            continue;
+        };
+        let item = Item {
+            index,
+            id: &it.id,
+            status: "REFUSED",
+            code: &refused.code,
+            field: &refused.field,
+            message: &refused.message,
+            retry_after: refused.retry.map(|it| format!("{}s", it.as_secs_f64())),
+        };
+        serde_json::to_writer(&mut out, &item)?;
+    }
+    let (accepted, refused) = (verdicts.accepted(), verdicts.refused());
+    let totals = format!("],\"accepted\":{accepted},\"refused\":{refused}}}");
+    out.extend_from_slice(totals.as_bytes());
+    Ok(out)
 }

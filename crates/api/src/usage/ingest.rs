@@ -103,6 +103,5 @@ pub(crate) async fn take<'e>(
     patience: Duration,
 ) -> Result<Verdicts<'e>, Status> {
     check_count(events.len())?;
-    let events = events.iter().map(cloud_event::read).collect();
-    gate.take(sender, events, patience).await
+    gate.take(sender, Box::new(events.iter().map(cloud_event::read)), patience).await
 }

@@ -26,7 +26,7 @@ use exchequer_event_schema::Cache;
 use exchequer_proto::usage::v1::ingest_service_server::IngestServiceServer;
 use exchequer_proto::usage::v1::usage_service_server::UsageServiceServer;
 
-pub(crate) use errors::as_json;
+pub(crate) use errors::{as_json, of as error_as_json};
 
 use crate::edge::Edge;
 use gate::Gate;
@@ -37,6 +37,8 @@ use schemas::PlatformSchemas;
 pub(crate) const EVENTS_PATH: &str = "/v1/events";
 /// What of the usage log a query must have seen, and what a reply has.
 pub(crate) const CONSISTENCY: &str = "x-exchequer-usage-consistency";
+
+pub(crate) use query::{Asked as Seen, Usage};
 
 /// What came of events.
 pub(crate) fn queries(edge: &Edge) -> UsageServiceServer<query::Usage> {

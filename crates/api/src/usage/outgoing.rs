@@ -37,7 +37,7 @@ impl Outgoing {
 
     pub(super) fn put(&mut self, index: u32, event: &Event<'_>) {
         let record = EventRecord {
-            tenant: event.tenant.as_str(),
+            tenant: &event.tenant,
             source: &event.source,
             id: &event.id,
             body: event.body(),
@@ -46,7 +46,7 @@ impl Outgoing {
             self.buffer.reserve(CHUNK_BYTES);
         }
         let bytes = codec::encode_event(&mut self.buffer, self.received_at, &record);
-        if let Some(part) = self.part(event.tenant.as_str(), &event.id) {
+        if let Some(part) = self.part(&event.tenant, &event.id) {
             part.records.push(bytes);
             part.events.push(index);
         }

@@ -5,14 +5,14 @@ use core::time::Duration;
 use exchequer_metering::{Aggregation, GROUP_BYS_MAX};
 use exchequer_projection_usage::{self as view, Answer, Figures, Kept, Query, Step};
 use exchequer_proto::usage::v1 as pb;
-use exchequer_types::TenantId;
+use exchequer_types::{Period, TenantId, Timestamp};
 use tonic::Status;
 
 use super::query::{Asked, Usage, of_query, range, top};
 use crate::call::Call;
 use crate::check::Check;
 use crate::messages::instant;
-use crate::status::{ENUM_UNKNOWN, FIELD_MISSING, Refusal, VALUE_INVALID};
+use crate::status::{self, ENUM_UNKNOWN, FIELD_MISSING, Refusal, VALUE_INVALID};
 
 const METER_NOT_FOUND: &str = exchequer_domain_usage::codes::METER_NOT_FOUND;
 const TOP_DEFAULT: usize = 100;
@@ -73,7 +73,12 @@ pub(crate) async fn ask(
     let set = usage.set(meters, tenant).await?;
     question.lateness = set.as_ref().map_or(Duration::ZERO, |it| it.adopted.terms.lateness);
     let store = usage.edge.platform.ports.store.as_ref();
-    let answer = view::query(store, &meters.live, &question).await.map_err(of_query)?;
+    let mut answer = view::query(store, &meters.live, &question).await.map_err(of_query)?;
+    if question.step == Step::Of(Kept::Period) {
+        let known = meters.definitions.tenant(tenant).await;
+        let known = known.map_err(|error| status::of_engine(&error))?;
+        end_periods(&mut answer, &known.adopted.periods, question.lateness);
+    }
     let is_known = set
         .is_some_and(|set| set.adopted.meters.iter().any(|it| it.key.as_str() == question.meter));
     if answer.aggregation.is_none() && !is_known {
@@ -82,6 +87,22 @@ pub(crate) async fn ask(
         return Err(Refusal::new(METER_NOT_FOUND, text).field("meter").status());
     }
     Ok(answer)
+}
+
+/// Billing periods end where the subscription says now, whatever it said when events were
+/// counted in them.
+pub(crate) fn end_periods(answer: &mut Answer, known: &[Period], lateness: Duration) {
+    let through = answer.through;
+    // What lay in one that is gone has moved to another.
+    let first = known.first().map_or(Timestamp::MAX, |first| first.start);
+    let is_known = |start| start < first || known.iter().any(|known| known.start == start);
+    answer.windows.retain(|it| is_known(it.window.start));
+    for it in &mut answer.windows {
+        if let Some(known) = known.iter().find(|known| known.start == it.window.start) {
+            it.window.end = known.end;
+            it.open = through < it.window.end.saturating_add(lateness);
+        }
+    }
 }
 
 pub(crate) fn grain(check: &mut Check, grain: i32) -> Step {
@@ -150,6 +171,7 @@ pub(crate) fn window(figures: Figures) -> pb::UsageWindow {
         start: Some(instant(figures.window.start)),
         end: Some(instant(figures.window.end)),
         open: figures.open,
+        rules_version: figures.version,
         figures: figures.groups.into_iter().map(figure).collect(),
     }
 }

@@ -25,11 +25,12 @@ const DAYS_DEFAULT: u64 = 35;
 const HOURS_MAX: u64 = 1_000;
 
 const CORRECTIONS: [Kind; 4] = [Kind::Fate(Fate::Late), Kind::Voided, Kind::Amended, Kind::Matched];
-const REJECTED: [Kind; 4] = [
+const REJECTED: [Kind; 5] = [
     Kind::Fate(Fate::Conflicting),
     Kind::Fate(Fate::Unmatched),
     Kind::Fate(Fate::Invalid),
     Kind::Refused,
+    Kind::Unusable,
 ];
 
 resource!(
@@ -166,6 +167,7 @@ pub(crate) fn listed(it: Listed) -> pb::ListedEvent {
         received_at: Some(instant(it.received_at)),
         field: it.field,
         reason: it.reason,
+        meter: it.meter,
         seal: it.seal,
     }
 }
@@ -180,6 +182,7 @@ fn kind(kind: Kind) -> pb::ListedKind {
         Kind::Voided => pb::ListedKind::Voided,
         Kind::Amended => pb::ListedKind::Amended,
         Kind::Matched => pb::ListedKind::Matched,
+        Kind::Unusable => pb::ListedKind::Unusable,
         // These stand in no list.
         Kind::Fate(Fate::Counted | Fate::Duplicate | Fate::Forwarded) => {
             pb::ListedKind::Unspecified
@@ -230,7 +233,7 @@ pub(crate) async fn reconcile(
 
 fn received(counts: &Counts) -> pb::ReceivedCounts {
     let of = |fate| counts.of(Kind::Fate(fate));
-    let once = Kind::ALL.iter().filter(|kind| **kind != Kind::Matched);
+    let once = Kind::ALL.iter().filter(|kind| !matches!(kind, Kind::Matched | Kind::Unusable));
     pb::ReceivedCounts {
         received: once.map(|kind| counts.of(*kind)).sum(),
         counted: of(Fate::Counted),

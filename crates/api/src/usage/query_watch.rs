@@ -13,7 +13,7 @@ use futures::stream::BoxStream;
 use tonic::Status;
 
 use super::query::{Asked, Usage, of_query, top};
-use super::query_figures::{ask, filters, grain, subject, window};
+use super::query_figures::{ask, end_periods, filters, grain, subject, window};
 use crate::call::Call;
 use crate::check::Check;
 use crate::status::{self, VALUE_INVALID};
@@ -107,9 +107,14 @@ impl Watch {
             let store = self.usage.edge.platform.ports.store.clone();
             let question = self.question(now);
             let answer = view::query(store.as_ref(), &self.meters.live, &question).await;
-            let answer = answer.map_err(of_query)?;
-            let empty =
-                Figures { window: window_at(self.kept, now), open: true, groups: Vec::new() };
+            let mut answer = answer.map_err(of_query)?;
+            if self.kept == Kept::Period {
+                let known = self.meters.definitions.tenant(&self.tenant).await;
+                let known = known.map_err(|error| status::of_engine(&error))?;
+                end_periods(&mut answer, &known.adopted.periods, Duration::ZERO);
+            }
+            let window_now = window_at(self.kept, now);
+            let empty = Figures { window: window_now, version: 0, open: true, groups: Vec::new() };
             let figures =
                 answer.windows.into_iter().rfind(|it| it.window.contains(now)).unwrap_or(empty);
             if is_quiet && self.told.as_ref().is_some_and(|(told, _)| *told == figures) {

@@ -83,8 +83,16 @@ async fn a_bad_entry_keeps_all_of_them_out() {
         write: None,
     };
     let status = refused(world.audit.batch_append_entries(batch).await, "ENTRY_INVALID");
-    assert_eq!(named(&status).1, ["entries.actor"]);
-    assert!(status.message().contains("entry 1"), "{}", status.message());
+    assert_eq!(named(&status).1, ["entries[1].actor"]);
+    assert!(status.message().starts_with("entries[1].actor must be "), "{}", status.message());
+    let one = pb::AppendEntryRequest {
+        tenant: "acme".to_owned(),
+        entry: Some(pb::NewEntry { actor: "two words".to_owned(), ..entry("bad") }),
+        write: None,
+    };
+    let status = refused(world.audit.append_entry(one).await, "ENTRY_INVALID");
+    assert_eq!(named(&status).1, ["entry.actor"]);
+    assert!(status.message().starts_with("entry.actor must be "), "{}", status.message());
     let none = pb::BatchAppendEntriesRequest { tenant: "acme".to_owned(), ..<_>::default() };
     refused(world.audit.batch_append_entries(none).await, "ENTRIES_COUNT_INVALID");
     let nobody = pb::AppendEntryRequest {

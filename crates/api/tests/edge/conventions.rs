@@ -163,6 +163,7 @@ async fn tenants_and_grants_come_in_batches_too() {
         })
         .collect();
     assert_eq!(found, ids);
+    world.sells("platform", &["sso"]).await;
     let grant = |feature: &str| pbe::GrantEntitlementRequest {
         feature: text(feature),
         amount: Some(pbe::Amount { kind: pbe::AmountKind::On.into(), units: 0 }),

@@ -1,5 +1,6 @@
 //! The calls about entitlements over a real port.
 
+use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::entitlements::v1 as pb;
 use exchequer_proto::tenants::v1 as pbt;
 use prost::Message as _;
@@ -56,6 +57,7 @@ fn report(feature: &str, used: u64) -> pb::ReportUseRequest {
 async fn the_next_check_sees_what_was_granted_and_revoked() {
     let mut world = World::start().await;
     world.tenant("acme").await;
+    world.sells("platform", &["sso"]).await;
     for number in 0..20 {
         let before = check(&mut world, "sso").await;
         assert_eq!((before.allowed, before.reason()), (false, pb::Reason::NoPlan), "{number}");
@@ -82,6 +84,7 @@ async fn the_next_check_sees_what_was_granted_and_revoked() {
 async fn units_are_counted_against_the_reported_use() {
     let mut world = World::start().await;
     world.tenant("acme").await;
+    world.sells("platform", &["reports"]).await;
     world.entitlements.grant_entitlement(grant("reports", units(10))).await.unwrap();
     let reported = world.entitlements.report_use(report("reports", 8)).await.unwrap();
     let reported = Reply::of(reported);
@@ -113,6 +116,7 @@ async fn units_are_counted_against_the_reported_use() {
 async fn features_and_grants_are_listed_page_by_page() {
     let mut world = World::start().await;
     world.tenant("acme").await;
+    world.sells("platform", &["a", "b", "c"]).await;
     let mut ids = Vec::new();
     for feature in ["b", "c", "a"] {
         let granted = world.entitlements.grant_entitlement(grant(feature, units(1))).await;
@@ -163,6 +167,7 @@ async fn features_and_grants_are_listed_page_by_page() {
 async fn bad_requests_name_the_field() {
     let mut world = World::start().await;
     world.tenant("acme").await;
+    world.sells("platform", &["a"]).await;
     let told = |status: tonic::Status| (named(&status).1, status.code());
     let invalid = Code::InvalidArgument;
     let no_kind = pb::Amount { kind: 0, units: 1 };
@@ -237,6 +242,7 @@ async fn a_tenant_that_is_not_there_or_closed_is_told() {
     );
     assert_eq!(named(&status).1, ["tenant"]);
     world.tenant("acme").await;
+    world.sells("platform", &["a"]).await;
     world.entitlements.grant_entitlement(grant("a", units(1))).await.unwrap();
     let close = pbt::CloseTenantRequest {
         id: "acme".to_owned(),
@@ -246,4 +252,32 @@ async fn a_tenant_that_is_not_there_or_closed_is_told() {
     world.tenants.close_tenant(close).await.unwrap();
     assert!(!check(&mut world, "a").await.allowed, "closing ends every grant");
     refused(world.entitlements.grant_entitlement(grant("a", units(1))).await, "TENANT_CLOSED");
+}
+
+// REQ: ENT-01
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_catalog_of_the_provider_has_is_not_granted() {
+    let mut world = World::start().await;
+    world.tenant("acme").await;
+    let told = |status: tonic::Status| (named(&status).1, status.code());
+    let on = || pb::Amount { kind: pb::AmountKind::On.into(), units: 0 };
+    for published in [false, true] {
+        if published {
+            world.sells("platform", &["sso"]).await;
+        }
+        let refused = refused(
+            world.entitlements.grant_entitlement(grant("teleport", on())).await,
+            "FEATURE_UNKNOWN",
+        );
+        assert_eq!(told(refused), (vec!["feature".to_owned()], Code::NotFound));
+    }
+    // The next version has it, and the very next call may grant it.
+    world.sells("platform", &["sso", "teleport"]).await;
+    world.entitlements.grant_entitlement(grant("teleport", on())).await.unwrap();
+    // A version that is not sold any more still says what there is.
+    world.sells("platform", &["sso"]).await;
+    world.entitlements.grant_entitlement(grant("teleport", on())).await.unwrap();
+    let validate = WriteOptions { validate_only: true, ..WriteOptions::default() };
+    let asked = pb::GrantEntitlementRequest { write: Some(validate), ..grant("flight", on()) };
+    refused(world.entitlements.grant_entitlement(asked).await, "FEATURE_UNKNOWN");
 }

@@ -189,6 +189,7 @@ async fn the_next_evaluation_sees_every_change() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_granted_opens_the_flag_in_the_next_evaluation() {
     let mut shop = Shop::open().await;
+    shop.world.sells("platform", &["new-checkout"]).await;
     let gate = pb::Gate { features: vec![text("new-checkout")], plans: Vec::new() };
     let targeting = pb::Targeting { enabled: true, gate: Some(gate), ..pb::Targeting::default() };
     shop.target(targeting).await;
@@ -221,6 +222,7 @@ async fn what_is_granted_opens_the_flag_in_the_next_evaluation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_no_customer_of_the_provider_has_nothing_whatever_others_gave_it() {
     let mut shop = Shop::open().await;
+    shop.world.sells("platform", &["new-checkout"]).await;
     let gate = pb::Gate { features: vec![text("new-checkout")], plans: Vec::new() };
     let targeting = pb::Targeting { enabled: true, gate: Some(gate), ..pb::Targeting::default() };
     shop.target(targeting).await;
@@ -235,6 +237,7 @@ async fn who_is_no_customer_of_the_provider_has_nothing_whatever_others_gave_it(
     };
     let created = shop.world.tenants.create_tenant(create).await.unwrap();
     let token = Reply::of(created).token;
+    shop.world.sells("reseller", &["new-checkout"]).await;
     let grant = |tenant: &str| pbe::GrantEntitlementRequest {
         tenant: text(tenant),
         feature: text("new-checkout"),

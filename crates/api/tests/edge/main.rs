@@ -15,6 +15,8 @@ mod guard;
 mod ingest;
 mod meters;
 mod personal;
+mod quota_kinds;
+mod quota_thresholds;
 mod quotas;
 mod sandbox;
 mod subscriptions;

@@ -12,6 +12,7 @@ use prost_types::FieldMask;
 use tonic::Code;
 use tonic::transport::Channel;
 
+use crate::ingest::client::{BATCH, post};
 use crate::world::{Reply, World, named, refused, seeing, write};
 
 const PARTITIONS: u32 = 3;
@@ -250,6 +251,14 @@ async fn a_backfill_is_asked_for_and_shown() {
 async fn a_correction_comes_to_the_partition_of_its_event_once() {
     let mut shop = Shop::open().await;
     shop.world.tenant("acme").await;
+    shop.create("tokens", rules()).await;
+    let event = |id: &str| {
+        format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"/gateway","type":"ai.request","tenant":"acme","data":{{"usage":{{"tokens":9}},"region":"eu","model":"m"}}}}"#
+        )
+    };
+    let events = format!("[{},{}]", event("e-1"), event("e-2"));
+    post(shop.world.address, &[BATCH], events).await;
     let void = |id: &str| pb::VoidEventRequest {
         tenant: text("acme"),
         source: text("/gateway"),

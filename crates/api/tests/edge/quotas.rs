@@ -19,6 +19,7 @@ type Client = QuotaServiceClient<Channel>;
 async fn stage() -> (World, Client) {
     let mut world = World::start().await;
     world.tenant("acme").await;
+    world.sells("platform", &["exports"]).await;
     let mut grants = EntitlementServiceClient::new(world.channel.clone());
     let amount = entitlements::Amount { kind: entitlements::AmountKind::Units.into(), units: 10 };
     let grant = entitlements::GrantEntitlementRequest {

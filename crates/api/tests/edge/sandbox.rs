@@ -39,6 +39,7 @@ async fn a_grant_expires_when_the_sandboxs_own_clock_passes_its_end() {
     let mut world = World::start().await;
     let created = sandbox(&mut world, 1_000).await;
     assert_eq!(created.test_clock, Some(instant(1_000)));
+    world.sells("platform", &["beta"]).await;
     let grant = pb::GrantEntitlementRequest {
         tenant: "box".to_owned(),
         feature: "beta".to_owned(),

@@ -15,6 +15,7 @@ use exchequer_types::{PartitionId, partition_of};
 use futures::StreamExt as _;
 use tonic::{Code, Status, Streaming};
 use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
@@ -252,5 +253,36 @@ async fn streams_of_health_and_reflection_end_when_the_server_stops() {
         assert_eq!((end.code(), named(&end).0.as_str()), (Code::Unavailable, "SHUTTING_DOWN"));
     }
     // Who only asks is answered to the end.
-    assert!(health.check(HealthCheckRequest::default()).await.is_ok());
+    let told = health.check(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert_eq!(told.status(), ServingStatus::NotServing);
+}
+
+// REQ: EDG-07
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_watches_health_is_told_before_the_stream_ends() {
+    let world = World::start().await;
+    let mut health = HealthClient::new(world.channel.clone());
+    let mut told = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    let unknown = HealthCheckRequest { service: "exchequer.Nobody".to_owned() };
+    let mut nobody = health.watch(unknown.clone()).await.unwrap().into_inner();
+    let mut next = async || told.message().await.map(|it| it.unwrap().status());
+    assert_eq!(next().await.unwrap(), ServingStatus::Serving);
+    // A balancer that has sent it nothing new for a while.
+    world.platform.drain();
+    assert_eq!(next().await.unwrap(), ServingStatus::NotServing);
+    world.stopping.send_replace(true);
+    assert_eq!(named(&next().await.unwrap_err()).0, "SHUTTING_DOWN");
+    let of_nobody = nobody.message().await.unwrap().unwrap().status();
+    assert_eq!(of_nobody, ServingStatus::ServiceUnknown);
+    assert_eq!(health.check(unknown).await.unwrap_err().code(), Code::NotFound);
+
+    // Asked to end at once, without a delay for balancers.
+    let world = World::start().await;
+    let mut health = HealthClient::new(world.channel.clone());
+    let mut told = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    let mut next = async || told.message().await.map(|it| it.unwrap().status());
+    assert_eq!(next().await.unwrap(), ServingStatus::Serving);
+    world.stopping.send_replace(true);
+    assert_eq!(next().await.unwrap(), ServingStatus::NotServing);
+    assert_eq!(named(&next().await.unwrap_err()).0, "SHUTTING_DOWN");
 }

@@ -252,7 +252,7 @@ async fn lists_and_counts_tell_what_became_of_all_that_was_sent() {
     let told: std::collections::BTreeSet<_> =
         ids(&first.events).into_iter().chain(ids(&next.events)).collect();
     assert_eq!(told, ["b", "odd", "text"].map(text).into());
-    let filter = text(r#"field = "$['tokens']""#);
+    let filter = text(r#"field = "$.tokens""#);
     let faults = pb::ListRejectedEventsRequest { filter, ..list };
     let faults = shop.usage.list_rejected_events(shop.seeing(faults)).await.unwrap().into_inner();
     assert_eq!(ids(&faults.events), ["text"], "{next:?}");

@@ -26,6 +26,8 @@ use exchequer_projection_tenants as tenants_view;
 use exchequer_projection_timers as timers_view;
 use exchequer_proto::audit::v1 as pba;
 use exchequer_proto::audit::v1::audit_service_client::AuditServiceClient;
+use exchequer_proto::catalog::v1 as pbc;
+use exchequer_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::entitlements::v1::entitlement_service_client::EntitlementServiceClient;
 use exchequer_proto::system::v1::system_service_client::SystemServiceClient;
@@ -129,6 +131,31 @@ impl World {
             ..pb::CreateTenantRequest::default()
         };
         Reply::of(self.tenants.create_tenant(request).await.unwrap())
+    }
+
+    /// A catalog of `provider` with these features, counted ones, and a plan without any.
+    pub(crate) async fn sells(&self, provider: &str, features: &[&str]) -> String {
+        let mut catalogs = CatalogServiceClient::new(self.channel.clone());
+        let (tenant, catalog) = (provider.to_owned(), "features".to_owned());
+        let feature = |id: &&str| pbc::Feature {
+            id: (*id).to_owned(),
+            name: (*id).to_owned(),
+            kind: pbc::FeatureKind::Limit.into(),
+            ..<_>::default()
+        };
+        let plan = pbc::Plan { id: "none".to_owned(), name: "None".to_owned(), ..<_>::default() };
+        let document = pbc::Document {
+            name: "Features".to_owned(),
+            features: features.iter().map(feature).collect(),
+            plans: vec![plan],
+            ..<_>::default()
+        };
+        let (document, write) = (Some(document), None);
+        let save = pbc::SaveDraftRequest { tenant, catalog, document, write };
+        catalogs.save_draft(save).await.unwrap();
+        let (tenant, catalog) = (provider.to_owned(), "features".to_owned());
+        let publish = pbc::PublishCatalogRequest { tenant, catalog, ..<_>::default() };
+        Reply::of(catalogs.publish_catalog(publish).await.unwrap()).token
     }
 
     /// Appends an entry of `action`.
@@ -287,8 +314,12 @@ async fn platform(
         Arc::new(Forwarder { ports: ports.clone() }),
     ];
     let vault = vault(runtime);
-    let platform =
-        Platform::start(ports, Parts { views, lives, consumers, definitions: None }).await.unwrap();
+    let platform = Platform::start(
+        ports,
+        Parts { views, lives, consumers, definitions: None, membership: None },
+    )
+    .await
+    .unwrap();
     let platform = platform.with_vault(vault).await.unwrap();
     while !platform.is_ready() {
         platform.ports.runtime.sleep(Duration::from_millis(1)).await;

@@ -157,7 +157,8 @@ impl Figure {
     pub(super) fn add(&mut self, partition: u32, seal: &SealAt, contributions: &[Contribution]) {
         let mut is_used = false;
         for it in contributions {
-            if !is_asked(&self.asked, it) {
+            // Periods are asked for by their ends, and those are told of events' own times.
+            if it.sign.is_of_period() || !is_asked(&self.asked, it) {
                 continue;
             }
             is_used = true;
@@ -186,6 +187,7 @@ impl Figure {
                 version.events += 1;
                 group.add(it.place, part)
             }
+            Sign::MovesIn | Sign::MovesOut => Ok(()),
             Sign::TakesBack => {
                 version.events = version.events.saturating_sub(1);
                 group.take_back(it.place, &part)

@@ -10,9 +10,12 @@ mod seals;
 mod show;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use exchequer_event_schema::Cache;
 use exchequer_journal_local::{Cursor, Damage, FileError, JournalReader, LogName, OpenError};
 use exchequer_kernel::SealKey;
+use exchequer_metering::Schemas;
 use exchequer_types::{Slug, TenantId};
 use serde::Serialize;
 
@@ -92,9 +95,10 @@ pub fn verify_usage(data: &Path, asked: Option<&Asked>) -> Result<UsageReport, V
         return Err(OpenError::Partitions { dir, found, asked: asked_for }.into());
     }
     let key = read_key(data)?;
+    let schemas: Arc<dyn Schemas> = Arc::new(Cache::default());
     let mut partitions: Vec<Partition> = (0..)
         .zip(accepted)
-        .map(|(partition, seals)| Partition::new(partition, found, seals, asked))
+        .map(|(partition, seals)| Partition::new(partition, found, seals, asked, &schemas))
         .collect();
     let mut figure = asked.map(Figure::new);
     let (mut begin, mut is_whole) = (0, true);

@@ -1,13 +1,14 @@
 //! One partition: its records are judged again as its seals say, and compared with them.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use exchequer_codec::usage::{Counts, Root, adopted_from_proto, counts_from_proto, decode_record};
 use exchequer_journal_local::PhysicalRecord;
 use exchequer_metering::{
     BodyDigest, Contribution, Definitions, EventRecord, Fate, First, Judge, Prepared, Record,
-    RecordBody, Unshared, seen,
+    RecordBody, Schemas, Unshared, seen,
 };
 use exchequer_types::{Hash, Identity, Offset, PartitionId, Timestamp};
 
@@ -29,8 +30,6 @@ pub(super) struct Partition {
     pub(super) partitions: u32,
     /// Those to come.
     pub(super) seals: VecDeque<SealAt>,
-    /// Of the seal that is looked at.
-    pub(super) seq: u64,
     pub(super) definitions: Definitions,
     pub(super) identities: HashMap<Identity, Known>,
     /// Identities that were there when some were forgotten last.
@@ -71,13 +70,13 @@ impl Partition {
         partitions: u32,
         seals: VecDeque<SealAt>,
         asked: Option<&Asked>,
+        schemas: &Arc<dyn Schemas>,
     ) -> Self {
         Self {
             id: PartitionId(partition),
             partitions,
             seals,
-            seq: 0,
-            definitions: Definitions::default(),
+            definitions: Definitions::new(Arc::clone(schemas)),
             identities: HashMap::new(),
             kept: 0,
             is_asked: asked.is_some(),
@@ -211,12 +210,13 @@ impl Partition {
         if it.through < self.through {
             return Err("goes back in time".to_owned());
         }
-        self.seq = it.seq;
         for adopted in &it.adopted {
             let adoption = adopted_from_proto(adopted);
             let adoption =
                 adoption.map_err(|error| format!("takes over what is not whole: {error}"))?;
-            self.changes.begin(&self.definitions, &adoption);
+            let through = Timestamp::saturating_from_micros(self.through);
+            let place = (it.seq, it.from, through);
+            self.changes.revisions.begin(&self.definitions, place, &adoption);
             self.definitions.adopt(it.seq, it.from, adoption);
         }
         let judged = match &it.revision {
@@ -258,13 +258,19 @@ impl Partition {
             let mut judge = Judge::new(&self.definitions, self.id, self.partitions);
             let fate = match (judge.prepare(&record), &record.body) {
                 (Prepared::Settled(fate, _), _) => fate,
-                (Prepared::Event { identity, digest }, RecordBody::Event(event)) => event_fate(
-                    &mut judge,
-                    &mut self.identities,
-                    (log.offset, &record, event),
-                    (identity, digest),
-                    &mut contributions,
-                ),
+                (Prepared::Event { identity, digest }, RecordBody::Event(event)) => {
+                    let fate = event_fate(
+                        &mut judge,
+                        &mut self.identities,
+                        (log.offset, &record, event),
+                        (identity, digest),
+                        &mut contributions,
+                    );
+                    if fate == Fate::Unmatched {
+                        self.changes.revisions.note_unmatched(event.tenant, log.offset);
+                    }
+                    fate
+                }
                 // A correction is sealed alone: it stands on all before it.
                 (Prepared::Correction { identity }, RecordBody::Correction(it)) if count == 1 => {
                     let place = (log.offset, record.received_at);

@@ -159,6 +159,7 @@ fn adopted() -> Vec<pb::Adopted> {
         version: 1,
         meters: vec![meter],
         terms: Terms::default(),
+        schemas: Vec::new(),
         backfills: Vec::new(),
     };
     let position = (PartitionId(0), 4);

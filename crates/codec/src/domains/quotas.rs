@@ -11,8 +11,8 @@ pub use values::{quota_from_proto, quota_to_proto};
 pub(crate) use values::{state_from_proto, state_to_proto};
 
 use exchequer_domain_quotas::{
-    AdjustHeld, ClearedTimer, Command as C, Event as E, Finalise, NoteThreshold, Release, Reply,
-    Reserve,
+    AdjustHeld, ClearedTimer, Command as C, Event as E, Figures, Finalise, NoteThreshold, Quota,
+    Release, Reply, Reserve,
 };
 use exchequer_proto::quotas::v1 as pb;
 use exchequer_tenant::Command;
@@ -231,8 +231,8 @@ pub(crate) fn decode_event(_: &str, kind: &str, payload: &[u8]) -> Result<E, Dec
     Ok(match kind {
         LIMITED => {
             let it = quota_from_proto(pb::Limited::decode(payload)?.quota.unwrap_or_default())?;
-            let figures = exchequer_domain_quotas::Figures { used: it.used, reserved: it.reserved };
-            let (feature, terms) = (it.feature, it.terms);
+            let Quota { feature, terms, used, reserved, over_since, .. } = it;
+            let figures = Figures { used, reserved, over_since };
             E::Limited { feature, terms, window: it.window, figures, noted: it.noted }
         }
         LIFTED => E::Lifted { feature: slug(pb::Lifted::decode(payload)?.feature, "feature")? },

@@ -3,7 +3,9 @@
 use core::time::Duration;
 
 use bytes::Bytes;
-use exchequer_metering::{AdoptedMeters, AdoptedTenant, Adoption, BackfillOrder, Terms};
+use exchequer_metering::{
+    AdoptedMeters, AdoptedSchema, AdoptedTenant, Adoption, BackfillOrder, Terms,
+};
 use exchequer_proto::usage::v1 as pb;
 use exchequer_types::{Hash, Offset, PartitionId, Period, Timestamp};
 use prost::Message as _;
@@ -83,6 +85,7 @@ fn meters_to_proto(it: &AdoptedMeters) -> pb::AdoptedMeters {
             behind_s_max: behind_max.as_secs(),
             lateness_s: lateness.as_secs(),
         }),
+        schemas: it.schemas.iter().map(schema_to_proto).collect(),
         backfills: it.backfills.iter().map(backfill_to_proto).collect(),
     }
 }
@@ -99,8 +102,17 @@ fn meters_from_proto(it: pb::AdoptedMeters) -> Result<AdoptedMeters, DecodeError
             behind_max: Duration::from_secs(terms.behind_s_max),
             lateness: Duration::from_secs(terms.lateness_s),
         },
+        schemas: it.schemas.into_iter().map(schema_from_proto).collect(),
         backfills: it.backfills.into_iter().map(backfill_from_proto).collect::<Result<_, _>>()?,
     })
+}
+
+fn schema_to_proto(it: &AdoptedSchema) -> pb::EventSchema {
+    pb::EventSchema { r#type: it.kind.clone(), version: it.version, schema: it.text.clone() }
+}
+
+fn schema_from_proto(it: pb::EventSchema) -> AdoptedSchema {
+    AdoptedSchema { kind: it.r#type, version: it.version, text: it.schema }
 }
 
 fn backfill_to_proto(it: &BackfillOrder) -> pb::BackfillOrder {

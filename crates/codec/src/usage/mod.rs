@@ -5,6 +5,7 @@
 mod adopted;
 mod fate;
 mod record;
+mod revision;
 mod root;
 mod seal;
 #[cfg(test)]
@@ -16,5 +17,6 @@ pub use fate::{Counts, counts_from_proto, counts_to_proto, fate_from_proto, fate
 pub use record::{
     decode_record, encode_correction, encode_event, encode_forwarded, encode_refused,
 };
+pub use revision::{revisions_from_proto, revisions_to_proto, why_from_proto, why_to_proto};
 pub use root::Root;
 pub use seal::{decode_seal, encode_claim, encode_seal, seal_head};

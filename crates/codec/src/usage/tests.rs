@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use exchequer_kernel::{RecordHead, SealKey};
 use exchequer_metering::{
-    AdoptedMeters, AdoptedTenant, Adoption, Aggregation, Body, EventRecord, Fate, Meter, Path,
-    RecordBody, Terms,
+    AdoptedMeters, AdoptedSchema, AdoptedTenant, Adoption, Aggregation, Body, EventRecord, Fate,
+    Meter, Path, RecordBody, Terms,
 };
 use exchequer_proto::usage::v1 as pb;
 use exchequer_types::{Hash, PartitionId, Period, Slug, TenantId, Timestamp};
@@ -260,6 +260,11 @@ fn what_is_adopted_is_read_back_and_must_have_its_hash() {
             version: 7,
             meters: vec![meter],
             terms: Terms::default(),
+            schemas: vec![AdoptedSchema {
+                kind: "completion".to_owned(),
+                version: 2,
+                text: r#"{"required":["tokens"]}"#.to_owned(),
+            }],
             backfills: Vec::new(),
         }),
     ] {

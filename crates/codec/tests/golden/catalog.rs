@@ -7,8 +7,8 @@ use exchequer_domain_catalog::{
 };
 use exchequer_tenant::{Command, Event};
 use exchequer_types::{
-    Allowance, Component, ComponentKind, Currency, Cycle, CycleUnit, Downgrade, Proration, Slug,
-    TenantId,
+    Allowance, Component, ComponentKind, Currency, Cycle, CycleUnit, Downgrade, Per, Proration,
+    Slug, TenantId,
 };
 
 fn slug(text: &str) -> Slug {
@@ -86,9 +86,12 @@ pub(crate) fn document() -> Document {
             name: text("CALLS"),
             kind: FeatureKind::Limit,
             unit: text("calls"),
-            per: Some(CycleUnit::Month),
+            per: Some(Per::Month),
             meter: Some(slug("api-calls")),
             thresholds: vec![80, 100],
+            burst: 0,
+            grace_hours: 0,
+            refusal: <_>::default(),
             description: text("Calls of the API."),
         }],
         meters: vec![Meter {

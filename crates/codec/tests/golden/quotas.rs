@@ -27,7 +27,7 @@ fn window() -> Period {
 }
 
 fn figures() -> Figures {
-    Figures { used: 70, reserved: 12 }
+    Figures { used: 70, reserved: 12, over_since: None }
 }
 
 fn terms() -> Terms {
@@ -35,9 +35,10 @@ fn terms() -> Terms {
     Terms {
         limit: Some(100),
         beyond: Beyond::Bill,
-        counting: Some(Counting { unit: CycleUnit::Month, anchor: Anchor::of(at(), zone) }),
+        counting: Some(Counting::from(CycleUnit::Month, Anchor::of(at(), zone))),
         meter: Some(Slug::parse("queries").unwrap()),
         thresholds: vec![50, 80, 100],
+        ..Terms::default()
     }
 }
 

@@ -80,7 +80,7 @@ fn adopted() -> Vec<pb::Adopted> {
     let tenant = AdoptedTenant { tenant, provider: Some(provider.clone()), periods: Vec::new() };
     let (meters, version) = (vec![meter], 1);
     let (terms, backfills) = (Terms::default(), Vec::new());
-    let meters = AdoptedMeters { provider, version, meters, terms, backfills };
+    let meters = AdoptedMeters { provider, version, meters, terms, schemas: Vec::new(), backfills };
     let all = [Adoption::Tenant(tenant), Adoption::Meters(meters)];
     all.iter().map(|it| adopted_to_proto(it, (PartitionId(0), 4))).collect()
 }

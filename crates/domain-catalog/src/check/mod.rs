@@ -25,6 +25,8 @@ const ROUTES_MAX: usize = 200;
 const THRESHOLDS_MAX: usize = 10;
 /// Of a limit: more than all of it is used of a soft one.
 const PERCENT_MAX: u32 = 1_000;
+/// A year.
+const GRACE_HOURS_MAX: u32 = 8_784;
 pub const NAME_CHARS_MAX: usize = 200;
 const DESCRIPTION_CHARS_MAX: usize = 2_000;
 const UNIT_CHARS_MAX: usize = 50;

@@ -3,11 +3,11 @@
 use exchequer_types::Slug;
 
 use super::{
-    ACTIONS_MAX, CURRENCIES_MAX, Check, DESCRIPTION_CHARS_MAX, FEATURES_MAX, METERS_MAX,
-    METHODS_MAX, PATH_CHARS_MAX, PERCENT_MAX, PRODUCTS_MAX, ROUTES_MAX, THRESHOLDS_MAX,
+    ACTIONS_MAX, CURRENCIES_MAX, Check, DESCRIPTION_CHARS_MAX, FEATURES_MAX, GRACE_HOURS_MAX,
+    METERS_MAX, METHODS_MAX, PATH_CHARS_MAX, PERCENT_MAX, PRODUCTS_MAX, ROUTES_MAX, THRESHOLDS_MAX,
     UNIT_CHARS_MAX,
 };
-use crate::document::{Document, Feature, FeatureKind};
+use crate::document::{Document, Feature, FeatureKind, Refusal};
 use crate::rejection::codes;
 
 pub(super) fn check(check: &mut Check, it: &Document) {
@@ -62,9 +62,20 @@ fn check_feature(check: &mut Check, index: usize, it: &Feature, document: &Docum
             ("per", it.per.is_some()),
             ("meter", it.meter.is_some()),
             ("thresholds", !it.thresholds.is_empty()),
+            ("burst", it.burst > 0),
+            ("grace_hours", it.grace_hours > 0),
+            ("refusal", it.refusal != Refusal::Wait),
         ];
         for (field, _) in only_limits.into_iter().filter(|(_, given)| *given) {
             let text = "goes with a feature of kind limit alone";
+            check.refuse(path(field), codes::CATALOG_VALUE_INVALID, text);
+        }
+    }
+    for (field, given, most) in
+        [("burst", it.burst, PERCENT_MAX), ("grace_hours", it.grace_hours, GRACE_HOURS_MAX)]
+    {
+        if given > most {
+            let text = format!("must be at most {most}");
             check.refuse(path(field), codes::CATALOG_VALUE_INVALID, text);
         }
     }

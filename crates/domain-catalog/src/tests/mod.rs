@@ -7,8 +7,8 @@ mod selection;
 
 use exchequer_kernel::{Ctx, Decider as _, Reason as _};
 use exchequer_types::{
-    ActorId, Allowance, CommandId, Component, ComponentKind, Currency, Cycle, CycleUnit, Downgrade,
-    Identity, Proration, Slug, TenantId, Timestamp,
+    ActorId, Allowance, CommandId, Component, ComponentKind, Currency, Cycle, Downgrade, Identity,
+    Per, Proration, Slug, TenantId, Timestamp,
 };
 
 use crate::*;
@@ -38,6 +38,9 @@ fn feature(id: &str, kind: FeatureKind) -> Feature {
         per: None,
         meter: None,
         thresholds: vec![],
+        burst: 0,
+        grace_hours: 0,
+        refusal: <_>::default(),
         description: String::new(),
     }
 }
@@ -123,7 +126,10 @@ pub(crate) fn document() -> Document {
                 unit: "GB".to_owned(),
                 meter: Some(slug("storage-gb")),
                 thresholds: vec![80, 100],
-                per: Some(CycleUnit::Month),
+                burst: 25,
+                grace_hours: 12,
+                refusal: Refusal::Upgrade,
+                per: Some(Per::Month),
                 ..feature("storage", FeatureKind::Limit)
             },
             feature("seats", FeatureKind::Limit),

@@ -3,7 +3,7 @@
 use exchequer_kernel::Ctx;
 use exchequer_types::{Quantity, Slug};
 
-use super::{figures, rolled};
+use super::rolled;
 use crate::rejection::REASON_CHARS_MAX;
 use crate::{Event, Rejection, State, reaches};
 
@@ -39,7 +39,7 @@ impl AdjustHeld {
             feature: self.feature.clone(),
             units: self.units,
             reason: self.reason.clone(),
-            figures: figures(&quota),
+            figures: quota.figures(ctx.now),
             noted: quota.noted,
         });
         Ok(events)

@@ -2,7 +2,7 @@
 
 use exchequer_kernel::Ctx;
 
-use super::{conflict, figures, open, rolled, thresholds};
+use super::{conflict, open, rolled, thresholds};
 use crate::{End, Event, Rejection, State, timer};
 
 /// Counts units of a reservation as used and frees the rest. They count in the window in
@@ -37,7 +37,7 @@ impl Finalise {
             id: self.id.clone(),
             feature: reservation.feature.clone(),
             amount,
-            figures: figures(&quota),
+            figures: quota.figures(ctx.now),
         });
         // Of a reservation of an earlier window it is news that it counts in this one.
         let told = events.len();

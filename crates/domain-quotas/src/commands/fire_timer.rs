@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use exchequer_kernel::{Ctx, Decider as _};
 use exchequer_types::Slug;
 
-use super::figures;
 use crate::event::ClearedTimer;
-use crate::{Event, Figures, Quotas, Rejection, State, Timer, timer};
+use crate::{Event, Quota, Quotas, Rejection, State, Timer, timer};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FireTimer {
@@ -31,7 +30,7 @@ impl FireTimer {
             .filter(|it| it.is_active())
             .filter_map(|it| {
                 let (feature, window) = (it.feature.clone(), it.next_window(ctx.now)?);
-                let figures = Figures { used: 0, ..figures(it) };
+                let figures = it.at(ctx.now).figures(ctx.now);
                 Some(Event::Reset { feature, window, figures })
             })
             .collect();
@@ -50,12 +49,18 @@ impl FireTimer {
 
 fn expired(state: &State, ctx: &Ctx) -> Option<Event> {
     let mut ids = Vec::new();
-    let mut after: BTreeMap<Slug, Figures> = BTreeMap::new();
+    let mut freed: BTreeMap<&Slug, u64> = BTreeMap::new();
     for it in state.reservations.open().filter(|it| it.expires_at <= ctx.now) {
         ids.push(it.id.clone());
-        let known = || state.quota(&it.feature).map(figures).unwrap_or_default();
-        let figures = after.entry(it.feature.clone()).or_insert_with(known);
-        figures.reserved = figures.reserved.saturating_sub(it.amount);
+        *freed.entry(&it.feature).or_default() += it.amount;
     }
-    (!ids.is_empty()).then(|| Event::Expired { ids, figures: after.into_iter().collect() })
+    let after = |(feature, units): (&Slug, u64)| {
+        let figures = state.quota(feature).map(|known| {
+            let reserved = known.reserved.saturating_sub(units);
+            Quota { reserved, ..known.clone() }.figures(ctx.now)
+        });
+        (feature.clone(), figures.unwrap_or_default())
+    };
+    let figures = freed.into_iter().map(after).collect();
+    (!ids.is_empty()).then_some(Event::Expired { ids, figures })
 }

@@ -17,7 +17,7 @@ pub use reserve::Reserve;
 
 use exchequer_types::{Quantity, Slug, Timestamp};
 
-use crate::{End, Event, Figures, Quota, Rejection, Reservation, State};
+use crate::{End, Event, Quota, Rejection, Reservation, State};
 
 /// What can be asked of a tenant's quotas.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,13 +45,10 @@ fn rolled(quota: &Quota, now: Timestamp) -> (Quota, Vec<Event>) {
     let Some(window) = quota.next_window(now) else { return (quota.clone(), Vec::new()) };
     let mut quota = quota.clone();
     quota.begin(window);
-    let figures = figures(&quota);
+    let figures = quota.figures(now);
+    quota.take(figures);
     let reset = Event::Reset { feature: quota.feature.clone(), window, figures };
     (quota, vec![reset])
-}
-
-fn figures(quota: &Quota) -> Figures {
-    Figures { used: quota.used, reserved: quota.reserved }
 }
 
 /// What is to be told of what is held. What a meter measures is told of by who reads it.

@@ -17,28 +17,34 @@ pub struct NoteThreshold {
 }
 
 impl NoteThreshold {
-    /// Nothing happens when it was noted before, belongs to another window, or the limit is
-    /// another one by now and the use is below that percentage of it.
+    /// Nothing happens when it was noted before, belongs to a window that is neither the
+    /// present one nor the last before it, or the limit is another one by now and the use is
+    /// below that percentage of it.
     pub(crate) fn decide(&self, state: &State, ctx: &Ctx) -> Result<Vec<Event>, Rejection> {
         let quota = state.quota(&self.feature).ok_or(Rejection::FeatureNotLimited)?;
         let (quota, mut events) = rolled(quota, ctx.now);
-        let is_of_window = quota.window.map(|it| it.start) == self.window_start;
         let limit = quota.terms.limit.filter(|limit| reaches(self.used, *limit, self.percent));
         let is_agreed = quota.terms.thresholds.contains(&self.percent);
-        let (Some(limit), true, true) = (limit, is_of_window, is_agreed) else {
-            return Ok(Vec::new());
+        let (Some(limit), true) = (limit, is_agreed) else { return Ok(Vec::new()) };
+        let before = quota.before.as_ref();
+        let before = before.filter(|it| Some(it.window.start) == self.window_start);
+        let (window, noted) = match before {
+            Some(before) => (Some(before.window), &before.noted),
+            None => (quota.window, &quota.noted),
         };
-        if quota.noted.contains(&self.percent) {
+        let is_of_window = window.map(|it| it.start) == self.window_start;
+        if !is_of_window || noted.contains(&self.percent) {
             return Ok(Vec::new());
         }
         events.push(Event::ThresholdReached {
             feature: self.feature.clone(),
             percent: self.percent,
-            window: quota.window,
+            window,
             limit,
             held: self.used,
         });
-        events.extend(quota.resets_at().and_then(|end| timer::by(state, end, ctx)));
+        let end = quota.resets_at().filter(|_| before.is_none() || quota.is_active());
+        events.extend(end.and_then(|end| timer::by(state, end, ctx)));
         Ok(events)
     }
 }

@@ -2,7 +2,7 @@
 
 use exchequer_kernel::Ctx;
 
-use super::{figures, open, rolled};
+use super::{open, rolled};
 use crate::{End, Event, Rejection, State};
 
 /// Frees the units of a reservation.
@@ -27,7 +27,7 @@ impl Release {
         events.push(Event::Released {
             id: self.id.clone(),
             feature: reservation.feature.clone(),
-            figures: figures(&quota),
+            figures: quota.figures(ctx.now),
         });
         Ok(events)
     }

@@ -5,10 +5,10 @@ use core::time::Duration;
 use exchequer_kernel::Ctx;
 use exchequer_types::{Slug, Timestamp};
 
-use super::{conflict, figures, rolled, thresholds};
+use super::{conflict, rolled, thresholds};
 use crate::rejection::{RESERVATION_ID_CHARS_MAX, TTL_SECONDS_MAX, UNITS_MAX};
 use crate::reservations::RESERVATIONS_MAX;
-use crate::{End, Event, Quota, Rejection, State, timer};
+use crate::{End, Event, Rejection, State, timer};
 
 /// Sets `amount` units of `feature` aside for `ttl_seconds`. The same id, feature and amount
 /// again change nothing while the reservation is open or finalised.
@@ -36,13 +36,7 @@ impl Reserve {
             return Err(Rejection::ReservationsTooMany);
         }
         let (mut quota, mut events) = rolled(quota, ctx.now);
-        if !quota.allows(self.amount) {
-            return Err(refusal(&quota, self.amount));
-        }
-        let max = UNITS_MAX.saturating_sub(quota.held());
-        if self.amount > max {
-            return Err(Rejection::AmountInvalid { min: 1, max });
-        }
+        quota.check(self.amount, ctx.now)?;
         quota.reserved += self.amount;
         let expires_at = expiry(ctx.now, self.ttl_seconds);
         events.push(Event::Reserved {
@@ -50,7 +44,7 @@ impl Reserve {
             feature: self.feature.clone(),
             amount: self.amount,
             expires_at,
-            figures: figures(&quota),
+            figures: quota.figures(ctx.now),
         });
         let told = events.len();
         events.extend(thresholds(&quota));
@@ -73,18 +67,6 @@ impl Reserve {
             return Err(Rejection::TtlInvalid);
         }
         Ok(())
-    }
-}
-
-/// Time brings more only where the whole limit would do.
-fn refusal(quota: &Quota, amount: u64) -> Rejection {
-    let (feature, left) = (quota.feature.clone(), quota.remaining().unwrap_or(0));
-    let limit = quota.terms.limit.unwrap_or(0);
-    match quota.resets_at() {
-        Some(resets_at) if amount <= limit => {
-            Rejection::Exhausted { feature, left, limit, resets_at }
-        }
-        _ => Rejection::LimitReached { feature, left, limit },
     }
 }
 

@@ -106,7 +106,7 @@ fn beyond_a_soft_limit_more_is_given() {
     let events = story.at(&reserve("r1", "queries", 25), at(1)).unwrap();
     assert_eq!(reached(&events), [80]);
     let quota = story.quota("queries");
-    assert_eq!((quota.remaining(), quota.allows(1), quota.held()), (Some(0), true, 25));
+    assert_eq!((quota.remaining(), quota.allows(1, at(0)), quota.held()), (Some(0), true, 25));
 }
 
 // REQ: USE-07

@@ -1,6 +1,7 @@
 //! given/when/then over the whole domain, every rejection in order of precedence, and
 //! histories of commands against a model that is computed from the events alone.
 
+mod bursts;
 mod commands;
 mod model;
 mod timers;
@@ -39,13 +40,7 @@ fn ctx(command: u32, now: Timestamp) -> Ctx {
 
 /// A hard limit without a window.
 fn hard(limit: u64) -> Terms {
-    Terms {
-        limit: Some(limit),
-        beyond: Beyond::Refuse,
-        counting: None,
-        meter: None,
-        thresholds: vec![80],
-    }
+    Terms { limit: Some(limit), thresholds: vec![80], ..Terms::default() }
 }
 
 /// A hard limit for each calendar day.

@@ -11,7 +11,7 @@ enum Action {
     Finalise { id: u8, amount: Option<u64> },
     Release { id: u8 },
     Adjust { feature: usize, units: u64 },
-    Terms { feature: usize, limit: Option<u64>, hard: bool, window: bool },
+    Terms { feature: usize, limit: Option<u64>, hard: bool, window: bool, over: (u32, u32) },
 }
 
 const FEATURES: [&str; 2] = ["queries", "storage"];
@@ -27,8 +27,16 @@ fn action() -> impl Strategy<Value = Action> {
             .prop_map(|(id, amount)| Action::Finalise { id, amount }),
         2 => id.prop_map(|id| Action::Release { id }),
         1 => (feature.clone(), 1..8_u64).prop_map(|(feature, units)| Action::Adjust { feature, units }),
-        1 => (feature, proptest::option::weighted(0.9, 0..40_u64), any::<bool>(), any::<bool>())
-            .prop_map(|(feature, limit, hard, window)| Action::Terms { feature, limit, hard, window }),
+        1 => (
+            feature,
+            proptest::option::weighted(0.9, 0..40_u64),
+            any::<bool>(),
+            any::<bool>(),
+            (prop::sample::select(vec![0, 0, 30, 100]), prop::sample::select(vec![0, 60])),
+        )
+            .prop_map(|(feature, limit, hard, window, over)| Action::Terms {
+                feature, limit, hard, window, over,
+            }),
     ]
 }
 
@@ -91,8 +99,10 @@ proptest! {
                 Action::Finalise { id, amount } => finalise(&format!("r{id}"), amount),
                 Action::Release { id } => release(&format!("r{id}")),
                 Action::Adjust { feature, units } => adjust(FEATURES[feature], units),
-                Action::Terms { feature, limit, hard, window } => {
-                    given[feature] = terms(limit, hard, window);
+                Action::Terms { feature, limit, hard, window, over } => {
+                    let (burst_percent, grace_seconds) = over;
+                    let terms = terms(limit, hard, window);
+                    given[feature] = Terms { burst_percent, grace_seconds, ..terms };
                     story.follows(&named(&given), at(now));
                     continue;
                 }

@@ -1,6 +1,6 @@
 //! Counting anew, and other terms: what stays, and what does not.
 
-use exchequer_types::{Anchor, Zone};
+use exchequer_types::{Anchor, Cycle, Zone};
 
 use super::*;
 
@@ -8,7 +8,7 @@ const DAY: i64 = 86_400;
 
 fn monthly(limit: u64, anchor: Timestamp) -> Terms {
     let anchor = Anchor::of(anchor, Zone::UTC);
-    Terms { counting: Some(Counting { unit: CycleUnit::Month, anchor }), ..hard(limit) }
+    Terms { counting: Some(Counting::from(CycleUnit::Month, anchor)), ..hard(limit) }
 }
 
 // REQ: USE-06
@@ -124,7 +124,7 @@ fn a_window_keeps_its_end_in_another_zone() {
     story.at(&reserve("r1", "queries", 9), at(5)).unwrap();
     let end = story.quota("queries").resets_at();
     let anchor = anchor.in_zone(Zone::parse("Asia/Ho_Chi_Minh").unwrap());
-    let moved = Terms { counting: Some(Counting { unit: CycleUnit::Month, anchor }), ..hard(10) };
+    let moved = Terms { counting: Some(Counting::from(CycleUnit::Month, anchor)), ..hard(10) };
     story.follows(&[("queries", moved)], at(6));
     assert_eq!((story.figures("queries"), story.quota("queries").resets_at()), ((0, 9), end));
 }
@@ -156,4 +156,30 @@ fn percentages_are_exact() {
         reaches(whole(u64::MAX), u64::MAX, 100) && !reaches(whole(u64::MAX - 1), u64::MAX, 100)
     );
     assert!(reaches(Quantity::from_units(i128::MAX), u64::MAX, 100));
+}
+
+// REQ: USE-06
+#[test]
+fn minutes_hours_and_billing_periods_are_windows_too() {
+    let window = |counting: Counting, seconds: i64| {
+        let window = counting.window_at(at(seconds)).unwrap();
+        (window.start.micros() / 1_000_000, window.end.micros() / 1_000_000)
+    };
+    assert_eq!(window(Counting::Minute, 59), (0, 60));
+    assert_eq!(window(Counting::Minute, 60), (60, 120));
+    assert_eq!(window(Counting::Hour, 7_199), (3_600, 7_200));
+    let anchor = Anchor::of(at(14 * DAY), Zone::UTC);
+    let quarter = Counting::Calendar { cycle: Cycle::new(CycleUnit::Month, 3).unwrap(), anchor };
+    assert_eq!(window(quarter, 15 * DAY), (14 * DAY, 104 * DAY), "15 January to 15 April");
+    let words = [Counting::Minute, Counting::Hour, quarter, Counting::calendar(CycleUnit::Day)];
+    assert_eq!(words.map(|it| it.word()), ["minute", "hour", "3 months", "day"]);
+    let terms = Terms { counting: Some(Counting::Minute), ..hard(2) };
+    let mut story = Story::with(&[("calls", terms)]);
+    for (id, second) in [("a", 1), ("b", 2)] {
+        story.at(&reserve(id, "calls", 1), at(second)).unwrap();
+        story.at(&finalise(id, None), at(second)).unwrap();
+    }
+    assert_eq!(story.at(&reserve("c", "calls", 1), at(59)), Err("QUOTA_EXHAUSTED"));
+    assert!(story.at(&reserve("c", "calls", 1), at(60)).is_ok(), "another minute");
+    assert_eq!(story.figures("calls"), (0, 1));
 }

@@ -13,9 +13,10 @@ mod tests;
 pub(crate) use notices::{Notices, Noting};
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use exchequer_journal::Owned;
 use exchequer_kernel::Status;
 use exchequer_projection_timers::DueTimer;
 use exchequer_runtime::TaskError;
@@ -24,9 +25,11 @@ use exchequer_types::{ActorId, CommandId, Issuer, PartitionId, StreamId, Timesta
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Either, select};
 use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::watch;
 use tracing::warn;
 
 use crate::gateway::{Answer, Gateway, Submission};
+use crate::sharing::{self, Share};
 use crate::view::{Progressed, ViewHandle};
 use crate::{EngineError, Ports};
 use failing::Failing;
@@ -46,13 +49,20 @@ const UNDERWAY_OF_PARTITION_MAX: usize = 256;
 /// waits for it.
 const STREAMS_MAX: usize = 16_384;
 
-/// Wakes due streams until the process ends. `view` is the view of timers, whose
-/// fold tells `notices`.
+/// Where the clock hears of timers.
+pub(crate) struct Sources {
+    /// The view of timers.
+    pub(crate) view: Arc<ViewHandle>,
+    /// What its fold tells, in the process that folds.
+    pub(crate) notices: Arc<Notices>,
+}
+
+/// Wakes due streams of the partitions that are this process's own, until it ends.
 pub(crate) async fn run(
     ports: Ports,
     gateway: Gateway,
-    view: Arc<ViewHandle>,
-    notices: Arc<Notices>,
+    Sources { view, notices }: Sources,
+    share: Share,
 ) -> Result<(), TaskError> {
     let partitions = (0..gateway.tail().partitions()).map(PartitionId);
     let lanes = partitions.map(Lane::new).collect();
@@ -69,6 +79,8 @@ pub(crate) async fn run(
         failing: Failing::default(),
         wakes: FuturesUnordered::new(),
         turn: 0,
+        owned: share.watch(),
+        own: BTreeSet::new(),
     };
     loop {
         let progress = clock.take_in();
@@ -101,6 +113,9 @@ struct Clock {
     wakes: FuturesUnordered<BoxFuture<'static, Woken>>,
     /// Which partition is served first.
     turn: usize,
+    owned: Option<watch::Receiver<Owned>>,
+    /// Partitions whose streams are woken here.
+    own: BTreeSet<PartitionId>,
 }
 
 /// How waking a stream went.
@@ -114,8 +129,19 @@ struct Woken {
 }
 
 impl Clock {
+    /// Takes over partitions that have become its own: all their timers are looked at.
+    fn take_over(&mut self) {
+        let Some(owned) = &mut self.owned else { return };
+        let latest = Arc::clone(&owned.borrow_and_update());
+        for gained in latest.difference(&self.own) {
+            self.lanes[gained.index()].look_at_all(Timestamp::MIN);
+        }
+        self.own.clone_from(&latest);
+    }
+
     /// Takes in how far the view has come.
     fn take_in(&mut self) -> Progressed {
+        self.take_over();
         // In this order: what is noticed while a batch of rows is folded is there at
         // the progress behind the one that is read now, at the latest.
         let partitions = (0..self.lanes.len() as u32).map(PartitionId);
@@ -158,7 +184,8 @@ impl Clock {
         let count = self.lanes.len();
         self.turn = (self.turn + 1) % count;
         for index in (self.turn..count).chain(0..self.turn) {
-            while self.wakes.len() < UNDERWAY_MAX
+            while self.own.contains(&PartitionId(index as u32))
+                && self.wakes.len() < UNDERWAY_MAX
                 && self.streams.len() < STREAMS_MAX
                 && self.lanes[index].underway < UNDERWAY_OF_PARTITION_MAX
             {
@@ -179,15 +206,18 @@ impl Clock {
     /// Waits until a stream is woken, the view has progressed, or a timer is due.
     async fn wait(&mut self, progress: &Progressed) {
         let is_full = self.wakes.len() >= UNDERWAY_MAX || self.streams.len() >= STREAMS_MAX;
-        let lanes = self.lanes.iter().filter(|lane| lane.underway < UNDERWAY_OF_PARTITION_MAX);
+        let lanes = self.own.iter().map(|own| &self.lanes[own.index()]);
+        let lanes = lanes.filter(|lane| lane.underway < UNDERWAY_OF_PARTITION_MAX);
         let next = lanes.map(Lane::next).chain(self.failing.next()).min();
         let due = match next {
             Some(next) if !is_full => self.ports.runtime.sleep_until(next),
             _ => core::future::pending().boxed(),
         };
         let view = Arc::clone(&self.view);
-        let changed = core::pin::pin!(view.progressed(progress));
         let mut next = {
+            let moved = core::pin::pin!(sharing::changed(&mut self.owned));
+            let progressed = core::pin::pin!(view.progressed(progress));
+            let changed = select(progressed, moved);
             let first = core::pin::pin!(first_of(&mut self.wakes));
             match select(first, select(changed, due)).await {
                 Either::Left((woken, _)) => woken,

@@ -5,7 +5,7 @@
 
 mod batch;
 mod intake;
-mod resume;
+pub(crate) mod resume;
 mod streams;
 
 use core::time::Duration;
@@ -28,6 +28,7 @@ use tracing::{info, warn};
 
 use crate::identities::Merged;
 use crate::settings::SKEW_MAX;
+use crate::sharing::OwnPartition;
 use crate::tail::{Tail, TailItem, fold_record, unavailable};
 use crate::{EngineError, Ports, spans};
 use batch::{Batch, Deciding, Prepared, Sealed, keeps_identity, looked_up};
@@ -38,6 +39,38 @@ use resume::WriteBehind;
 pub const FEATURE_LEVEL: u32 = 1;
 /// The longest wait before a claim is tried again, as a multiple of the first.
 const CLAIM_RETRY_FACTOR_MAX: u32 = 30;
+
+/// Decides `partition` whenever it is this process's own, and follows it else, until the
+/// process ends or the journal can't go on.
+pub(crate) async fn share(
+    ports: Ports,
+    tail: Arc<Tail>,
+    mut own: OwnPartition,
+) -> Result<(), TaskError> {
+    let partition = own.partition();
+    loop {
+        let following = tail.follow_on(partition);
+        // Asked first: where it is the process's own at once, nothing is followed.
+        match select(core::pin::pin!(own.gained()), core::pin::pin!(following)).await {
+            Either::Left(_) => {}
+            Either::Right((ended, _)) => return ended,
+        }
+        tail.set_own(partition, true);
+        let deciding = core::pin::pin!(run(ports.clone(), Arc::clone(&tail), partition));
+        let ended = match select(core::pin::pin!(own.lost()), deciding).await {
+            Either::Left(_) => None,
+            Either::Right((ended, _)) => Some(ended),
+        };
+        if let Some(ended) = ended {
+            return ended;
+        }
+        info!(partition = partition.0, "given up");
+        tail.set_own(partition, false);
+        tail.set_leading(partition, Ok(false));
+        Metric::DeciderLeading.gauge(&[&partition.to_string()]).set(0.0);
+        own.release();
+    }
+}
 
 /// Decides `partition` until the process ends or the journal can't go on.
 pub async fn run(ports: Ports, tail: Arc<Tail>, partition: PartitionId) -> Result<(), TaskError> {

@@ -1,16 +1,18 @@
 //! Where a decider begins: its checkpoint, and the journal's tail folded onto it.
 
 use exchequer_codec::{
-    decode_event, decode_stream, encode_stream, head_from_proto, head_to_proto, status_of,
+    claim_level, decode_event, decode_stream, encode_stream, head_from_proto, head_to_proto,
+    status_of,
 };
 use exchequer_journal::Lane;
-use exchequer_kernel::{Head, Progress};
+use exchequer_kernel::{Head, Progress, Verdict};
 use exchequer_proto::journal::v1 as pb;
-use exchequer_readstore::{Batch, Key, Value, Write};
+use exchequer_readstore::{Batch, Key, Row, Value, Write};
 use exchequer_tenant::Stream;
 use exchequer_types::{LogId, PartitionId, Place, StreamId, Timestamp};
 use prost::Message;
 
+use super::FEATURE_LEVEL;
 use super::batch::Deciding;
 use super::streams::Streams;
 use crate::identities::{Flush, Identities, IndexShape, Known};
@@ -26,6 +28,23 @@ pub(crate) const FOLD_VERSION: i64 = 2;
 /// Of the timestamp of a checkpoint; the epoch is above it.
 const OFFSET_BITS: u32 = 40;
 
+/// Where the partition's last decider wrote a checkpoint: whoever follows begins there.
+pub(crate) async fn checkpointed(
+    ports: &Ports,
+    partition: PartitionId,
+) -> Result<Head, EngineError> {
+    let Some(row) = ports.store.get(&PARTITIONS, 0, checkpoint_key(partition)).await? else {
+        return Ok(Head::default());
+    };
+    let checkpoint = read_checkpoint(&row)?;
+    Ok(checkpoint.head.as_ref().map(head_from_proto).transpose()?.unwrap_or_default())
+}
+
+fn read_checkpoint(row: &Row) -> Result<pb::PartitionCheckpoint, exchequer_codec::DecodeError> {
+    let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
+    Ok(pb::PartitionCheckpoint::decode(bytes)?)
+}
+
 /// Reads the checkpoint; everything later is for `catch_up`.
 pub(crate) async fn load(
     ports: &Ports,
@@ -35,8 +54,7 @@ pub(crate) async fn load(
     let row = ports.store.get(&PARTITIONS, 0, checkpoint_key(partition)).await?;
     let checkpoint_epoch = row.as_ref().map_or(0, |row| row.timestamp >> OFFSET_BITS);
     let checkpoint = match row {
-        Some(row) => pb::PartitionCheckpoint::decode(row.values[0].as_bytes())
-            .map_err(exchequer_codec::DecodeError::from)?,
+        Some(row) => read_checkpoint(&row)?,
         None => pb::PartitionCheckpoint::default(),
     };
     let head = match &checkpoint.head {
@@ -86,8 +104,9 @@ pub(crate) async fn catch_up(
         let read = ports.settings.read_bytes_max;
         for record in ports.journal.read(state.partition, head.offset, read).await? {
             let (verdict, item) = fold_record(state.partition, head, &record.bytes);
-            if let Some(item) = &item {
-                replay(ports, state, item).await?;
+            match &item {
+                Some(item) => replay(ports, state, item).await?,
+                None => check_level(state.partition, verdict, &record.bytes)?,
             }
             tail.advance(state.partition, verdict, head, item);
         }
@@ -100,6 +119,20 @@ pub(crate) async fn catch_up(
     state.hash = head.hash;
     state.next_offset = head.offset;
     Ok(())
+}
+
+/// Refuses to follow a writer that may have written what nobody here understands.
+fn check_level(
+    partition: PartitionId,
+    verdict: Verdict,
+    record: &bytes::Bytes,
+) -> Result<(), EngineError> {
+    match claim_level(record).filter(|_| verdict == Verdict::Accepted) {
+        Some(found) if found > FEATURE_LEVEL => {
+            Err(EngineError::Newer { partition: partition.0, found, known: FEATURE_LEVEL })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Takes an accepted commit over.

@@ -57,20 +57,32 @@ impl Merge {
         let mut page: Vec<(Identity, Known)> = Vec::with_capacity(PAGE_ENTRIES);
         let mut writes: Vec<Write> = Vec::new();
         loop {
-            let next = self.next(store, &mut readers).await?;
-            let is_last = next.is_none();
-            if let Some((identity, known)) = next {
-                filter.insert(&identity);
-                page.push((identity, known));
+            for reader in &mut readers {
+                reader.fill(store, &self).await?;
             }
-            if page.len() == PAGE_ENTRIES || (is_last && !page.is_empty()) {
-                firsts.push(first_of(&page[0].0.0));
-                let bytes = write_entries(page.drain(..));
-                let number = firsts.len() as u32 - 1;
-                let values = Some(vec![Value::Bytes(bytes)]);
-                writes.push(page_write(self.tables, self.partition, self.id, number, values));
-            }
-            if is_last {
+            // Without a wait, up to the end of what one of them holds.
+            let ended = loop {
+                let next = match self.next(&mut readers) {
+                    Next::Entry(identity, known) => Some((identity, known)),
+                    Next::Fill => break false,
+                    Next::End => None,
+                };
+                if let Some((identity, known)) = next {
+                    filter.insert(&identity);
+                    page.push((identity, known));
+                }
+                if page.len() == PAGE_ENTRIES || (next.is_none() && !page.is_empty()) {
+                    firsts.push(first_of(&page[0].0.0));
+                    let bytes = write_entries(page.drain(..));
+                    let number = firsts.len() as u32 - 1;
+                    let values = Some(vec![Value::Bytes(bytes)]);
+                    writes.push(page_write(self.tables, self.partition, self.id, number, values));
+                }
+                if next.is_none() {
+                    break true;
+                }
+            };
+            if ended {
                 break;
             }
             if writes.len() >= WRITE_PAGES {
@@ -95,26 +107,32 @@ impl Merge {
     }
 
     /// The least entry of all; of two with one identity the later block's.
-    async fn next(
-        &self,
-        store: &dyn ReadStore,
-        readers: &mut [Reader],
-    ) -> Result<Option<(Identity, Known)>, EngineError> {
+    fn next(&self, readers: &mut [Reader]) -> Next {
         loop {
             let mut least: Option<Identity> = None;
             for reader in readers.iter_mut() {
-                if let Some(it) = reader.peek(store, self).await? {
-                    least = Some(least.map_or(it, |least| least.min(it)));
+                match reader.held.peek() {
+                    Some((it, _)) => least = Some(least.map_or(*it, |least| least.min(*it))),
+                    None if reader.next_page < reader.pages => return Next::Fill,
+                    None => {}
                 }
             }
-            let Some(least) = least else { return Ok(None) };
+            let Some(least) = least else { return Next::End };
             let taken = readers.iter_mut().filter_map(|reader| reader.take(&least));
             let found = taken.last().filter(|known| known.at >= self.kept_from);
             if let Some(known) = found {
-                return Ok(Some((least, known)));
+                return Next::Entry(least, known);
             }
         }
     }
+}
+
+/// What comes next of a merge.
+enum Next {
+    Entry(Identity, Known),
+    /// First a reader must have pages again.
+    Fill,
+    End,
 }
 
 /// Reads one block from its first page to its last.
@@ -131,11 +149,8 @@ impl Reader {
         Self { block, pages, next_page: 0, held: Vec::new().into_iter().peekable() }
     }
 
-    async fn peek(
-        &mut self,
-        store: &dyn ReadStore,
-        merge: &Merge,
-    ) -> Result<Option<Identity>, EngineError> {
+    /// Reads the next pages, when it holds nothing more.
+    async fn fill(&mut self, store: &dyn ReadStore, merge: &Merge) -> Result<(), EngineError> {
         if self.held.peek().is_none() && self.next_page < self.pages {
             let partition = vec![partition_value(merge.partition), Value::uint(self.block)];
             let mut scan = Scan::of(merge.tables.pages, 0, partition, READ_PAGES);
@@ -155,7 +170,7 @@ impl Reader {
             }
             self.held = held.into_iter().peekable();
         }
-        Ok(self.held.peek().map(|(identity, _)| *identity))
+        Ok(())
     }
 
     /// The next entry, if it is that of `identity`.

@@ -149,7 +149,7 @@ pub(crate) struct Flush {
 #[derive(Debug)]
 enum FlushOutcome {
     Run,
-    Block { block: Block, held: Vec<(Identity, Known)> },
+    Block(Block),
 }
 
 impl Identities {
@@ -335,11 +335,11 @@ impl Identities {
             let runs = self.write_run(&mut writes);
             return Flush { writes, blocks, runs, retired, fresh, now, outcome: FlushOutcome::Run };
         }
-        let (block, held) = self.write_block(&mut writes);
+        let block = self.write_block(&mut writes);
         blocks.push(block.named());
         // Runs are numbered on, so that a block's number is never used again.
         let runs = (self.runs.1 + 1, self.runs.1 + 1);
-        let outcome = FlushOutcome::Block { block, held };
+        let outcome = FlushOutcome::Block(block);
         Flush { writes, blocks, runs, retired, fresh, now, outcome }
     }
 
@@ -354,9 +354,10 @@ impl Identities {
         (self.runs.0, self.runs.1 + 1)
     }
 
-    fn write_block(&self, writes: &mut Vec<Write>) -> (Block, Vec<(Identity, Known)>) {
+    fn write_block(&self, writes: &mut Vec<Write>) -> Block {
         let mut held: Vec<_> = self.recent.iter().map(|(it, known)| (*it, *known)).collect();
-        held.sort_unstable_by_key(|(identity, _)| *identity);
+        // In the order of the bytes, compared as a whole.
+        held.sort_unstable_by_key(|(identity, _)| u128::from_be_bytes(identity.0));
         let (id, tables) = (self.runs.1, self.shape.tables);
         let mut firsts = Vec::new();
         for (page, chunk) in held.chunks(PAGE_ENTRIES).enumerate() {
@@ -372,7 +373,7 @@ impl Identities {
         ];
         writes.push(filter_write(tables, self.partition, id, Some(values)));
         let pages = firsts.len() as u32;
-        (Block { id, pages, newest: self.newest, filter: Some(filter), firsts }, held)
+        Block { id, pages, newest: self.newest, filter: Some(filter), firsts }
     }
 
     /// The writes of `flush` are done. What was inserted meanwhile came after.
@@ -390,13 +391,12 @@ impl Identities {
             self.deletable_blocks.extend(self.retired_blocks.drain(..flush.retired));
         }
         self.runs = flush.runs;
-        if let FlushOutcome::Block { block, held } = flush.outcome {
-            for (identity, known) in held {
-                // Its window may have ended meanwhile, and another have begun.
-                if self.recent.get(&identity) == Some(&known) {
-                    self.recent.remove(&identity);
-                }
-            }
+        if let FlushOutcome::Block(block) = flush.outcome {
+            // What was added or has changed meanwhile: few beside what the block holds.
+            let later = self.fresh.iter().filter_map(|it| Some((*it, *self.recent.get(it)?)));
+            let later: Vec<_> = later.collect();
+            self.recent.clear();
+            self.recent.extend(later);
             self.blocks.push(block);
             self.bound_filters();
         }

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 
 use exchequer_codec::usage::{adopted_from_proto, adopted_to_proto};
+use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_metering::{Adoption, Record};
 use exchequer_proto::usage::v1 as pb;
-use exchequer_types::TenantId;
+use exchequer_types::{PartitionId, TenantId};
 
 use super::definitions::{Changed, DefinitionsSource, Position};
-use super::revising;
-use super::state::Metering;
+use super::state::{Adoptee, Metering};
 use crate::EngineError;
 
 /// Ids of tenants that there are not, remembered so that they are not asked for again.
@@ -66,10 +66,18 @@ pub(super) fn apply(
     message: &pb::Adopted,
 ) -> Result<(), EngineError> {
     let adoption = adopted_from_proto(message)?;
-    revising::begin(state, seq, &adoption);
+    remember(state, &adoption, message);
+    let place = (seq, state.next, state.through);
+    state.revisions.begin(&state.definitions, place, &adoption);
     state.definitions.adopt(seq, state.next, adoption);
     state.unsaved.push((seq, index, state.next, message.clone()));
     Ok(())
+}
+
+/// What is older than what `message` names is passed over from now on.
+pub(super) fn remember(state: &mut Metering, adoption: &Adoption, message: &pb::Adopted) {
+    let position = (PartitionId(message.journal_partition), message.journal_offset);
+    state.adopted_at.insert(Adoptee::of(adoption), position);
 }
 
 impl Adopting<'_> {
@@ -85,7 +93,7 @@ impl Adopting<'_> {
         } else {
             state.absent.clear();
             let known = state.definitions.tenants().map(|it| (*it.id).clone());
-            let waiting = state.unmatched.keys();
+            let waiting = state.revisions.unmatched.keys();
             let tenants = known.chain(waiting.filter_map(|id| TenantId::parse(id.as_str()).ok()));
             let providers = state.definitions.providers().map(|(id, _)| id.clone());
             tenants.map(Changed::Tenant).chain(providers.map(Changed::Provider)).collect()
@@ -96,7 +104,7 @@ impl Adopting<'_> {
                     self.state.absent.remove(id.as_str());
                     let is_known = self.state.definitions.tenant(id.as_str()).is_some();
                     // One whose events came before it is taken over as soon as it is there.
-                    if is_known || revising::may_wait_for(&self.state.unmatched, id.as_str()) {
+                    if is_known || self.state.revisions.may_wait_for(id.as_str()) {
                         self.take_tenant(&id).await?;
                     }
                 }
@@ -151,10 +159,16 @@ impl Adopting<'_> {
     /// What is taken over is read back from what the seal will say, as by whoever reads
     /// the seal.
     fn take(&mut self, adoption: &Adoption, position: Position) -> Result<(), EngineError> {
+        let known = self.state.adopted_at.get(&Adoptee::of(adoption));
+        if known.is_some_and(|known| known.0 == position.0 && position.1 < known.1) {
+            return Ok(());
+        }
         let message = adopted_to_proto(adoption, position);
         let place = (self.state.seq + 1, self.adopted.len() as u64);
         apply(self.state, place, &message)?;
-        self.adopted.push(message);
+        if !mutation::active(Mutation::UnnamedDefinitions) {
+            self.adopted.push(message);
+        }
         Ok(())
     }
 }

@@ -6,17 +6,14 @@ use bytes::Bytes;
 use exchequer_codec::usage::decode_record;
 use exchequer_journal::Record as LogRecord;
 use exchequer_metering::{
-    Contribution, CorrectionRecord, EventIdentity, EventRecord, Fate, Fault, Judge, Record,
-    RecordBody, Sign,
+    Contribution, CorrectionRecord, EventIdentity, Fate, Fault, Judge, Left, Record, RecordBody,
 };
 use exchequer_projection_usage::Kind;
-use exchequer_proto::usage::v1::revision::Kind as Why;
 use exchequer_readstore::{Key, Scan, Value, Write};
 use exchequer_types::{Identity, Offset, PartitionId};
 
 use super::Context;
 use super::handle::FirstRecord;
-use super::revising::Pending;
 use super::state::Metering;
 use crate::EngineError;
 use crate::tables::{USAGE_CORRECTIONS, partition_value};
@@ -39,8 +36,7 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    fn refused(fate: Fate, first: Option<Offset>, reason: &str) -> Self {
-        let fault = Fault { meter: None, field: "event".to_owned(), reason: reason.to_owned() };
+    fn refused(fate: Fate, first: Option<Offset>, fault: Fault) -> Self {
         Self { fate, kind: Kind::Fate(fate), fault: Some(fault), first }
     }
 }
@@ -120,82 +116,32 @@ pub(super) async fn correct(
     };
     let known = known.filter(|known| known.place.offset < log.offset);
     let Some(known) = known.filter(|known| known.is_kept(at, state.identities.window())) else {
-        let reason = "is no event that was taken in lately, of this tenant and source";
-        return Ok(Outcome::refused(Fate::Invalid, None, reason));
+        let reason = "is no event that was taken in lately, of this tenant and source".to_owned();
+        let fault = Fault { meter: None, field: "event".to_owned(), reason };
+        return Ok(Outcome::refused(Fate::Invalid, None, fault));
     };
     let first = Some(known.place.offset);
-    let Some(before) = corrected(context, state, identity, log.offset).await? else {
-        return Ok(match it.amended {
-            None => Outcome {
-                kind: Kind::Fate(Fate::Duplicate),
-                ..Outcome::refused(Fate::Duplicate, first, "was voided before")
-            },
-            Some(_) => Outcome::refused(Fate::Invalid, first, "was voided"),
-        });
-    };
+    let before = corrected(context, state, identity, log.offset).await?;
     let original = read_one(context, state.partition, known.place.offset).await?;
     let original_record = decode_record(&original.bytes, Some(&context.ports.key));
     let RecordBody::Event(event) = &original_record.body else {
         let message = format!("record {} is no event any more", original.offset);
         return Err(EngineError::Stopped(message));
     };
-    let (start, place) = (out.len(), (original.offset, &original_record));
-    let data = before.data.as_deref().unwrap_or(event.body.data);
-    let was = stand(state, place, &with_data(event, data), out);
-    for it in &mut out[start..] {
-        it.sign = Sign::TakesBack;
-    }
-    if let Some(data) = it.amended {
-        let now = stand(state, place, &with_data(event, data), out);
-        if now.0 != was.0 && !(now.0.is_counted() && was.0.is_counted()) {
-            out.truncate(start);
-            let fault = now.1.into_iter().next().unwrap_or_else(|| Fault {
-                meter: None,
-                field: "data".to_owned(),
-                reason: format!("is {} with this data, and was {}", now.0, was.0),
-            });
-            let kind = Kind::Fate(Fate::Invalid);
-            return Ok(Outcome { fate: Fate::Invalid, kind, fault: Some(fault), first });
-        }
+    let left = match &before {
+        None => Left::Voided,
+        Some(Corrected { data: None }) => Left::Own,
+        Some(Corrected { data: Some(data) }) => Left::Amended(data),
+    };
+    let mut judge = Judge::new(&state.definitions, state.partition, state.partitions);
+    let place = (original.offset, &original_record, event);
+    let (revisions, names) = (&state.revisions, &mut state.names);
+    if let Err((fate, fault)) = judge.correct(revisions, place, (left, it.amended), names, out) {
+        return Ok(Outcome::refused(fate, first, fault));
     }
     state.corrections.entry(identity).or_default().push(log.offset);
     let kind = if it.amended.is_some() { Kind::Amended } else { Kind::Voided };
     Ok(Outcome { fate: Fate::Counted, kind, fault: None, first })
-}
-
-fn with_data<'a>(event: &EventRecord<'a>, data: &'a str) -> EventRecord<'a> {
-    let mut event = *event;
-    event.body.data = data;
-    event
-}
-
-/// All that the event adds by the seals up to now.
-fn stand(
-    state: &mut Metering,
-    (offset, record): (Offset, &Record<'_>),
-    event: &EventRecord<'_>,
-    out: &mut Vec<Contribution>,
-) -> (Fate, Vec<Fault>) {
-    let mut judge = Judge::new(&state.definitions, state.partition, state.partitions);
-    // What a revision has still to come to is not in the figures.
-    let is_ahead = |it: &&Pending| match &it.why {
-        Why::Unmatched(pending) => pending.tenant == event.tenant && offset >= it.next,
-        _ => false,
-    };
-    let seal = state.revisions.iter().find(is_ahead).map_or(u64::MAX, |it| it.seal);
-    let names = &mut state.names;
-    let verdict = judge.standing_before(seal, offset, record, event, names, out);
-    let provider = state.definitions.tenant(event.tenant).and_then(|known| known.provider.as_ref());
-    for order in provider.into_iter().flat_map(|it| state.definitions.orders(it)) {
-        let is_to_do = state.revisions.iter().any(|it| match &it.why {
-            Why::Backfill(pending) => pending.id == order.id && offset >= it.next,
-            _ => false,
-        });
-        if !is_to_do {
-            judge.backfilled(order, offset, record, event, &mut state.names, out);
-        }
-    }
-    (verdict.fate, verdict.faults)
 }
 
 /// The first record of `identity` within the window, else its event at `at`, and what has
@@ -224,12 +170,14 @@ pub(super) async fn first_record(
     }
     let left = corrected(context, state, identity, Offset::MAX).await?;
     let data = left.as_ref().and_then(|it| it.data.as_deref()).unwrap_or(event.body.data);
-    let event = with_data(event, data);
+    let event = event.with_data(data);
     let mut judge = Judge::new(&state.definitions, state.partition, state.partitions);
     let sealed = judge.sealed(log.offset, &record, &event, &mut state.names);
     let (mut contributions, mut faults) = (Vec::new(), sealed.faults);
     if sealed.fate.takes_identity() {
-        (_, faults) = stand(state, (log.offset, &record), &event, &mut contributions);
+        let place = (log.offset, &record, &event);
+        let (revisions, names) = (&state.revisions, &mut state.names);
+        faults = judge.stand(revisions, place, names, &mut contributions).faults;
     }
     if left.is_none() {
         contributions.clear();

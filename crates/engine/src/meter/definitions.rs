@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use exchequer_metering::{AdoptedMeters, AdoptedTenant, BackfillOrder, Meter, Terms};
+use exchequer_metering::{
+    AdoptedMeters, AdoptedSchema, AdoptedTenant, BackfillOrder, Meter, Terms,
+};
 use exchequer_types::{Offset, PartitionId, Period, TenantId};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -123,6 +125,11 @@ impl MemoryDefinitions {
         self.change(provider, |set| (set.meters, set.terms) = (meters, terms));
     }
 
+    /// Events of `provider`'s tenants must keep to these schemas from now on.
+    pub fn put_schemas(&self, provider: &TenantId, schemas: Vec<AdoptedSchema>) {
+        self.change(provider, |set| set.schemas = schemas);
+    }
+
     /// `provider` has these backfills from now on.
     pub fn put_backfills(&self, provider: &TenantId, backfills: Vec<BackfillOrder>) {
         self.change(provider, |set| set.backfills = backfills);
@@ -147,6 +154,7 @@ fn none_of(provider: &TenantId) -> AdoptedMeters {
         version: 0,
         meters: Vec::new(),
         terms: Terms::default(),
+        schemas: Vec::new(),
         backfills: Vec::new(),
     }
 }

@@ -25,9 +25,14 @@ pub(super) fn fold(live: &LiveUsage, key: &SealKey, accepted: Accepted, batch: &
     let Some(mut source) = live.source(accepted.partition) else { return };
     let seq = accepted.seq;
     let part = source.open();
-    for contribution in &batch.contributions {
-        part.add(seq, contribution, Windows::All);
-    }
+    let contributions = batch.contributions.iter();
+    part.add_all(
+        seq,
+        contributions.map(|it| {
+            let is_of_period = it.sign.is_of_period();
+            (it, if is_of_period { Windows::Period } else { Windows::All })
+        }),
+    );
     note(part, key, seq, batch);
     part.seal(SealPlace {
         seq,
@@ -41,16 +46,18 @@ pub(super) fn fold(live: &LiveUsage, key: &SealKey, accepted: Accepted, batch: &
 }
 
 fn note(part: &mut Part, key: &SealKey, seq: u64, batch: &Batch) {
-    let mut told = batch.listed.iter().peekable();
-    for (index, (offset, judged)) in (batch.from..).zip(&batch.records).enumerate() {
-        if let Some(told) = told.next_if(|told| told.index == index) {
+    for told in &batch.listed {
+        if let Some(judged) = batch.records.get(told.index) {
             note_told(part, key, seq, (judged, told));
-        } else if let Some(tenant) = &judged.tenant {
-            let (kind, received_at) = (judged.kind, judged.received_at);
-            let tenant = tenant.as_str();
-            part.note(seq, &Fated { tenant, kind, offset, received_at, detail: None });
         }
     }
+    let mut told = batch.listed.iter().map(|told| told.index).peekable();
+    let untold = batch.records.iter().enumerate().filter_map(|(index, judged)| {
+        let is_told = told.next_if_eq(&index).is_some();
+        let tenant = judged.tenant.as_ref().filter(|_| !is_told)?;
+        Some((tenant.as_str(), judged.kind, judged.received_at))
+    });
+    part.tally(seq, untold);
 }
 
 fn note_told(
@@ -74,6 +81,7 @@ fn note_told(
         event_type,
         subject,
         time,
+        meter: fault.and_then(|fault| fault.meter.as_deref()).unwrap_or_default(),
         field: fault.map_or("", |fault| &fault.field),
         reason: fault.map_or("", |fault| &fault.reason),
         first: told.first,

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use exchequer_journal::Fault;
 use exchequer_metering::{
-    Contribution, EventIdentity, Fate, Fault as MeterFault, partition_of_event,
+    BackfillProgress, Contribution, EventIdentity, Fate, Fault as MeterFault, Revisions, Schemas,
+    partition_of_event,
 };
 use exchequer_projection_usage::LiveUsage;
 use exchequer_runtime::Runtime;
@@ -23,6 +24,8 @@ use crate::{EngineError, UsagePorts};
 pub struct MeterState {
     /// Does a meter of this process judge the partition?
     pub leading: bool,
+    /// Is it another process's, and read how far that one is?
+    pub followed: bool,
     /// Why none can, at the moment.
     pub fault: Option<Fault>,
     /// Of the last accepted seal.
@@ -33,6 +36,9 @@ pub struct MeterState {
     pub through: Timestamp,
     /// Records that are not judged yet, as far as the meter has seen.
     pub waiting: u64,
+    /// Rows are there up to this seal, though the checkpoint is before it: folded anew,
+    /// they are written once more up to exactly there.
+    pub(super) split: Option<u64>,
     /// Where the log of usage ended when the partition was first led here.
     pub led_from: Option<Offset>,
 }
@@ -70,6 +76,8 @@ pub struct Meters {
     pub live: Arc<LiveUsage>,
     pub ports: UsagePorts,
     pub definitions: Arc<dyn DefinitionsSource>,
+    /// Compiles the schemas that meters take over.
+    pub(crate) schemas: Arc<dyn Schemas>,
     shared: Arc<Shared>,
 }
 
@@ -82,6 +90,8 @@ struct Shared {
     wanted: Vec<watch::Sender<Timestamp>>,
     asks: Vec<mpsc::Sender<Asked>>,
     asked: Vec<Mutex<Option<mpsc::Receiver<Asked>>>>,
+    /// How often they have changed, and how far they are, by partition.
+    backfills: Vec<Mutex<(u64, Vec<BackfillProgress>)>>,
     runtime: Arc<dyn Runtime>,
 }
 
@@ -100,10 +110,30 @@ impl Meters {
             states: (0..partitions).map(|_| Mutex::default()).collect(),
             changes: watch::Sender::new(0),
             wanted: (0..partitions).map(|_| watch::Sender::new(Timestamp::MIN)).collect(),
+            backfills: (0..partitions).map(|_| Mutex::default()).collect(),
             runtime,
         };
         let live = Arc::new(LiveUsage::new(partitions));
-        Self { live, ports, definitions, shared: Arc::new(shared) }
+        let schemas = Arc::new(exchequer_event_schema::Cache::default());
+        Self { live, ports, definitions, schemas, shared: Arc::new(shared) }
+    }
+
+    /// How far backfills are, of each partition by itself.
+    pub fn backfills(&self) -> Vec<BackfillProgress> {
+        let each = self.shared.backfills.iter();
+        let lock = |it: &Mutex<(u64, Vec<BackfillProgress>)>| {
+            it.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+        };
+        each.flat_map(lock).collect()
+    }
+
+    /// The backfills of `partition` are as `revisions` say.
+    pub(super) fn tell_backfills(&self, partition: PartitionId, revisions: &Revisions) {
+        let Some(told) = self.shared.backfills.get(partition.index()) else { return };
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.0 != revisions.backfill_changes {
+            *told = (revisions.backfill_changes, revisions.backfills.clone());
+        }
     }
 
     pub fn partitions(&self) -> u32 {

@@ -7,19 +7,18 @@ use bytes::Bytes;
 use exchequer_codec::usage::{Root, decode_record, encode_forwarded};
 use exchequer_journal::Record as LogRecord;
 use exchequer_kernel::SealKey;
+use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_metering::{
-    BodyDigest, Contribution, CorrectionRecord, EventRecord, Fate, Fault, First, Judge, Prepared,
-    Record, RecordBody, partition_of_event, seen,
+    BodyDigest, Contribution, CorrectionRecord, EventIdentity, EventRecord, Fate, Fault, First,
+    Judge, Prepared, Record, RecordBody, Revisions, partition_of_event, seen,
 };
 use exchequer_projection_usage::Kind;
 use exchequer_proto::usage::v1 as pb;
-use exchequer_readstore::ReadStore;
 use exchequer_types::{Hash, Identity, Offset, PartitionId, Place, TenantId, Timestamp};
 
 use super::Context;
 use super::correcting::correct;
 use super::names::SharedNames;
-use super::revising::{UnmatchedRanges, note_unmatched};
 use super::state::Metering;
 use crate::EngineError;
 use crate::identities::{Identities, Known};
@@ -87,7 +86,7 @@ impl Batch {
     }
 
     fn push(&mut self, bytes: &Bytes, judged: Judged, first: Option<Offset>, fault: Option<Fault>) {
-        if judged.tenant.is_none() || judged.kind.is_listed() {
+        if judged.tenant.is_none() || judged.kind.is_listed() || fault.is_some() {
             let (index, offset, bytes) = (self.records.len(), self.to, bytes.clone());
             self.listed.push(Told { offset, index, bytes, fault, first });
         }
@@ -101,10 +100,62 @@ impl Batch {
     }
 }
 
-/// The records, read.
-pub(super) fn decoded<'a>(context: &Context, records: &'a [LogRecord]) -> Vec<Record<'a>> {
+/// The records, read into `list`, which is empty.
+pub(super) fn decoded<'a>(
+    context: &Context,
+    records: &'a [LogRecord],
+    mut list: Vec<Record<'a>>,
+) -> Vec<Record<'a>> {
     let key = &context.ports.key;
-    records.iter().map(|it| decode_record(&it.bytes, Some(key))).collect()
+    list.extend(records.iter().map(|it| decode_record(&it.bytes, Some(key))));
+    list
+}
+
+/// Lists that batches no longer need. Memory that goes back and forth between here and the
+/// system costs more than what is put into it.
+#[derive(Debug, Default)]
+pub(super) struct Spare {
+    lists: Vec<(Vec<Judged>, Vec<Contribution>)>,
+    read: Vec<Record<'static>>,
+}
+
+/// One of the seal in flight, and one of the batch that is judged meanwhile.
+const SPARE_LISTS_MAX: usize = 2;
+/// Larger lists are not kept.
+const SPARE_CONTRIBUTIONS_MAX: usize = 32 * 1_024;
+
+impl Spare {
+    fn batch(&mut self, at: Offset, through: Timestamp) -> Batch {
+        let (records, contributions) = self.lists.pop().unwrap_or_default();
+        Batch { records, contributions, ..Batch::empty(at, through) }
+    }
+
+    /// The batch is folded.
+    pub(super) fn take_back(&mut self, batch: Batch) {
+        let Batch { mut records, mut contributions, .. } = batch;
+        let is_small = contributions.capacity() <= SPARE_CONTRIBUTIONS_MAX;
+        if self.lists.len() < SPARE_LISTS_MAX && is_small {
+            records.clear();
+            contributions.clear();
+            self.lists.push((records, contributions));
+        }
+    }
+
+    /// An empty list for records.
+    pub(super) fn read<'a>(&mut self) -> Vec<Record<'a>> {
+        emptied(core::mem::take(&mut self.read))
+    }
+
+    pub(super) fn take_back_read(&mut self, read: Vec<Record<'_>>) {
+        self.read = emptied(read);
+    }
+}
+
+/// The list without what is in it, and with its memory.
+fn emptied<'a>(mut list: Vec<Record<'_>>) -> Vec<Record<'a>> {
+    list.clear();
+    // Nothing is left that would live too long.
+    list.into_iter().map_while(|_| None).collect()
 }
 
 /// Judges the records from `state.next` on, which are `records`; `read` is what they say.
@@ -114,22 +165,14 @@ pub(super) async fn judge(
     records: &[LogRecord],
     read: &[Record<'_>],
 ) -> Result<Batch, EngineError> {
-    let mut batch = Batch::empty(state.next, state.through);
-    batch.records.reserve(records.len());
-    batch.contributions.reserve(records.len());
     let (partition, partitions) = (state.partition, state.partitions);
     let mut judge = Judge::new(&state.definitions, partition, partitions);
-    let prepared: Vec<Prepared> = read.iter().map(|it| judge.prepare(it)).collect();
     // A correction is a batch of its own: it stands on all before it.
-    if let (
-        [log],
-        [record @ Record { body: RecordBody::Correction(it), .. }],
-        [Prepared::Correction { identity }],
-    ) = (records, read, prepared.as_slice())
+    if let ([log], [record @ Record { body: RecordBody::Correction(it), .. }]) = (records, read)
+        && let Prepared::Correction { identity } = prepare(&mut judge, record)
     {
-        return judge_correction(context, state, (log, record, it), *identity).await;
+        return judge_correction(context, state, (log, record, it), identity).await;
     }
-    let asked = ask(context.ports.store.as_ref(), &state.identities, read, &prepared).await?;
     let mut judging = Judging {
         key: &context.ports.key,
         partition,
@@ -137,19 +180,47 @@ pub(super) async fn judge(
         judge,
         identities: &mut state.identities,
         names: &mut state.names,
-        unmatched: &mut state.unmatched,
-        batch,
+        revisions: &mut state.revisions,
+        batch: state.spare.batch(state.next, state.through),
         root: Root::default(),
     };
-    for (((log, record), prepared), asked) in records.iter().zip(read).zip(prepared).zip(asked) {
+    let store = context.ports.store.as_ref();
+    // One record after the other, so that its data is read while it is at hand.
+    for (log, record) in records.iter().zip(read) {
         debug_assert_eq!(judging.batch.to, log.offset);
-        judging.record(log, record, prepared, asked)?;
+        let prepared = prepare(&mut judging.judge, record);
+        let known = match &prepared {
+            Prepared::Event { identity, .. } => {
+                let (identities, at) = (&*judging.identities, record.received_at);
+                match identities.recent(identity) {
+                    None if identities.must_ask(identity, at) => {
+                        identities.ask(store, identity, at).await?
+                    }
+                    known => known,
+                }
+            }
+            _ => None,
+        };
+        judging.record(log, record, prepared, known)?;
     }
     let mut batch = judging.batch;
     batch.root = judging.root.finish();
     state.next = batch.to;
     state.through = batch.through;
     Ok(batch)
+}
+
+fn prepare(judge: &mut Judge<'_>, record: &Record<'_>) -> Prepared {
+    let prepared = judge.prepare(record);
+    let is_astray = matches!(prepared, Prepared::Settled(Fate::Forwarded, _));
+    match &record.body {
+        RecordBody::Event(event) if is_astray && mutation::active(Mutation::CountedAstray) => {
+            let identity = EventIdentity::of_texts(event.tenant, event.source, event.id).into();
+            let digest = BodyDigest::of(&event.body);
+            digest.map_or(prepared, |digest| Prepared::Event { identity, digest })
+        }
+        _ => prepared,
+    }
 }
 
 async fn judge_correction(
@@ -183,27 +254,6 @@ pub(super) fn batch_len(read: &[Record<'_>]) -> usize {
     }
 }
 
-/// What the blocks of the index know of each event.
-async fn ask(
-    store: &dyn ReadStore,
-    identities: &Identities,
-    read: &[Record<'_>],
-    prepared: &[Prepared],
-) -> Result<Vec<Option<Known>>, EngineError> {
-    let mut asked = Vec::with_capacity(read.len());
-    for (record, prepared) in read.iter().zip(prepared) {
-        asked.push(match prepared {
-            Prepared::Event { identity, .. }
-                if identities.must_ask(identity, record.received_at) =>
-            {
-                identities.ask(store, identity, record.received_at).await?
-            }
-            _ => None,
-        });
-    }
-    Ok(asked)
-}
-
 /// A batch in the making.
 struct Judging<'a> {
     key: &'a SealKey,
@@ -212,7 +262,7 @@ struct Judging<'a> {
     judge: Judge<'a>,
     identities: &'a mut Identities,
     names: &'a mut SharedNames,
-    unmatched: &'a mut UnmatchedRanges,
+    revisions: &'a mut Revisions,
     batch: Batch,
     root: Root,
 }
@@ -223,7 +273,7 @@ impl Judging<'_> {
         log: &LogRecord,
         record: &Record<'_>,
         prepared: Prepared,
-        asked: Option<Known>,
+        known: Option<Known>,
     ) -> Result<(), EngineError> {
         let fate = match (prepared, &record.body) {
             (Prepared::Settled(fate, fault), _) => {
@@ -242,7 +292,6 @@ impl Judging<'_> {
                 fate
             }
             (Prepared::Event { identity, digest }, RecordBody::Event(event)) => {
-                let known = self.identities.recent(&identity).or(asked);
                 self.event((log, record, event), identity, digest, known)
             }
             (Prepared::Correction { .. } | Prepared::Event { .. }, _) => {
@@ -278,13 +327,14 @@ impl Judging<'_> {
         let out = &mut self.batch.contributions;
         let verdict = self.judge.event(offset, record, event, seen, self.names, out);
         let fate = verdict.fate;
-        if fate.takes_identity() && first.is_none_or(|first| first.offset > offset) {
+        let is_first = fate.takes_identity() && first.is_none_or(|first| first.offset > offset);
+        if is_first || mutation::active(Mutation::FirstPosition) {
             let place = Place { offset, index: 0 };
             let known = Known { place, body_digest: digest.0, at: received_at };
             self.identities.insert(identity, known);
         }
         if fate == Fate::Unmatched {
-            note_unmatched(self.unmatched, event.tenant, offset);
+            self.revisions.note_unmatched(event.tenant, offset);
         }
         // Of every event, so that those that are not counted are found by their time too.
         let time = verdict.time;

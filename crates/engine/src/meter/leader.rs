@@ -7,6 +7,7 @@ use bytes::Bytes;
 use exchequer_codec::usage::{counts_to_proto, decode_seal, encode_seal};
 use exchequer_journal::{Fault, Record as LogRecord};
 use exchequer_kernel::fold::{Owner, is_settled};
+use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_kernel::{Head, RecordHead, Verdict, fold};
 use exchequer_metering::Fate;
 use exchequer_proto::usage::v1 as pb;
@@ -23,7 +24,7 @@ use super::handle::Asked;
 use super::judging::{Batch, batch_len, decoded, judge};
 use super::resume::{self, Saved};
 use super::state::Metering;
-use super::{Context, adopting, revising};
+use super::{Context, adopting, recounting, revising};
 use crate::EngineError;
 use crate::identities::Merged;
 use crate::settings::SKEW_MAX;
@@ -157,7 +158,9 @@ impl<'a> Leader<'a> {
                 Woken::Flushed(done) => {
                     *flushing = None;
                     let (done, merged) = (*done)?;
+                    let at = done.at();
                     resume::saved(self.context, &mut self.state, done, merged);
+                    recounting::recount(self.context, &mut self.state, at).await?;
                 }
                 Woken::Acknowledged(acknowledged) => {
                     if let Some(sent) = in_flight.take()
@@ -252,6 +255,7 @@ impl<'a> Leader<'a> {
         let is_late =
             since >= settings.flush_interval || (is_idle && since >= settings.idle_flush_interval);
         self.context.is_full(&self.state)
+            || !self.state.touched.is_empty()
             || is_late
                 && self
                     .context
@@ -267,7 +271,7 @@ impl<'a> Leader<'a> {
         let partitions = self.context.partitions() as usize;
         let source = self.context.meters.live.source(self.state.partition);
         flushing
-            && (self.state.identities.recent_len() >= settings.identity_entries_max * 2
+            && (self.state.identities.recent_len() >= settings.identity_entries_max * 3 / 2
                 || source.is_some_and(|it| it.bytes() >= settings.cells_bytes_max * 2 / partitions))
     }
 
@@ -308,7 +312,7 @@ impl<'a> Leader<'a> {
         let count = self.held.len().min(settings.batch_records_max);
         let rest = self.held.split_off(count);
         let mut records = core::mem::replace(&mut self.held, rest);
-        let read = decoded(context, &records);
+        let read = decoded(context, &records, self.state.spare.read());
         if let Some(ahead) = read.iter().find(|record| record.received_at > latest) {
             let message = format!(
                 "a usage record of partition {} claims to be received at {}, more than {} s ahead of this clock: check the clocks",
@@ -322,7 +326,7 @@ impl<'a> Leader<'a> {
         let length = batch_len(&read);
         let (adopted, known) = adopting::adopt(&mut self.state, source, &read[..length]).await?;
         let mut batch = judge(context, &mut self.state, &records[..known], &read[..known]).await?;
-        drop(read);
+        self.state.spare.take_back_read(read);
         batch.adopted = adopted;
         let mut unknown = records.split_off(known);
         unknown.append(&mut self.held);
@@ -415,18 +419,23 @@ impl<'a> Leader<'a> {
     /// The answer rule. Says why the claim is lost, if it is.
     async fn settle(
         &mut self,
-        sent: InFlight<'a>,
+        mut sent: InFlight<'a>,
         acknowledged: Ack,
     ) -> Result<Option<&'static str>, EngineError> {
         let offset = acknowledged?;
         let elapsed = self.context.ports.runtime.now().since(sent.sent_at);
         Metric::SealSeconds.histogram(&[]).record(elapsed.as_secs_f64());
+        if let (true, Some(at)) = (mutation::active(Mutation::SealFence), offset) {
+            // What others wrote is passed over unread.
+            (self.head.offset, sent.expected, self.state.next_seal) = (at, at, at + 1);
+        }
         if is_settled(&self.head, offset) {
             let at = self.head.offset;
             if fold(&mut self.head, &sent.head, &sent.hash) != Verdict::Accepted {
                 return Ok(Some("the fold did not accept a seal at its own place"));
             }
             self.accepted(&sent.batch, at);
+            self.state.spare.take_back(sent.batch);
             *self.failures = 0;
             return Ok((at != sent.expected).then_some("records of others came between"));
         }
@@ -466,12 +475,14 @@ impl<'a> Leader<'a> {
         let partition = self.state.partition;
         let accepted = Accepted { partition, seq: self.head.seq, offset };
         fold_batch(&context.meters.live, &context.ports.key, accepted, batch);
+        recounting::note(&mut self.state, accepted.seq, &batch.contributions);
         for (fate, count) in Fate::ALL.into_iter().zip(batch.counts) {
             if count > 0 {
                 Metric::UsageRecordsJudged.counter(&[fate.as_str()]).increment(count);
             }
         }
         let waiting = self.held.len() as u64;
+        context.meters.tell_backfills(partition, &self.state.revisions);
         context.meters.update(partition, |it| {
             it.seq = accepted.seq;
             it.next = batch.to;

@@ -3,8 +3,8 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use exchequer_domain_usage::{Backfill, Meter};
-use exchequer_metering::{AdoptedMeters, AdoptedTenant, BackfillOrder};
+use exchequer_domain_usage::{Backfill, Meter, Schema};
+use exchequer_metering::{AdoptedMeters, AdoptedSchema, AdoptedTenant, BackfillOrder};
 use exchequer_projection_meters::{LiveMeters, LiveTerms, concerns};
 use exchequer_types::TenantId;
 use futures::FutureExt as _;
@@ -83,6 +83,7 @@ impl DefinitionsSource for LiveDefinitions {
                 version: seen.snapshot.version(),
                 meters: seen.snapshot.meters().map(|meter| meter.rules.clone()).collect(),
                 terms: seen.snapshot.terms(),
+                schemas: seen.snapshot.schemas().map(schema).collect(),
                 backfills: seen.snapshot.backfills().map(order).collect(),
             };
             Ok(Arc::new(MeterSet { adopted, position: (seen.partition, seen.offset) }))
@@ -97,6 +98,10 @@ impl DefinitionsSource for LiveDefinitions {
     fn changes_since(&self, since: u64) -> Option<Vec<Changed>> {
         self.changes.since(since)
     }
+}
+
+fn schema(it: &Schema) -> AdoptedSchema {
+    AdoptedSchema { kind: it.kind.clone(), version: it.version, text: it.text.clone() }
 }
 
 fn order((meter, backfill): (&Meter, &Backfill)) -> BackfillOrder {

@@ -12,9 +12,12 @@ mod judging;
 mod leader;
 mod live;
 mod names;
+mod recounting;
 mod resume;
 mod revising;
 mod state;
+
+use core::time::Duration;
 
 use bytes::Bytes;
 use exchequer_codec::usage::encode_claim;
@@ -23,6 +26,7 @@ use exchequer_kernel::{Head, Verdict};
 use exchequer_proto::usage::v1 as pb;
 use exchequer_runtime::{Metric, TaskError};
 use exchequer_types::{Offset, PartitionId};
+use futures::future::{Either, select};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
@@ -32,6 +36,7 @@ pub use definitions::{
 pub use handle::{FirstRecord, MeterState, Meters};
 pub(crate) use live::LiveDefinitions;
 
+use crate::sharing::OwnPartition;
 use crate::tail::unavailable;
 use crate::{EngineError, Ports};
 use leader::Leader;
@@ -41,6 +46,8 @@ use state::Metering;
 const FEATURE_LEVEL: u32 = 1;
 /// The longest wait before a claim is tried again, as a multiple of the first.
 const CLAIM_RETRY_FACTOR_MAX: u32 = 30;
+/// How often it is read how far another process's meter is.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a meter works with.
 #[derive(Clone, Debug)]
@@ -64,6 +71,7 @@ impl Context {
 
     /// The fold has passed another record of the seals.
     fn progressed(&self, state: &Metering, head: &Head) {
+        self.meters.tell_backfills(state.partition, &state.revisions);
         self.meters.update(state.partition, |it| {
             it.seq = head.seq;
             it.next = state.next;
@@ -86,22 +94,69 @@ fn count(partition: PartitionId, verdict: Verdict, next: Offset) {
     }
 }
 
-/// Meters `partition` until the process ends. A seal that was not made of its records by
-/// these rules stops the partition for good, and nothing else.
-pub(crate) async fn run(context: Context, partition: PartitionId) -> Result<(), TaskError> {
-    let ports = &context.ports;
-    let mut failures = 0_u32;
+/// Meters a partition whenever it is this process's own, and tells how far it is else,
+/// until the process ends.
+pub(crate) async fn share(context: Context, mut own: OwnPartition) -> Result<(), TaskError> {
+    let partition = own.partition();
     let Some(mut asked) = context.meters.take_asked(partition) else {
         return Err(TaskError(format!("usage partition {partition} has two meters here")));
     };
     loop {
-        let fault = match lead(&context, partition, (&mut failures, &mut asked)).await {
+        let following = core::pin::pin!(follow(&context, partition));
+        // Asked first: where it is the process's own at once, nothing is followed.
+        select(core::pin::pin!(own.gained()), following).await;
+        context.meters.update(partition, |it| it.followed = false);
+        let metering = core::pin::pin!(run(&context, partition, &mut asked));
+        if let Either::Right(_) = select(core::pin::pin!(own.lost()), metering).await {
+            return Ok(());
+        }
+        info!(partition = partition.0, "usage given up");
+        context.meters.live.forget(partition);
+        context.meters.update(partition, |it| it.leading = false);
+        Metric::MeterLeading.gauge(&[&partition.to_string()]).set(0.0);
+        own.release();
+    }
+}
+
+/// Reads how far the meter of a partition is that another process has, for ever.
+async fn follow(context: &Context, partition: PartitionId) {
+    let store = context.ports.store.as_ref();
+    loop {
+        match exchequer_projection_usage::checkpoint(store, partition).await {
+            Ok(found) => {
+                let found = found.unwrap_or_default();
+                context.meters.update(partition, |it| {
+                    it.followed = true;
+                    it.fault = None;
+                    (it.seq, it.next, it.through) = (found.seal, found.offset, found.through);
+                });
+            }
+            Err(error) => {
+                warn!(partition = partition.0, %error, "cannot read how far usage is");
+                let fault = unavailable(error.to_string());
+                context.meters.update(partition, |it| it.fault = Some(fault));
+            }
+        }
+        context.ports.runtime.sleep(FOLLOW_INTERVAL).await;
+    }
+}
+
+/// Meters `partition` until the process ends. A seal that was not made of its records by
+/// these rules stops the partition for good, and nothing else.
+async fn run(context: &Context, partition: PartitionId, asked: &mut mpsc::Receiver<handle::Asked>) {
+    let ports = &context.ports;
+    let mut failures = 0_u32;
+    loop {
+        let fault = match lead(context, partition, (&mut failures, asked)).await {
             Ok(reason) => {
                 info!(partition = partition.0, reason, "claiming usage anew");
                 None
             }
             Err(error) if error.is_retryable() => {
                 warn!(partition = partition.0, %error, "cannot meter for now");
+                if let EngineError::Split { at } = error {
+                    context.meters.update(partition, |it| it.split = Some(at));
+                }
                 Some(match error {
                     EngineError::Journal(fault) => fault,
                     error => unavailable(error.to_string()),
@@ -115,7 +170,7 @@ pub(crate) async fn run(context: Context, partition: PartitionId) -> Result<(), 
                     it.fault = Some(fault);
                 });
                 Metric::MeterLeading.gauge(&[&partition.to_string()]).set(0.0);
-                return Ok(());
+                return;
             }
         };
         context.meters.update(partition, |it| {

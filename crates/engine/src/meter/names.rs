@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use exchequer_metering::Names;
 
-/// A power of two.
-const SLOTS: usize = 16 * 1024;
+/// Slots of single texts, which subjects are, and of groups: powers of two.
+const TEXT_SLOTS: usize = 32 * 1024;
+const GROUP_SLOTS: usize = 4 * 1024;
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -21,13 +22,14 @@ pub(super) struct SharedNames {
 
 impl Default for SharedNames {
     fn default() -> Self {
-        Self { texts: vec![None; SLOTS], groups: vec![None; SLOTS], none: Arc::from([]) }
+        let (texts, groups) = (vec![None; TEXT_SLOTS], vec![None; GROUP_SLOTS]);
+        Self { texts, groups, none: Arc::from([]) }
     }
 }
 
 impl Names for SharedNames {
     fn text(&mut self, text: &str) -> Arc<str> {
-        let slot = &mut self.texts[slot_of(mix(OFFSET, text))];
+        let slot = &mut self.texts[slot_of(mix(OFFSET, text), TEXT_SLOTS)];
         match slot {
             Some(known) if known.as_ref() == text => Arc::clone(known),
             _ => Arc::clone(slot.insert(Arc::from(text))),
@@ -39,7 +41,7 @@ impl Names for SharedNames {
             return Arc::clone(&self.none);
         }
         let hash = texts.iter().fold(OFFSET, |hash, text| mix(hash, text));
-        let slot = slot_of(hash);
+        let slot = slot_of(hash, GROUP_SLOTS);
         if let Some(known) = &self.groups[slot]
             && known.len() == texts.len()
             && known.iter().zip(texts).all(|(known, text)| known.as_ref() == text.as_ref())
@@ -61,8 +63,8 @@ fn mix(hash: u64, text: &str) -> u64 {
     add(add(hash, rest), text.len() as u64)
 }
 
-fn slot_of(hash: u64) -> usize {
-    (hash ^ (hash >> 32)) as usize & (SLOTS - 1)
+fn slot_of(hash: u64, slots: usize) -> usize {
+    (hash ^ (hash >> 32)) as usize & (slots - 1)
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Where a meter begins: its checkpoint, and the seals above it folded again, with the
 //! records that they cover judged again. What comes out must be what they say.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use exchequer_codec::usage::{counts_to_proto, decode_seal};
+use exchequer_codec::usage::{
+    counts_to_proto, decode_seal, revisions_from_proto, revisions_to_proto,
+};
 use exchequer_codec::{head_from_proto, head_to_proto};
 use exchequer_journal::Record as LogRecord;
 use exchequer_kernel::{Head, Verdict, fold};
@@ -13,18 +15,20 @@ use exchequer_metering::Definitions;
 use exchequer_projection_usage::{self as usage, Checkpoint, FlushError, Position, Segment};
 use exchequer_proto::journal::v1::Range;
 use exchequer_proto::usage::v1 as pb;
-use exchequer_readstore::{Fault, Key, Scan, Value, Write};
-use exchequer_types::{Hash, Offset, PartitionId, Timestamp};
+use exchequer_readstore::{Key, Scan, Value, Write};
+use exchequer_types::{Offset, PartitionId, Timestamp};
 use prost::Message as _;
 
 use super::folding::{Accepted, fold as fold_batch};
 use super::judging::{Batch, decoded, judge};
-use super::revising::{Pending, pending_from_proto, pending_to_proto, revise};
+use super::recounting::At;
+use super::revising::revise;
 use super::state::Metering;
-use super::{Context, adopting, correcting};
+use super::{Context, adopting, correcting, recounting};
 use crate::EngineError;
 use crate::identities::{self, Identities, IndexShape, Merge, Merged};
 use crate::tables::{USAGE_ADOPTED, USAGE_IDENTITIES, partition_value};
+use crate::tail::check_remembered;
 
 /// Of the timestamp of a checkpoint; the epoch is above it.
 const SEQ_BITS: u32 = 40;
@@ -40,7 +44,8 @@ pub(super) async fn load(
     let checkpoint = pb::MeterCheckpoint::decode(stored.meter.clone())
         .map_err(exchequer_codec::DecodeError::from)?;
     let head = checkpoint.head.as_ref().map(head_from_proto).transpose()?.unwrap_or_default();
-    check_remembered(context, partition, &head).await?;
+    let seals = context.meters.ports.seals.as_ref();
+    check_remembered(seals, "the meter", partition, &head).await?;
     let settings = &ports.settings.usage;
     let shape = IndexShape {
         tables: &USAGE_IDENTITIES,
@@ -54,37 +59,32 @@ pub(super) async fn load(
     let mut state = Metering {
         partition,
         partitions: context.partitions(),
-        definitions: Definitions::default(),
+        definitions: Definitions::new(Arc::clone(&context.meters.schemas)),
         identities,
         names: super::names::SharedNames::default(),
+        spare: super::judging::Spare::default(),
         seq: head.seq,
         hash: head.hash,
         next_seal: head.offset,
         next: checkpoint.next,
         through: Timestamp::saturating_from_micros(checkpoint.through),
         unsaved: Vec::new(),
-        unmatched: checkpoint
-            .unmatched
-            .iter()
-            .map(|it| (it.tenant.clone(), (it.from, it.to)))
-            .collect(),
-        revisions: pending(&checkpoint.pending)?,
-        revision_left: checkpoint.pending.first().is_some_and(|it| it.left),
+        touched: recounting::from_proto(&checkpoint.touched)?,
+        revisions: revisions_from_proto(&checkpoint)?,
         corrections: BTreeMap::new(),
         may_have_corrections: checkpoint.has_corrections,
         // What has changed before this process began is asked for once.
         changes_seen: None,
+        adopted_at: BTreeMap::new(),
         absent: std::collections::BTreeSet::new(),
         checkpoint_epoch: head.epoch(),
     };
     load_adopted(context, &mut state, head.seq).await?;
     let position = Position { seal: stored.seal, offset: state.next, through: state.through };
     context.meters.live.begin(partition, position);
+    let at = At { seal: position.seal, next: state.next };
+    recounting::recount(context, &mut state, at).await?;
     Ok((state, head))
-}
-
-fn pending(all: &[pb::PendingRevision]) -> Result<VecDeque<Pending>, EngineError> {
-    all.iter().filter_map(|it| pending_from_proto(it).transpose()).collect()
 }
 
 /// Takes over again what seals up to `seq` named.
@@ -101,30 +101,10 @@ async fn load_adopted(
         let from = row.values.first().map_or(0, Value::as_uint);
         let adoption = exchequer_codec::usage::adopted_from_proto(&message)?;
         let seal = row.key.clustering.first().map_or(0, Value::as_uint);
+        adopting::remember(state, &adoption, &message);
         state.definitions.adopt(seal, from, adoption);
     }
     Ok(())
-}
-
-/// A remembered place must be found again.
-async fn check_remembered(
-    context: &Context,
-    partition: PartitionId,
-    head: &Head,
-) -> Result<(), EngineError> {
-    if head.seq == 0 {
-        return Ok(());
-    }
-    let found = context.meters.ports.seals.read(partition, head.commit_offset, 1).await?;
-    if found.first().is_some_and(|record| Hash::blake3(&record.bytes) == head.hash) {
-        return Ok(());
-    }
-    Err(EngineError::Forgotten {
-        reader: "the meter".to_owned(),
-        partition: partition.0,
-        offset: head.commit_offset,
-        seq: head.seq,
-    })
 }
 
 /// Folds the seals from `head` to their present end onto `state`.
@@ -144,6 +124,14 @@ pub(super) async fn catch_up(
             if let (Verdict::Accepted, Some(seal)) = (verdict, seal) {
                 replay(context, state, &seal, record.offset).await?;
                 context.progressed(state, head);
+                if context.meters.state(state.partition).split == Some(head.seq) {
+                    state.stand_at(head);
+                    write_behind(context, state, head).await?;
+                    if let Some(mut source) = context.meters.live.source(state.partition) {
+                        source.stand_on_rows();
+                    }
+                    context.meters.update(state.partition, |it| it.split = None);
+                }
             }
         }
         if context.is_full(state) {
@@ -174,14 +162,14 @@ async fn replay(
         adopting::apply(state, (seal.seq, index), message)?;
     }
     let batch = if let Some(said) = &seal.revision {
-        let revised = revise(context, state, Some(said.to)).await?;
+        let revised = revise(context, state, Some((said.from, said.to))).await?;
         let Some(batch) = revised.filter(|it| it.revision.as_ref() == Some(said)) else {
             return Err(differs("revises otherwise than its records say".to_owned()));
         };
         batch
     } else {
         let records = read_range(context, state.partition, seal.from, seal.to).await?;
-        let read = decoded(context, &records);
+        let read = decoded(context, &records, Vec::new());
         judge(context, state, &records, &read).await?
     };
     if batch.to != seal.to {
@@ -202,6 +190,7 @@ async fn replay(
     state.seq = seal.seq;
     let accepted = Accepted { partition: state.partition, seq: seal.seq, offset };
     fold_batch(&context.meters.live, &context.ports.key, accepted, &batch);
+    recounting::note(state, accepted.seq, &batch.contributions);
     Ok(())
 }
 
@@ -235,6 +224,13 @@ pub(super) struct WriteBehind {
     pub(super) saved: Saved,
 }
 
+impl Saved {
+    /// Where the rows are by it.
+    pub(super) fn at(&self) -> At {
+        At { seal: self.seq, next: self.next }
+    }
+}
+
 /// What a flush holds, once it is done.
 #[derive(Debug)]
 pub(super) struct Saved {
@@ -266,16 +262,17 @@ pub(super) fn snapshot(
         timestamp: *seq,
     }));
     rows.extend(correcting::writes(state));
-    let meter = pb::MeterCheckpoint {
+    let mut meter = pb::MeterCheckpoint {
         head: Some(head_to_proto(head)),
         next: state.next,
         through: state.through.micros(),
         blocks: flush.blocks.clone(),
         runs: Some(Range { from: flush.runs.0, to: flush.runs.1 }),
-        unmatched: state.unmatched.iter().map(unmatched_range).collect(),
-        pending: pending_to_proto(&state.revisions, state.revision_left),
         has_corrections: state.may_have_corrections || !state.corrections.is_empty(),
+        touched: recounting::to_proto(&state.touched),
+        ..pb::MeterCheckpoint::default()
     };
+    revisions_to_proto(&state.revisions, &mut meter);
     let seal = segment.to();
     debug_assert_eq!(seal, head.seq);
     let checkpoint = Checkpoint {
@@ -289,10 +286,6 @@ pub(super) fn snapshot(
     Some(WriteBehind { segment, checkpoint, rows, epoch: state.checkpoint_epoch, merge, saved })
 }
 
-fn unmatched_range((tenant, range): (&String, &(Offset, Offset))) -> pb::UnmatchedRange {
-    pb::UnmatchedRange { tenant: tenant.clone(), from: range.0, to: range.1 }
-}
-
 /// Writes what `snapshot` gave and, behind it, merges blocks of the index.
 pub(super) async fn write(
     store: &dyn exchequer_readstore::ReadStore,
@@ -301,10 +294,7 @@ pub(super) async fn write(
     let mut batch = match usage::flush(store, &it.segment, &it.checkpoint).await {
         Ok(batch) => batch,
         Err(FlushError::Store(fault)) => return Err(fault.into()),
-        Err(FlushError::Split { at }) => {
-            let message = format!("another meter wrote up to seal {at} meanwhile");
-            return Err(Fault::retryable(message).into());
-        }
+        Err(FlushError::Split { at }) => return Err(EngineError::Split { at }),
         Err(error @ FlushError::Damaged(_)) => {
             return Err(EngineError::Stopped(error.to_string()));
         }
@@ -347,6 +337,7 @@ async fn write_behind(
 ) -> Result<(), EngineError> {
     let Some(written) = snapshot(context, state, head) else { return Ok(()) };
     let (done, merged) = write(context.ports.store.as_ref(), written).await?;
+    let at = done.at();
     saved(context, state, done, merged);
-    Ok(())
+    recounting::recount(context, state, at).await
 }

@@ -1,16 +1,34 @@
 //! What a meter holds of its partition, ahead of what is accepted by at most the seal in
 //! flight and the batch that is judged meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use exchequer_kernel::Head;
-use exchequer_metering::Definitions;
+use exchequer_metering::{Adoption, Definitions, Revisions};
 use exchequer_proto::usage::v1 as pb;
-use exchequer_types::{Hash, Identity, Offset, PartitionId, Timestamp};
+use exchequer_types::{Hash, Identity, Offset, PartitionId, TenantId, Timestamp};
 
+use super::definitions::Position;
+use super::judging::Spare;
 use super::names::SharedNames;
-use super::revising::{Pending, UnmatchedRanges};
+use super::recounting::Touched;
 use crate::identities::Identities;
+
+/// Of whom something is taken over.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Adoptee {
+    Tenant(TenantId),
+    Provider(TenantId),
+}
+
+impl Adoptee {
+    pub(super) fn of(adoption: &Adoption) -> Self {
+        match adoption {
+            Adoption::Tenant(it) => Self::Tenant(it.tenant.clone()),
+            Adoption::Meters(it) => Self::Provider(it.provider.clone()),
+        }
+    }
+}
 
 /// One partition of usage, as it is judged.
 #[derive(Debug)]
@@ -20,6 +38,7 @@ pub(super) struct Metering {
     pub(super) definitions: Definitions,
     pub(super) identities: Identities,
     pub(super) names: SharedNames,
+    pub(super) spare: Spare,
     /// Of the last seal that was made.
     pub(super) seq: u64,
     pub(super) hash: Hash,
@@ -31,18 +50,19 @@ pub(super) struct Metering {
     /// Taken over and not written yet: seal, index in it, the offset from which it is in
     /// force.
     pub(super) unsaved: Vec<(u64, u64, Offset, pb::Adopted)>,
-    /// Where records stand that no meter counted.
-    pub(super) unmatched: UnmatchedRanges,
-    /// In the order in which they are done.
-    pub(super) revisions: VecDeque<Pending>,
-    /// Did the one under way find records that stay unmatched?
-    pub(super) revision_left: bool,
+    /// What was taken back from windows that are to be put together anew.
+    pub(super) touched: Vec<Touched>,
+    /// What has to be looked at again.
+    pub(super) revisions: Revisions,
     /// Corrections that are not written yet, by the identity of their event.
     pub(super) corrections: BTreeMap<Identity, Vec<Offset>>,
     /// Was any ever written?
     pub(super) may_have_corrections: bool,
     /// Changes of definitions that were asked for; none when all must be.
     pub(super) changes_seen: Option<u64>,
+    /// How far the journal was when each of these was taken over: what is older is passed
+    /// over, for this process may lag behind the one that metered before.
+    pub(super) adopted_at: BTreeMap<Adoptee, Position>,
     /// Tenants that were asked for and that there are not, until something changes.
     pub(super) absent: BTreeSet<String>,
     /// Epoch under which checkpoints are written.

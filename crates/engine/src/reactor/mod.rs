@@ -6,7 +6,7 @@ mod correcting;
 mod dispatch;
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -26,6 +26,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use tracing::warn;
 
 use crate::gateway::Submission;
+use crate::sharing::{self, Share};
 use crate::tables::{READERS, reader_head, reader_key, reader_write};
 use crate::{EngineError, Gateway, Ports, Tail, TailItem, spans};
 pub use correcting::Correcting;
@@ -192,10 +193,23 @@ pub(crate) async fn run(
     gateway: Gateway,
     react: Arc<dyn React>,
     cursors: Arc<Cursors>,
+    share: Share,
 ) -> Result<(), TaskError> {
     let reactor = Reactor { ports, gateway, react, cursors };
+    let mut owned = share.watch();
     loop {
-        match reactor.follow().await {
+        let latest = owned.as_mut().map(|it| Arc::clone(&it.borrow_and_update()));
+        let own = latest.map(|it| it.as_ref().clone()).unwrap_or_default();
+        share.release_others(&own, reactor.gateway.tail().partitions());
+        // What is dropped in the middle is done again, to the same effect, by whoever has
+        // the destination then.
+        let following = core::pin::pin!(reactor.follow(&own));
+        let moved = core::pin::pin!(sharing::changed(&mut owned));
+        let followed = match select(following, moved).await {
+            Either::Left((followed, _)) => followed,
+            Either::Right(_) => continue,
+        };
+        match followed {
             Ok(()) => return Ok(()),
             Err(error) if error.is_retryable() => {
                 warn!(consumer = reactor.react.name(), %error, "consumer pauses");
@@ -217,7 +231,8 @@ struct Reactor {
 type Done = usize;
 
 impl Reactor {
-    async fn follow(&self) -> Result<(), EngineError> {
+    /// Does what is to be done for the destinations that are `own`.
+    async fn follow(&self, own: &BTreeSet<PartitionId>) -> Result<(), EngineError> {
         let mut dispatch = self.load().await?;
         let mut changes = self.gateway.tail().changes();
         let mut running: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
@@ -228,7 +243,7 @@ impl Reactor {
             if mutation::active(Mutation::CursorOutcome) {
                 self.save(&mut dispatch).await?;
             }
-            for at in 0..dispatch.destinations.len() {
+            for at in own.iter().map(|it| it.index()) {
                 if let Some(reactions) = dispatch.destinations[at].begin() {
                     running.push(Box::pin(self.perform_all(at, reactions)));
                 }

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use exchequer_codec::usage::encode_correction;
-use exchequer_metering::{BackfillOrder, Fate, Terms, partition_of_event};
+use exchequer_metering::{
+    AdoptedSchema, Aggregation, BackfillOrder, Fate, Meter, Terms, partition_of_event,
+};
 use exchequer_projection_usage::Kind;
 use exchequer_proto::usage::v1 as pb;
 use exchequer_readstore::MemoryStore;
-use exchequer_types::Slug;
+use exchequer_types::{Period, Slug};
 
 use crate::world::{PARTITIONS, Process, World, counter, event, key, now, sum_of_tokens, tenant};
 use crate::{DATA, until};
@@ -183,5 +185,118 @@ async fn events_are_voided_and_amended_once() {
         (process.shown("tokens").await, process.shown("calls").await),
         ("16".into(), "8".into())
     );
+    process.stop().await;
+}
+
+fn of_values(aggregation: Aggregation) -> Meter {
+    let key = Slug::parse(aggregation.as_str().replace('_', "-")).unwrap();
+    Meter { key, aggregation, ..sum_of_tokens() }
+}
+
+// REQ: USE-01 USE-16
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_subtracted_from_is_put_together_anew() {
+    let mut world = World::new();
+    let all = [Aggregation::Min, Aggregation::Max, Aggregation::Last, Aggregation::UniqueCount];
+    let meters = all.map(of_values).to_vec();
+    world.definitions.put_meters(&tenant("platform"), meters, Terms::default());
+    let process = world.start().await;
+    for (id, tokens) in [("low", 1), ("a", 5), ("b", 5), ("c", 7), ("high", 9)] {
+        world.send(id, &format!(r#"{{"tokens":{tokens},"model":"m"}}"#));
+    }
+    process.settled().await;
+    let shown = async |process: &Process| {
+        let mut shown = Vec::new();
+        for it in all.map(of_values) {
+            shown.push(process.shown(it.key.as_str()).await);
+        }
+        shown
+    };
+    assert_eq!(shown(&process).await, ["1", "9", "9", "4"]);
+    for (correction, event) in [("c-1", "low"), ("c-2", "high"), ("c-3", "a")] {
+        correct(&world, correction, event, None);
+    }
+    until(async || shown(&process).await == ["5", "7", "7", "2"]).await;
+    correct(&world, "c-4", "c", Some(r#"{"tokens":4,"model":"m"}"#));
+    until(async || shown(&process).await == ["4", "5", "4", "2"]).await;
+    // What comes later is added to what was put together.
+    world.send("d", r#"{"tokens":20,"model":"m"}"#);
+    process.settled().await;
+    assert_eq!(shown(&process).await, ["4", "20", "20", "3"]);
+    let process = anew(&mut world, process).await;
+    until(async || shown(&process).await == ["4", "20", "20", "3"]).await;
+    process.stop().await;
+}
+
+// REQ: USE-04
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moved_billing_period_takes_its_events_with_it() {
+    let mut world = World::new();
+    let start = now();
+    let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    let (early, late) = (start.saturating_sub(hours(100)), start.saturating_add(hours(100)));
+    let begun = start.saturating_sub(hours(1));
+    let put = |world: &World, periods: Vec<Period>| {
+        world.definitions.put_tenant(&tenant("acme"), &tenant("platform"), periods);
+    };
+    put(&world, vec![Period { start: early, end: late }]);
+    let process = world.start().await;
+    for n in 0..20 {
+        world.send(&format!("e-{n}"), DATA);
+    }
+    process.settled().await;
+    let periods = async |process: &Process| process.periods("tokens").await;
+    assert_eq!(periods(&process).await, [(early, "40".to_owned())]);
+    // A change of plan begins a new period an hour ago: all of it lies in that.
+    put(&world, vec![Period { start: early, end: begun }, Period { start: begun, end: late }]);
+    until(async || periods(&process).await == [(begun, "40".to_owned())]).await;
+    world.send("e-20", DATA);
+    correct(&world, "c-1", "e-3", None);
+    process.settled().await;
+    assert_eq!(periods(&process).await, [(begun, "40".to_owned())]);
+    assert_eq!(process.shown("tokens").await, "40", "windows of the calendar stay");
+    let process = anew(&mut world, process).await;
+    until(async || periods(&process).await == [(begun, "40".to_owned())]).await;
+    process.stop().await;
+}
+
+// REQ: USE-02
+#[tokio::test(flavor = "multi_thread")]
+async fn a_meter_checks_the_schema_of_what_came_past_the_gate() {
+    let mut world = World::new();
+    let text = r#"{"required":["tokens"],"properties":{"tokens":{"type":"integer"}}}"#;
+    let schema = AdoptedSchema { kind: "completion".to_owned(), version: 1, text: text.to_owned() };
+    world.definitions.put_schemas(&tenant("platform"), vec![schema]);
+    let process = world.start().await;
+    world.send("good", DATA);
+    world.send("bad", r#"{"tokens":"two","model":"m"}"#);
+    world.send("none", r#"{"model":"m"}"#);
+    process.settled().await;
+    assert_eq!(
+        (process.shown("calls").await, process.shown("tokens").await),
+        ("1".into(), "2".into())
+    );
+    assert_eq!(process.count("acme", Fate::Invalid).await, 2);
+    process.stop().await;
+}
+
+// REQ: USE-01 USE-08
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_one_meter_cannot_use_is_listed_with_that_meter() {
+    let mut world = World::new();
+    let process = world.start().await;
+    world.send("text", r#"{"tokens":"two","model":"m"}"#);
+    world.send("good", DATA);
+    process.settled().await;
+    for _ in 0..2 {
+        assert_eq!(process.count("acme", Fate::Counted).await, 2);
+        let listed = process.listed(&[Kind::Unusable]).await;
+        let told: Vec<_> = listed
+            .iter()
+            .map(|it| (it.id.as_str(), it.meter.as_str(), it.field.as_str()))
+            .collect();
+        assert_eq!(told, [("text", "tokens", "$.tokens")]);
+        process.written().await;
+    }
     process.stop().await;
 }

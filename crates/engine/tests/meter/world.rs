@@ -12,7 +12,9 @@ use exchequer_kernel::SealKey;
 use exchequer_metering::{
     Aggregation, Body, EventRecord, GROUPS_DEFAULT, GroupBy, Meter, Path, partition_of_event,
 };
-use exchequer_projection_usage::{Counts, Kind, Query, Step, query, reconcile};
+use exchequer_projection_usage::{
+    Counts, Kept, Kind, Listed, Query, Step, Wanted, listed, query, reconcile,
+};
 use exchequer_readstore::MemoryStore;
 use exchequer_runtime::{Runtime as _, TokioRuntime};
 use exchequer_types::{PartitionId, Quantity, Slug, TenantId, Timestamp};
@@ -199,6 +201,46 @@ impl Process {
         let store = self.platform.ports.store.as_ref();
         let answer = query(store, &self.meters.live, &asked).await.unwrap();
         answer.windows.first().and_then(|it| it.groups.first()).and_then(|it| it.figure)
+    }
+
+    /// Figures of billing periods, by their start.
+    pub(crate) async fn periods(&self, meter: &str) -> Vec<(Timestamp, String)> {
+        let tenant = tenant("acme");
+        let days = Duration::from_secs(40 * 24 * 3_600);
+        let asked = Query {
+            tenant: &tenant,
+            meter,
+            version: None,
+            from: now().saturating_sub(days),
+            to: now().saturating_add(days),
+            step: Step::Of(Kept::Period),
+            subject: None,
+            by_subject: false,
+            group_by: Vec::new(),
+            filters: Vec::new(),
+            top: 100,
+            lateness: Duration::ZERO,
+        };
+        let store = self.platform.ports.store.as_ref();
+        let answer = query(store, &self.meters.live, &asked).await.unwrap();
+        let figure = |it: &exchequer_projection_usage::Figures| {
+            it.groups.first().and_then(|it| it.figure).map(|it| it.to_string()).unwrap_or_default()
+        };
+        let shown = answer.windows.iter().map(|it| (it.window.start, figure(it)));
+        shown.filter(|(_, figure)| figure != "0").collect()
+    }
+
+    pub(crate) async fn listed(&self, kinds: &[Kind]) -> Vec<Listed> {
+        let wanted = Wanted {
+            tenant: "acme",
+            kinds,
+            from: now().saturating_sub(Duration::from_secs(3_600)),
+            to: now().saturating_add(Duration::from_secs(3_600)),
+            after: None,
+            limit: 100,
+        };
+        let store = self.platform.ports.store.as_ref();
+        listed(store, &self.meters.live, &wanted, &|_| true).await.unwrap().items
     }
 
     /// The same as text.

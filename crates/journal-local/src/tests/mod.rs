@@ -4,6 +4,7 @@ mod backup;
 mod broken_disk;
 mod damage;
 mod folder;
+mod level;
 mod ports;
 mod segments;
 mod torn;

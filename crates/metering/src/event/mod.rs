@@ -4,6 +4,7 @@
 
 mod binary;
 mod parts;
+mod quick;
 mod rejection;
 mod scan;
 mod structured;
@@ -12,7 +13,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use exchequer_types::{TenantId, Timestamp};
+use exchequer_types::Timestamp;
 
 use crate::normal::{Body, EventIdentity};
 
@@ -33,8 +34,8 @@ pub const SCHEMA_BYTES_MAX: usize = 512;
 /// An event that can be written to the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<'a> {
-    /// Whose use it is.
-    pub tenant: TenantId,
+    /// Whose use it is: a tenant's id, as [`TenantId::check`] has it.
+    pub tenant: Cow<'a, str>,
     pub source: Cow<'a, str>,
     pub id: Cow<'a, str>,
     /// CloudEvents `type`.
@@ -52,7 +53,7 @@ pub struct Event<'a> {
 
 impl Event<'_> {
     pub fn identity(&self) -> EventIdentity {
-        EventIdentity::of(&self.tenant, &self.source, &self.id)
+        EventIdentity::of_texts(&self.tenant, &self.source, &self.id)
     }
 
     pub fn body(&self) -> Body<'_> {

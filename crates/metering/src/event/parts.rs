@@ -11,12 +11,14 @@ use super::{EVENT_BYTES_MAX, Event, SPECVERSION};
 use crate::normal::DEPTH_MAX;
 
 /// What an event without data has.
-const NO_DATA: &str = "null";
+pub(super) const NO_DATA: &str = "null";
 
 /// An attribute's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     Text(Cow<'a, str>),
+    /// Of `time`, where the form has instants.
+    Time(Timestamp),
     /// As if it were not there.
     Null,
     /// Something that is no text, by name.
@@ -116,8 +118,11 @@ impl<'a> Parts<'a> {
         let source = required("source", self.source.as_ref())?;
         let kind = required("type", self.kind.as_ref())?;
         let tenant = required("tenant", self.tenant.as_ref())?;
-        let tenant = TenantId::parse(tenant).map_err(tenant_invalid)?;
-        let time = optional("time", self.time.as_ref())?.map(|it| time(&it)).transpose()?;
+        TenantId::check(&tenant).map_err(tenant_invalid)?;
+        let time = match self.time {
+            Some(Value::Time(at)) => Some(at),
+            _ => optional("time", self.time.as_ref())?.map(|it| time(&it)).transpose()?,
+        };
         let subject = optional("subject", self.subject.as_ref())?.unwrap_or_default();
         let schema = optional("dataschema", self.schema.as_ref())?.unwrap_or_default();
         if let Some(kind) = optional("datacontenttype", self.content_type.as_ref())? {
@@ -149,6 +154,7 @@ fn optional<'a>(
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Text(text)) if text.is_empty() => return Ok(None),
         Some(Value::Text(text)) => text,
+        Some(Value::Time(_)) => return invalid("must be a text, not an instant".to_owned()),
         Some(Value::Other(kind)) => return invalid(format!("must be a text, not {kind}")),
         Some(Value::Wrong(reason)) => return invalid(reason.clone()),
     };
@@ -156,7 +162,8 @@ fn optional<'a>(
     if text.len() > bytes_max {
         return invalid(format!("must have at most {bytes_max} bytes"));
     }
-    if text.bytes().any(|it| it < b' ' || it == 0x7f) || text.chars().any(char::is_control) {
+    let is_plain = text.bytes().all(|it| (b' '..0x7f).contains(&it));
+    if !is_plain && text.chars().any(char::is_control) {
         return invalid("must have no control characters".to_owned());
     }
     Ok(Some(text.clone()))

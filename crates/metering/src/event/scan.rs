@@ -14,7 +14,7 @@ const EXPONENT_DIGITS_MAX: usize = 18;
 const NAME_BYTES_MAX: usize = 64;
 
 /// Where in a text the reading stands.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
@@ -39,6 +39,12 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
+    /// The reading goes on from `at`.
+    pub(super) fn stand_at(&mut self, at: usize) {
+        self.at = at;
+        self.names.clear();
+    }
+
     pub(super) fn is_at_end(&self) -> bool {
         self.at >= self.text.len()
     }
@@ -56,6 +62,11 @@ impl<'a> Scanner<'a> {
         while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.peek() {
             self.at += 1;
         }
+    }
+
+    /// The next byte is behind, if it is this one.
+    pub(super) fn passes(&mut self, byte: u8) -> Option<()> {
+        (self.peek()? == byte).then(|| self.at += 1)
     }
 
     pub(super) fn expect(&mut self, byte: u8, name: &str) -> Result<(), Wrong> {
@@ -103,13 +114,13 @@ impl<'a> Scanner<'a> {
         let mut is_plain = true;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-            let Some(next) = rest.iter().position(is_special) else {
-                self.at = self.text.len();
-                return Err(self.wrong("the end of a text"));
-            };
+            let next = plain_bytes(rest);
             self.at += next;
             match rest.get(next) {
+                None => {
+                    self.at = self.text.len();
+                    return Err(self.wrong("the end of a text"));
+                }
                 Some(b'"') => {
                     let raw = self.since(from);
                     self.at += 1;
@@ -122,6 +133,20 @@ impl<'a> Scanner<'a> {
                 _ => return Err(self.wrong("no control character")),
             }
         }
+    }
+
+    /// A text in which nothing is escaped, as it stands between its quotes; None leaves the
+    /// reading where it is.
+    pub(super) fn plain(&mut self) -> Option<&'a str> {
+        let (quote, rest) = self.text.as_bytes().get(self.at..)?.split_first()?;
+        let length = plain_bytes(rest);
+        if *quote != b'"' || rest.get(length) != Some(&b'"') {
+            return None;
+        }
+        let from = self.at + 1;
+        let text = self.text.get(from..from + length)?;
+        self.at = from + length + 1;
+        Some(text)
     }
 
     fn unescaped(&self, raw: &str) -> Result<Cow<'a, str>, Wrong> {
@@ -273,6 +298,32 @@ impl<'a> Scanner<'a> {
         };
         Wrong { at: self.at, reason }
     }
+}
+
+/// How many bytes there are before the first quote, backslash or control character; eight
+/// of them are looked at together.
+fn plain_bytes(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES << 7;
+    /// The high bit of the lowest byte that is below `limit`, and maybe of ones above it.
+    const fn below(bytes: u64, limit: u64) -> u64 {
+        bytes.wrapping_sub(ONES * limit) & !bytes & HIGHS
+    }
+    let mut words = bytes.chunks_exact(8);
+    let mut at = 0;
+    for word in &mut words {
+        let word = word.try_into().map_or(0, u64::from_le_bytes);
+        let quotes = word ^ (ONES * 0x22);
+        let backslashes = word ^ (ONES * 0x5c);
+        let found = below(word, 0x20) | below(quotes, 1) | below(backslashes, 1);
+        if found != 0 {
+            return at + usize::try_from(found.trailing_zeros() / 8).unwrap_or(0);
+        }
+        at += 8;
+    }
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    let rest = words.remainder();
+    at + rest.iter().position(is_special).unwrap_or(rest.len())
 }
 
 /// The character of an escape behind its `\u`, and what follows it.

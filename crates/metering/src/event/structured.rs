@@ -4,10 +4,10 @@
 
 use core::str;
 
-use super::Event;
 use super::parts::{Data, Parts, Value, not_json};
 use super::rejection::{Refused, Rejection};
 use super::scan::{Scanner, Wrong, extent};
+use super::{Event, quick};
 use crate::normal::DEPTH_MAX;
 
 /// One event.
@@ -32,14 +32,14 @@ pub fn structured(bytes: &[u8]) -> Result<Event<'_>, Refused> {
     parts.finish_unless(wrong, data, text.len())
 }
 
-/// The events of a list, in order.
+/// The events of a list, in order: the same as [`structured`] makes of each.
 pub fn batch(bytes: &[u8]) -> Batch<'_> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii();
     let (state, rest) = match bytes.split_first() {
         Some((b'[', rest)) => (State::First, rest.trim_ascii_start()),
         _ => (State::NoList, bytes),
     };
-    Batch { state, rest }
+    Batch { state, rest, bytes: bytes.len(), scanner: str::from_utf8(bytes).ok().map(Scanner::new) }
 }
 
 /// Is it no list at all? Then its events are one refusal.
@@ -52,6 +52,10 @@ pub fn is_no_list(bytes: &[u8]) -> bool {
 pub struct Batch<'a> {
     state: State,
     rest: &'a [u8],
+    /// Of the list as a whole.
+    bytes: usize,
+    /// Over the list, if it is a text.
+    scanner: Option<Scanner<'a>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +95,9 @@ impl<'a> Iterator for Batch<'a> {
 
 impl<'a> Batch<'a> {
     fn event(&mut self) -> Option<Result<Event<'a>, Refused>> {
+        if let Some(event) = self.quick() {
+            return Some(Ok(event));
+        }
         let Some(end) = extent(self.rest) else {
             // What is whole is judged, also when the list's end is missing.
             self.state = State::CutOff("the closing ] is missing");
@@ -101,6 +108,27 @@ impl<'a> Batch<'a> {
             return self.next();
         };
         let (event, behind) = self.rest.split_at(end);
+        self.go_on(behind);
+        Some(structured(event))
+    }
+
+    /// The next event, if it is as most are.
+    fn quick(&mut self) -> Option<Event<'a>> {
+        let at = self.bytes.checked_sub(self.rest.len())?;
+        let scanner = self.scanner.as_mut()?;
+        scanner.stand_at(at);
+        let event = quick::event(scanner)?;
+        scanner.space();
+        let behind = self.rest.get(scanner.at() - at..)?;
+        if !matches!(behind.first(), Some(b',' | b']')) {
+            return None;
+        }
+        self.go_on(behind);
+        Some(event)
+    }
+
+    /// Goes on `behind` an event, with what ends it.
+    fn go_on(&mut self, behind: &'a [u8]) {
         let (stop, behind) = behind.split_first().unwrap_or((&b']', &[]));
         self.rest = behind.trim_ascii_start();
         self.state = match stop {
@@ -108,7 +136,6 @@ impl<'a> Batch<'a> {
             b']' => behind_end(self.rest),
             _ => State::CutOff("a } stands where no event is open"),
         };
-        Some(structured(event))
     }
 }
 

@@ -33,7 +33,7 @@ fn refused(text: &str) -> (&'static str, &'static str, String) {
 #[test]
 fn an_event_in_json_is_read() {
     let event = structured(GOOD.as_bytes()).unwrap();
-    assert_eq!(event.tenant.as_str(), "acme");
+    assert_eq!(event.tenant, "acme");
     let body = event.body();
     assert_eq!((body.kind, body.schema, body.subject), ("tokens", "v1", "u1"));
     assert_eq!(body.time.unwrap().to_string(), "2026-11-21T08:30:00.250Z");
@@ -178,6 +178,60 @@ fn one_bad_event_harms_no_other() {
     assert_eq!(found, [true, false, true]);
     assert_eq!(verdicts("[]"), Vec::<String>::new());
     assert_eq!(verdicts(" [ ] "), Vec::<String>::new());
+}
+
+/// Values of an attribute, as they may be written.
+const WRITTEN: [&str; 16] = [
+    r#""acme""#,
+    r#""1.0""#,
+    r#""""#,
+    "null",
+    "7",
+    "true",
+    r#"{"a":[1,{"b":2}]}"#,
+    r#"{"a":1,"a":2}"#,
+    r#""a\u00e9""#,
+    r#""a\x""#,
+    "\"caf\u{e9} \u{85}\"",
+    "\"\u{7f}\"",
+    "\"tab\there\"",
+    r#""2026-11-21T08:30:00.25Z""#,
+    r#""application/json""#,
+    r#""un"finished"#,
+];
+const NAMED: [&str; 12] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "time",
+    "subject",
+    "dataschema",
+    "datacontenttype",
+    "tenant",
+    "data",
+    "data_base64",
+    "other",
+];
+
+// REQ: USE-02
+#[test]
+fn an_event_of_a_list_is_judged_as_alone() {
+    let long = format!("\"{}\"", "x".repeat(600));
+    let huge = format!("\"{}\"", "x".repeat(EVENT_BYTES_MAX));
+    for name in NAMED {
+        for value in WRITTEN.into_iter().chain([long.as_str(), huge.as_str()]) {
+            // As most have it, lest none is read in the quick way.
+            let once = with(name, Some(value)).replace("; charset=utf-8", "");
+            let twice = once.replacen('{', &format!("{{\n \"{name}\" : {value} ,"), 1);
+            for text in [once, twice, with(name, None), with(name, Some(value))] {
+                let alone = structured(text.as_bytes());
+                let listed = format!("[ {text},{text} ]");
+                let listed: Vec<_> = batch(listed.as_bytes()).collect();
+                assert_eq!(listed, [alone.clone(), alone], "{text}");
+            }
+        }
+    }
 }
 
 // REQ: USE-02

@@ -35,6 +35,10 @@ impl Config {
             let (key, place, cure) = (key.to_owned(), String::new(), cure.to_owned());
             problems.push(Problem { key, place, what, cure });
         };
+        if let Err(error) = crate::logs::check_level(data) {
+            note("data", error.to_string(), "no older program reads what it has written");
+            return;
+        }
         let journal = match JournalReader::open(data) {
             Ok(journal) => journal,
             Err(error) => {

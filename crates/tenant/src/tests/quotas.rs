@@ -5,8 +5,8 @@ use exchequer_domain_entitlements as entitlements;
 use exchequer_domain_quotas as quotas;
 use exchequer_domain_subscriptions as subscriptions;
 use exchequer_types::{
-    Allowance, Component, ComponentKind, Currency, Cycle, CycleUnit, Downgrade, Proration,
-    Selection, SelectionChange, Slug,
+    Allowance, Component, ComponentKind, Currency, Cycle, Downgrade, Per, Proration, Selection,
+    SelectionChange, Slug,
 };
 
 use super::*;
@@ -64,9 +64,12 @@ fn feature(id: &str, kind: catalog::FeatureKind) -> catalog::Feature {
         name: id.to_owned(),
         kind,
         unit: String::new(),
-        per: is_questions.then_some(CycleUnit::Month),
+        per: is_questions.then_some(Per::Month),
         meter: is_questions.then(|| slug("asked")),
         thresholds: if is_questions { vec![100, 50] } else { Vec::new() },
+        burst: 0,
+        grace_hours: 0,
+        refusal: <_>::default(),
         description: String::new(),
     }
 }
@@ -257,6 +260,40 @@ fn a_grant_lifts_a_limit_until_it_ends() {
     assert_eq!(customer.left("storage"), Some(3));
     assert_eq!(customer.reserve("r2", "storage", 1, 100), Err("QUOTA_LIMIT_REACHED".to_owned()));
     assert_eq!((customer.left("storage"), customer.quota("storage").used), (Some(0), 12));
+}
+
+// REQ: ENT-01
+#[test]
+fn what_the_provider_does_not_have_is_not_granted() {
+    let grant = |feature: &str| {
+        Command::Entitlements(entitlements::Command::Grant(entitlements::GrantFeature {
+            feature: slug(feature),
+            amount: entitlements::Amount::On,
+            kind: entitlements::GrantKind::Manual,
+            reason: "as agreed".to_owned(),
+            expires_at: None,
+        }))
+    };
+    let known = with_catalog();
+    let mut stream = decide(&Stream::default(), "c-1", create(), 0).stream;
+    let ask = |stream: &Stream, reference: &Reference, feature: &str| {
+        step(stream, &request("c-2", grant(feature)), reference, at(1)).unwrap()
+    };
+    for (reference, feature) in [(&known, "teleport"), (&reference(), "sso")] {
+        let refused = ask(&stream, reference, feature);
+        assert_eq!(refused.status, Status::NotAdopted, "the next version may have it");
+        let no = refused.rejection.unwrap();
+        assert_eq!(
+            (no.code.as_str(), no.field.as_deref()),
+            ("CATALOG_NOT_ADOPTED", Some("feature"))
+        );
+        assert!(refused.events.is_empty() && refused.leaves.is_empty());
+    }
+    assert_eq!(ask(&stream, &known, "sso").status, Status::Accepted, "beside no plan at all");
+    // The catalog of somebody else says nothing.
+    let tenant = Arc::make_mut(&mut stream.tenants).tenant.as_mut().unwrap();
+    tenant.parent = Some(TenantId::parse("reseller").unwrap());
+    assert_eq!(ask(&stream, &known, "sso").status, Status::NotAdopted);
 }
 
 // REQ: USE-06

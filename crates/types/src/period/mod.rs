@@ -2,9 +2,11 @@
 //! which time zone. `docs/reference/calendar.md` shows the hard cases.
 
 mod anchor;
+mod per;
 mod zone;
 
 pub use anchor::Anchor;
+pub use per::Per;
 pub use zone::Zone;
 
 use core::fmt;

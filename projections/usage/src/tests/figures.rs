@@ -187,7 +187,7 @@ async fn a_whole_range_is_put_together_of_days_hours_and_minutes() {
 
 // REQ: USE-01
 #[tokio::test]
-async fn versions_go_together_unless_they_aggregate_differently() {
+async fn a_window_is_told_by_its_latest_version() {
     let tenant = tenant();
     let mut platform = Platform::new(true).await;
     let first = meter(Aggregation::Sum, &["region"], 100);
@@ -196,16 +196,41 @@ async fn versions_go_together_unless_they_aggregate_differently() {
     let mut third = (*meter(Aggregation::Max, &["region"], 100)).clone();
     third.version = 3;
     let it = given("2026-01-05T10:10:00Z", "", "eu", 4);
-    platform.seal(0, vec![contribution(&first, &it, 0), contribution(&second.into(), &it, 1)]);
-    let day = asked(&tenant, "2026-01-05T00:00:00Z", "2026-01-06T00:00:00Z", Step::Of(Kept::Day));
-    assert_eq!(told(&ask(&platform, &day).await), "00:00 =2");
-    platform.write(0, None).await;
-    platform.seal(0, vec![contribution(&third.into(), &it, 2)]);
-    let refused = query(&platform.store, &platform.live, &day).await.unwrap_err();
-    let message = "versions of the meter aggregate differently: name one of [1, 2, 3]";
+    let next = given("2026-01-06T10:10:00Z", "u2", "eu", 4);
+    let of_u1 = given("2026-01-05T10:11:00Z", "u1", "eu", 4);
+    let second = std::sync::Arc::new(second);
+    platform.seal(
+        0,
+        vec![
+            contribution(&first, &it, 0),
+            contribution(&first, &of_u1, 1),
+            contribution(&first, &next, 2),
+            contribution(&second, &it, 3),
+        ],
+    );
+    let range = ("2026-01-05T00:00:00Z", "2026-01-07T00:00:00Z");
+    let days = asked(&tenant, range.0, range.1, Step::Of(Kept::Day));
+    let whole = asked(&tenant, range.0, range.1, Step::Whole);
+    for is_written in [false, true] {
+        if is_written {
+            platform.write(0, None).await;
+        }
+        let answer = ask(&platform, &days).await;
+        assert_eq!(told(&answer), "00:00 =1; 00:00 =1", "{is_written}");
+        assert_eq!(answer.windows.iter().map(|it| it.version).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(told(&ask(&platform, &whole).await), "00:00 =2");
+        // Nothing is told of a subject of which the version that tells the window has nothing.
+        let subject = Query { subject: Some("u1"), ..days.clone() };
+        assert_eq!(told(&ask(&platform, &subject).await), "");
+        let named = Query { version: Some(1), ..days.clone() };
+        assert_eq!(told(&ask(&platform, &named).await), "00:00 =2; 00:00 =1");
+    }
+    platform.seal(0, vec![contribution(&third.into(), &it, 4)]);
+    let refused = query(&platform.store, &platform.live, &days).await.unwrap_err();
+    let message = "versions of the meter aggregate differently: name one of [1, 3]";
     assert_eq!(refused.to_string(), message);
-    let named = Query { version: Some(3), ..day };
-    assert_eq!(told(&ask(&platform, &named).await), "00:00 =1");
+    let one = asked(&tenant, range.0, "2026-01-06T00:00:00Z", Step::Of(Kept::Day));
+    assert_eq!(told(&ask(&platform, &one).await), "00:00 =1");
 }
 
 // REQ: USE-01
@@ -313,6 +338,7 @@ async fn what_is_half_written_is_not_told() {
 
 fn fated<'a>(kind: Kind, offset: u64, received_at: &str, id: &'a str) -> Fated<'a> {
     let detail = Detail {
+        meter: "",
         identity: EventIdentity::of_texts("acme", "/gw", id),
         source: "/gw",
         id,
@@ -424,16 +450,16 @@ async fn moved_billing_periods_change_no_other_window() {
     let meter = meter(Aggregation::Count, &[], 1);
     let mut it = contribution(&meter, &given("2026-01-05T10:10:00Z", "s1", "", 1), 0);
     let old = it.period.unwrap();
-    let new = Period { start: old.start, end: at("2026-01-10T00:00:00Z") };
+    let new = Period { start: at("2026-01-02T00:00:00Z"), end: old.end };
     let add = |seq, it: &_, into| {
         let mut source = platform.live.source(PartitionId(0)).unwrap();
         source.open().add(seq, it, into);
     };
     add(1, &it, Windows::All);
     write(&platform, 1).await;
-    it.sign = exchequer_metering::Sign::TakesBack;
+    it.sign = exchequer_metering::Sign::MovesOut;
     add(2, &it, Windows::Period);
-    (it.sign, it.period) = (exchequer_metering::Sign::Adds, Some(new));
+    (it.sign, it.period) = (exchequer_metering::Sign::MovesIn, Some(new));
     add(2, &it, Windows::Period);
     for is_written in [false, true] {
         if is_written {

@@ -1,13 +1,12 @@
 //! Packed rows come back as they were written, and what is damaged is an error.
 
-use std::sync::Arc;
-
 use exchequer_metering::{Aggregation, Latest};
 use exchequer_types::{Period, Quantity, Timestamp};
 use proptest::prelude::*;
 
 use crate::amount::{Amount, Members};
-use crate::packed::{Cells, Name, Packed};
+use crate::packed::{Cells, Packed};
+use crate::texts::written;
 use crate::{Counts, Kept};
 
 fn amount(aggregation: Aggregation) -> BoxedStrategy<Amount> {
@@ -62,7 +61,7 @@ fn window(kept: Kept, hour: i64) -> Period {
 fn packed(aggregation: Aggregation, kept: Kept, cells: &[Cell]) -> Packed {
     let mut row = Packed::new(aggregation, vec!["model".to_owned()]);
     for (hour, name, amount) in cells {
-        let name: Name = [Arc::from(name.as_str())].into();
+        let name = written([name.as_str()]);
         if row.get_mut(window(kept, *hour), &name).is_none() {
             row.insert(window(kept, *hour), &name, amount.clone());
         }
@@ -78,7 +77,7 @@ proptest! {
         let mut again = Packed::read(kept, &bytes).unwrap();
         prop_assert_eq!(again.write(kept), bytes);
         for (hour, name, _) in &cells {
-            let name: Name = [Arc::from(name.as_str())].into();
+            let name = written([name.as_str()]);
             prop_assert!(again.get_mut(window(kept, *hour), &name).is_some());
         }
     }

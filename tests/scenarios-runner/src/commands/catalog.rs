@@ -4,12 +4,11 @@
 use exchequer_domain_catalog as catalog;
 use exchequer_domain_catalog::{
     AddOn, AddOnFeature, AddOnPrice, Amount, Beyond, Document, Feature, FeatureKind, Meter, Plan,
-    PlanFeature, Price, PriceIn,
+    PlanFeature, Price, PriceIn, Refusal,
 };
 use exchequer_tenant::Command;
 use exchequer_types::{
-    Allowance, Component, ComponentKind, Currency, Cycle, CycleUnit, Downgrade, Money, Proration,
-    Slug,
+    Allowance, Component, ComponentKind, Currency, Cycle, Downgrade, Money, Per, Proration, Slug,
 };
 
 use super::{own_provider, slug};
@@ -104,9 +103,13 @@ fn feature(line: &Line, columns: &mut Columns<'_>) -> Result<Feature, ScriptErro
         "switch" => FeatureKind::Switch,
         kind => return Err(line.error(format!("a feature is a limit or a switch, not {kind}"))),
     };
-    let per = columns
-        .optional("per")
-        .map(|it| CycleUnit::parse(&it).ok_or_else(|| line.error("per=day, week, month or year")));
+    let per = columns.optional("per").map(|it| {
+        let word = "per=minute, hour, day, week, month, year or period";
+        Per::parse(&it).ok_or_else(|| line.error(word))
+    });
+    let refusal = columns.text_or("refusal", Refusal::Wait.word());
+    let refusal = Refusal::ALL.into_iter().find(|it| it.word() == refusal);
+    let refusal = refusal.ok_or_else(|| line.error("refusal=wait, upgrade or forbid"));
     Ok(Feature {
         name: columns.text_or("name", &id),
         id: slug(line, &id)?,
@@ -115,8 +118,16 @@ fn feature(line: &Line, columns: &mut Columns<'_>) -> Result<Feature, ScriptErro
         per: per.transpose()?,
         meter: columns.optional("meter").map(|it| slug(line, &it)).transpose()?,
         thresholds: thresholds(line, columns)?,
+        burst: number(line, columns, "burst")?,
+        grace_hours: number(line, columns, "grace_hours")?,
+        refusal: refusal?,
         description: String::new(),
     })
+}
+
+fn number(line: &Line, columns: &mut Columns<'_>, name: &str) -> Result<u32, ScriptError> {
+    let text = columns.text_or(name, "0");
+    text.parse().map_err(|_| line.error(format!("{name}={text} is no number")))
 }
 
 /// Percentages with commas between.

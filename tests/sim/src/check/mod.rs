@@ -40,6 +40,21 @@
 //! - SIM-24 a tenant that somebody owns is owned by somebody from then on; a secret that
 //!   was revoked, has expired or was rotated away is never accepted again, and one that was
 //!   not is; who or what is gone leaves nothing behind.
+//! - SIM-25 every acknowledged record of usage stands in the log as it was sent, and lies in
+//!   exactly one accepted seal; at rest the seals reach the end of the log.
+//! - SIM-26 fates, counts, root and revisions of a seal are what its records come to by the
+//!   published format and by what it and the seals before it name; what is taken over never
+//!   goes back; an event that finds a meter later is counted.
+//! - SIM-27 each figure of usage, of all subjects, by group or by subject, in each window, is
+//!   the sum from zero over the log up to the seals that the answer names: at rest, from the
+//!   rows alone, and whenever somebody asked, whoever fought over the partition.
+//! - SIM-28 lists, counts by hour and places of seals tell of every record once.
+//! - SIM-29 what stood on another partition than its own was sent on, and takes its identity
+//!   at most once.
+//! - SIM-40 no limit is overdrawn by a reservation: what is held is what reservations come
+//!   to, and at most what is given.
+//! - SIM-41 a reservation begins once and ends once.
+//! - SIM-42 what is reserved is free again when its time is over, and not before.
 
 mod answers;
 mod audit;
@@ -52,6 +67,7 @@ mod flags;
 mod happened;
 mod lives;
 mod oracle;
+mod quotas;
 mod rest;
 mod shadow;
 mod staff;
@@ -96,6 +112,7 @@ pub(crate) fn check(world: &World) -> Vec<String> {
     }
     rest::check(world, &chains, &folded, &mut violations);
     domains::check(world, &chains, &folded, &mut violations);
+    quotas::check(world, &chains, &folded, &mut violations);
     violations.extend(views::check(world, &chains));
     violations
 }

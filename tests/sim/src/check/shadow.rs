@@ -207,8 +207,9 @@ impl Shadow {
         if found != due {
             return Err(format!("SIM-20 timers {found:?} for what ends at {due:?}"));
         }
-        let is_other =
-            |id: &&String| !["tms_", "tme_", "tma_"].iter().any(|own| id.starts_with(own));
+        // What reservations wait for is followed with them.
+        let known = ["tms_", "tme_", "tma_", "tmq_"];
+        let is_other = |id: &&String| !known.iter().any(|own| id.starts_with(own));
         let others = self.timers.keys().filter(is_other);
         let others: Vec<_> = others.collect();
         if others != self.closing.iter().collect::<Vec<_>>() {

@@ -1,4 +1,4 @@
-//! The journal as one process sees it: appends travel, and may arrive when the
+//! The journal, or a log of usage, as one process sees it: appends travel, and may arrive when the
 //! process is gone; acknowledgements get lost, late, or come without an offset;
 //! reads give a part of what is there.
 
@@ -9,16 +9,16 @@ use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use crate::exec::{OUTSIDE, lock};
-use crate::world::{Underway, World};
+use crate::world::{Log, Underway, World};
 
 #[derive(Debug)]
-pub(crate) struct JournalPort(pub(crate) World);
+pub(crate) struct JournalPort(pub(crate) World, pub(crate) Log);
 
-type Ack = Result<Option<Offset>, Fault>;
+pub(crate) type Ack = Result<Option<Offset>, Fault>;
 
 /// What becomes of an append.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
+pub(crate) enum Fate {
     Fine,
     NoOffset,
     /// An error at once or later, though it lands, maybe after the error.
@@ -34,7 +34,7 @@ fn unknown() -> Fault {
 }
 
 impl World {
-    fn fate(&self) -> Fate {
+    pub(crate) fn fate(&self) -> Fate {
         let rates = self.rates();
         if self.sim.chance(rates.no_offset) {
             Fate::NoOffset
@@ -50,7 +50,7 @@ impl World {
     }
 
     /// The records' way: they are known as underway, land, and are acknowledged.
-    async fn carry(self, id: u64, fate: Fate, ack: oneshot::Sender<Ack>) {
+    pub(crate) async fn carry(self, id: u64, fate: Fate, ack: oneshot::Sender<Ack>) {
         let mut ack = Some(ack);
         let answer = |ack: &mut Option<oneshot::Sender<Ack>>, result: Ack| {
             // The caller may be gone.
@@ -62,15 +62,15 @@ impl World {
             let wait = self.sim.within(10, 3_000_000);
             self.sim.sleep(wait).await;
         }
-        let Some(it) = lock(&self.underway).remove(&id) else { return };
+        let Some(it) = lock(&self.underway).1.remove(&id) else { return };
         if matches!(fate, Fate::Lost) {
             answer(&mut ack, Err(unknown()));
             return;
         }
-        let mut offset = self.land(it.partition, it.records.clone());
+        let mut offset = self.land(it.log, it.partition, it.records.clone());
         self.delay(self.rates()).await;
         if matches!(fate, Fate::Twice) {
-            let second = self.land(it.partition, it.records);
+            let second = self.land(it.log, it.partition, it.records);
             offset = if self.sim.chance(500) { second } else { offset };
         }
         match fate {
@@ -91,7 +91,7 @@ impl Journal for JournalPort {
     }
 
     fn append_all(&self, partition: PartitionId, records: Vec<Bytes>) -> BoxFuture<'_, Ack> {
-        let world = self.0.clone();
+        let (world, log) = (self.0.clone(), self.1);
         Box::pin(async move {
             let proc = world.sim.running();
             world.step("append").await;
@@ -103,8 +103,10 @@ impl Journal for JournalPort {
             }
             let id = {
                 let mut underway = lock(&world.underway);
-                let id = underway.last_key_value().map_or(0, |(id, _)| *id) + 1;
-                underway.insert(id, Underway { proc, partition, records });
+                // Never one that was cut off: its carrier may still come for it.
+                underway.0 += 1;
+                let id = underway.0;
+                underway.1.insert(id, Underway { proc, log, partition, records });
                 id
             };
             let (ack, acknowledged) = oneshot::channel();
@@ -122,7 +124,7 @@ impl Journal for JournalPort {
     fn end(&self, partition: PartitionId) -> BoxFuture<'_, Result<Offset, Fault>> {
         Box::pin(async move {
             self.0.step("end").await;
-            self.0.journal.end(partition).await
+            self.0.log(self.1).end(partition).await
         })
     }
 
@@ -134,7 +136,7 @@ impl Journal for JournalPort {
     ) -> BoxFuture<'_, Result<Vec<Record>, Fault>> {
         Box::pin(async move {
             self.0.step("read").await;
-            let mut records = self.0.journal.read(partition, from, bytes_max).await?;
+            let mut records = self.0.log(self.1).read(partition, from, bytes_max).await?;
             if records.len() > 1 && self.0.sim.chance(self.0.rates().stale) {
                 let kept = self.0.sim.within(1, records.len() as u64);
                 records.truncate(kept as usize);
@@ -145,7 +147,7 @@ impl Journal for JournalPort {
 
     fn wait(&self, partition: PartitionId, offset: Offset) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            self.0.journal.wait(partition, offset).await;
+            self.0.log(self.1).wait(partition, offset).await;
             self.0.step("wait").await;
         })
     }

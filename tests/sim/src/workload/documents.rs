@@ -76,6 +76,9 @@ fn feature(id: &str, kind: FeatureKind) -> Feature {
         per: None,
         meter: None,
         thresholds: Vec::new(),
+        burst: 0,
+        grace_hours: 0,
+        refusal: <_>::default(),
         description: String::new(),
     }
 }

@@ -4,6 +4,7 @@
 mod documents;
 mod flags;
 mod gateway;
+mod holders;
 mod kernel;
 mod shop;
 mod staff;
@@ -281,7 +282,7 @@ impl Known {
 }
 
 /// Panics only for a literal that is no id.
-fn word<T, E: core::fmt::Debug>(parsed: Result<T, E>) -> T {
+pub(crate) fn word<T, E: core::fmt::Debug>(parsed: Result<T, E>) -> T {
     match parsed {
         Ok(it) => it,
         Err(error) => unreachable!("{error:?}"),

@@ -5,6 +5,7 @@ mod contents;
 mod credentials;
 mod grants;
 mod limits;
+mod lists;
 mod own_tokens;
 mod relations;
 mod scopes;

@@ -140,7 +140,8 @@ async fn an_application_does_not_pass_for_the_server() {
     let mut guarded = Guarded::start().await;
     guarded.tenant("platform", "acme").await;
     let owner = guarded.member("acme", "olga", &[("owner", whole())]).await;
-    for action in ["access.denied", "tenant.closed", "credential.revoked", "role.granted", "flag"] {
+    for action in ["access.denied", "tenant.closed", "credential.revoked", "usage.counted", "flag"]
+    {
         let answer = guarded.world.audit.append_entry(with(&owner, append(action, "u-1"))).await;
         let status = refused(answer, "ENTRY_INVALID");
         assert!(status.message().contains("another word"), "{action}: {status:?}");

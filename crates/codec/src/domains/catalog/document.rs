@@ -5,11 +5,12 @@ use core::fmt::Display;
 
 use exchequer_domain_catalog::{
     AddOn, AddOnFeature, AddOnPrice, Amount, Beyond, Document, Feature, FeatureKind, Meter, Method,
-    Plan, PlanFeature, Price, PriceIn, Product, Route,
+    Plan, PlanFeature, Price, PriceIn, Product, Refusal, Route,
 };
 use exchequer_proto::catalog::v1 as pb;
 use exchequer_types::{
-    Allowance, Component, ComponentKind, Currency, Cycle, CycleUnit, Downgrade, Proration, Slug,
+    Allowance, Component, ComponentKind, Currency, Cycle, CycleUnit, Downgrade, Per, Proration,
+    Slug,
 };
 use pb::plan_feature::Allowance as Included;
 
@@ -89,9 +90,17 @@ fn feature_to_proto(it: &Feature) -> pb::Feature {
         name: it.name.clone(),
         kind: kind.into(),
         unit: it.unit.clone(),
-        per: it.per.map_or(pb::CycleUnit::Unspecified, unit_to_proto).into(),
+        per: it.per.map_or(pb::CycleUnit::Unspecified, per_to_proto).into(),
         meter: optional(it.meter.as_ref()),
         thresholds: it.thresholds.clone(),
+        burst: it.burst,
+        grace_hours: it.grace_hours,
+        refusal: match it.refusal {
+            Refusal::Wait => pb::LimitRefusal::Unspecified,
+            Refusal::Upgrade => pb::LimitRefusal::Upgrade,
+            Refusal::Forbid => pb::LimitRefusal::Forbid,
+        }
+        .into(),
         description: it.description.clone(),
     }
 }
@@ -206,6 +215,18 @@ fn cycle_to_proto(cycle: Cycle) -> pb::Cycle {
     pb::Cycle { unit: unit_to_proto(cycle.unit()).into(), count: cycle.count() }
 }
 
+fn per_to_proto(per: Per) -> pb::CycleUnit {
+    match per {
+        Per::Minute => pb::CycleUnit::Minute,
+        Per::Hour => pb::CycleUnit::Hour,
+        Per::Day => pb::CycleUnit::Day,
+        Per::Week => pb::CycleUnit::Week,
+        Per::Month => pb::CycleUnit::Month,
+        Per::Year => pb::CycleUnit::Year,
+        Per::Period => pb::CycleUnit::Period,
+    }
+}
+
 fn unit_to_proto(unit: CycleUnit) -> pb::CycleUnit {
     match unit {
         CycleUnit::Day => pb::CycleUnit::Day,
@@ -305,14 +326,25 @@ impl Reader {
             Ok(pb::FeatureKind::Limit) => Ok(FeatureKind::Limit),
             _ => Err("must be SWITCH or LIMIT"),
         };
+        let refusal = match pb::LimitRefusal::try_from(it.refusal) {
+            Ok(pb::LimitRefusal::Unspecified | pb::LimitRefusal::Wait) => Ok(Refusal::Wait),
+            Ok(pb::LimitRefusal::Upgrade) => Ok(Refusal::Upgrade),
+            Ok(pb::LimitRefusal::Forbid) => Ok(Refusal::Forbid),
+            Err(_) => Err("must be WAIT, UPGRADE or FORBID"),
+        };
         Some(Feature {
             kind: self.fits(&format!("{path}.kind"), MisfitKind::Enum, kind)?,
             id: self.id(&format!("{path}.id"), it.id)?,
             name: it.name,
             unit: it.unit,
-            per: self.optional_unit(&format!("{path}.per"), it.per),
+            per: self.per(&format!("{path}.per"), it.per),
             meter: self.optional_id(format!("{path}.meter"), it.meter),
             thresholds: it.thresholds,
+            burst: it.burst,
+            grace_hours: it.grace_hours,
+            refusal: self
+                .fits(&format!("{path}.refusal"), MisfitKind::Enum, refusal)
+                .unwrap_or_default(),
             description: it.description,
         })
     }
@@ -325,9 +357,27 @@ impl Reader {
             Ok(pb::CycleUnit::Week) => Ok(Some(CycleUnit::Week)),
             Ok(pb::CycleUnit::Month) => Ok(Some(CycleUnit::Month)),
             Ok(pb::CycleUnit::Year) => Ok(Some(CycleUnit::Year)),
-            Err(_) => Err("must be DAY, WEEK, MONTH or YEAR"),
+            Ok(pb::CycleUnit::Minute | pb::CycleUnit::Hour | pb::CycleUnit::Period) | Err(_) => {
+                Err("must be DAY, WEEK, MONTH or YEAR")
+            }
         };
         self.fits(path, MisfitKind::Enum, unit).flatten()
+    }
+
+    /// None when it is not given, and when something was noted.
+    fn per(&mut self, path: &str, per: i32) -> Option<Per> {
+        let per = match pb::CycleUnit::try_from(per) {
+            Ok(pb::CycleUnit::Unspecified) => Ok(None),
+            Ok(pb::CycleUnit::Minute) => Ok(Some(Per::Minute)),
+            Ok(pb::CycleUnit::Hour) => Ok(Some(Per::Hour)),
+            Ok(pb::CycleUnit::Day) => Ok(Some(Per::Day)),
+            Ok(pb::CycleUnit::Week) => Ok(Some(Per::Week)),
+            Ok(pb::CycleUnit::Month) => Ok(Some(Per::Month)),
+            Ok(pb::CycleUnit::Year) => Ok(Some(Per::Year)),
+            Ok(pb::CycleUnit::Period) => Ok(Some(Per::Period)),
+            Err(_) => Err("must be MINUTE, HOUR, DAY, WEEK, MONTH, YEAR or PERIOD"),
+        };
+        self.fits(path, MisfitKind::Enum, per).flatten()
     }
 
     fn plan(&mut self, path: &str, it: pb::Plan) -> Option<Plan> {

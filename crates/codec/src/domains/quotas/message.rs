@@ -25,6 +25,9 @@ pub fn quota_message(quota: &Quota, measured: Option<Quantity>) -> pb::Quota {
         measured: measured.map(|it| it.to_string()).unwrap_or_default(),
         thresholds: quota.terms.thresholds.clone(),
         reached: quota.noted.clone(),
+        burst: limit.filter(|_| quota.terms.is_hard()).map(|_| quota.terms.burst()),
+        grace_ends_at: quota.grace_ends_at().map(instant),
+        per: quota.terms.counting.map(|it| it.word()).unwrap_or_default(),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use exchequer_domain_quotas::{Beyond, Counting, Figures, Quota, Quotas, State, Terms, Timer};
+use exchequer_domain_quotas::{
+    Beyond, Counting, Figures, Quota, Quotas, Refusal, State, Terms, Timer,
+};
 use exchequer_kernel::Decider as _;
 use exchequer_types::{CycleUnit, Period, Quantity};
 
@@ -23,6 +25,9 @@ fn terms(limit: Option<u64>) -> Terms {
         counting: Some(Counting::calendar(CycleUnit::Week)),
         meter: Some(slug("queries")),
         thresholds: vec![80],
+        burst_percent: 20,
+        grace_seconds: 7_200,
+        refusal: Refusal::Upgrade,
     }
 }
 
@@ -31,7 +36,7 @@ fn limited(feature: &str, terms: Terms) -> E {
         feature: slug(feature),
         window: terms.counting.and_then(|it| it.window_at(at(100))),
         terms: Arc::new(terms),
-        figures: Figures { used: 7, reserved: 0 },
+        figures: Figures { used: 7, ..Figures::default() },
         noted: vec![],
     }
 }
@@ -48,11 +53,11 @@ fn state() -> State {
         },
     ];
     for id in ["open", "finalised", "released", "expired"] {
-        let figures = Figures { used: 7, reserved: 1 };
+        let figures = Figures { used: 7, reserved: 1, over_since: Some(at(90)) };
         let (id, feature) = (id.to_owned(), feature.clone());
         events.push(E::Reserved { id, feature, amount: 1, expires_at: at(160), figures });
     }
-    let figures = Figures { used: 8, reserved: 1 };
+    let figures = Figures { used: 8, reserved: 1, over_since: None };
     let id = |id: &str| id.to_owned();
     events.push(E::Finalised { id: id("finalised"), feature: feature.clone(), amount: 1, figures });
     events.push(E::Released { id: id("released"), feature: feature.clone(), figures });
@@ -99,14 +104,9 @@ fn counting(it: &mut pb::State) -> &mut pb::Counting {
 // REQ: USE-05
 #[test]
 fn what_was_measured_counts_when_it_is_more() {
-    let quota = Quota {
-        feature: slug("queries"),
-        terms: Arc::new(terms(Some(10))),
-        window: Some(Period { start: at(0), end: at(86_400) }),
-        used: 3,
-        reserved: 1,
-        noted: vec![],
-    };
+    let window = Some(Period { start: at(0), end: at(86_400) });
+    let figures = Figures { used: 3, reserved: 1, over_since: None };
+    let quota = Quota::new(slug("queries"), Arc::new(terms(Some(10))), window, figures);
     let shown = |measured: Option<&str>| {
         let measured = measured.map(|it| Quantity::parse(it).unwrap());
         let it = quota_message(&quota, measured);

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use exchequer_domain_quotas::{
-    Beyond, Counting, End, Figures, Quota, Reservation, State, Terms, Timer,
+    Beyond, Counting, End, Ended, Figures, Quota, Refusal, Reservation, State, Terms, Timer,
 };
 use exchequer_proto::quotas::v1 as pb;
-use exchequer_types::{Anchor, CycleUnit, Period, Quantity, Slug, Zone};
+use exchequer_types::{Anchor, Cycle, CycleUnit, Per, Period, Quantity, Slug, Timestamp, Zone};
 
 use crate::DecodeError;
 use crate::convert::{slug, timestamp};
@@ -39,8 +39,13 @@ pub(crate) fn state_from_proto(it: pb::State) -> Result<State, DecodeError> {
 
 /// A quota as cells, events and views keep it.
 pub fn quota_to_proto(it: &Quota) -> pb::QuotaState {
-    let figures = Figures { used: it.used, reserved: it.reserved };
-    parts_to_proto(&it.feature, &it.terms, it.window, figures, &it.noted)
+    let figures = Figures { used: it.used, reserved: it.reserved, over_since: it.over_since };
+    let before = it.before.as_deref().map(|it| pb::EndedWindow {
+        window: Some(window_to_proto(it.window)),
+        noted: it.noted.clone(),
+    });
+    let parts = parts_to_proto(&it.feature, &it.terms, it.window, figures, &it.noted);
+    pb::QuotaState { before, ..parts }
 }
 
 pub(super) fn parts_to_proto(
@@ -56,6 +61,7 @@ pub(super) fn parts_to_proto(
         window: window.map(window_to_proto),
         figures: Some(figures_to_proto(figures)),
         noted: noted.to_vec(),
+        before: None,
     }
 }
 
@@ -68,8 +74,15 @@ pub fn quota_from_proto(it: pb::QuotaState) -> Result<Quota, DecodeError> {
         window: it.window.map(window_from_proto).transpose()?,
         used: figures.used,
         reserved: figures.reserved,
+        over_since: figures.over_since,
         noted: it.noted,
+        before: it.before.map(ended_from_proto).transpose()?,
     })
+}
+
+fn ended_from_proto(it: pb::EndedWindow) -> Result<Box<Ended>, DecodeError> {
+    let window = it.window.ok_or(DecodeError::Field { field: "quota.before.window" })?;
+    Ok(Box::new(Ended { window: window_from_proto(window)?, noted: it.noted }))
 }
 
 pub(super) fn beyond_to_proto(beyond: Beyond) -> pb::Beyond {
@@ -84,13 +97,31 @@ fn terms_to_proto(terms: &Terms) -> pb::Terms {
     pb::Terms {
         limit: terms.limit,
         beyond: beyond_to_proto(terms.beyond).into(),
-        counting: terms.counting.map(|it| pb::Counting {
-            unit: it.unit.as_str().to_owned(),
-            anchor_local: it.anchor.local_micros(),
-            zone: it.anchor.zone.name().to_owned(),
-        }),
+        counting: terms.counting.as_ref().map(counting_to_proto),
         meter: terms.meter.as_ref().map(ToString::to_string).unwrap_or_default(),
         thresholds: terms.thresholds.clone(),
+        burst_percent: terms.burst_percent,
+        grace_seconds: terms.grace_seconds,
+        refusal: match terms.refusal {
+            Refusal::Wait => pb::Refusal::Unspecified,
+            Refusal::Upgrade => pb::Refusal::Upgrade,
+            Refusal::Forbid => pb::Refusal::Forbid,
+        }
+        .into(),
+    }
+}
+
+fn counting_to_proto(it: &Counting) -> pb::Counting {
+    let of = |per: Per| pb::Counting { unit: per.as_str().to_owned(), ..pb::Counting::default() };
+    match it {
+        Counting::Minute => of(Per::Minute),
+        Counting::Hour => of(Per::Hour),
+        Counting::Calendar { cycle, anchor } => pb::Counting {
+            unit: cycle.unit().as_str().to_owned(),
+            anchor_local: anchor.local_micros(),
+            zone: anchor.zone.name().to_owned(),
+            count: if cycle.count() == 1 { 0 } else { cycle.count() },
+        },
     }
 }
 
@@ -104,8 +135,17 @@ fn terms_from_proto(it: Option<pb::Terms>) -> Result<Terms, DecodeError> {
             return Err(DecodeError::Field { field: "terms.beyond" });
         }
     };
+    let refusal = match pb::Refusal::try_from(it.refusal) {
+        Ok(pb::Refusal::Unspecified) => Refusal::Wait,
+        Ok(pb::Refusal::Upgrade) => Refusal::Upgrade,
+        Ok(pb::Refusal::Forbid) => Refusal::Forbid,
+        Err(_) => return Err(DecodeError::Field { field: "terms.refusal" }),
+    };
     let meter = Some(it.meter).filter(|meter| !meter.is_empty());
     Ok(Terms {
+        burst_percent: it.burst_percent,
+        grace_seconds: it.grace_seconds,
+        refusal,
         limit: it.limit,
         beyond,
         counting: it.counting.map(counting_from_proto).transpose()?,
@@ -116,10 +156,17 @@ fn terms_from_proto(it: Option<pb::Terms>) -> Result<Terms, DecodeError> {
 
 fn counting_from_proto(it: pb::Counting) -> Result<Counting, DecodeError> {
     let of = |field: &'static str| DecodeError::Field { field };
+    match Per::parse(&it.unit) {
+        Some(Per::Minute) => return Ok(Counting::Minute),
+        Some(Per::Hour) => return Ok(Counting::Hour),
+        _ => {}
+    }
     let unit = CycleUnit::parse(&it.unit).ok_or_else(|| of("counting.unit"))?;
+    let cycle = Cycle::new(unit, it.count.max(1)).map_err(|_| of("counting.count"))?;
     let zone = Zone::parse(&it.zone).ok_or_else(|| of("counting.zone"))?;
     let anchor = Anchor::from_local_micros(it.anchor_local, zone);
-    Ok(Counting { unit, anchor: anchor.ok_or_else(|| of("counting.anchor_local"))? })
+    let anchor = anchor.ok_or_else(|| of("counting.anchor_local"))?;
+    Ok(Counting::Calendar { cycle, anchor })
 }
 
 pub(super) fn window_to_proto(window: Period) -> pb::Window {
@@ -132,12 +179,14 @@ pub(super) fn window_from_proto(it: pb::Window) -> Result<Period, DecodeError> {
 }
 
 pub(super) fn figures_to_proto(it: Figures) -> pb::Figures {
-    pb::Figures { used: it.used, reserved: it.reserved }
+    let over_since = it.over_since.map(Timestamp::micros);
+    pb::Figures { used: it.used, reserved: it.reserved, over_since }
 }
 
 pub(super) fn figures_from_proto(it: Option<pb::Figures>) -> Result<Figures, DecodeError> {
     let it = it.ok_or(DecodeError::Field { field: "figures" })?;
-    Ok(Figures { used: it.used, reserved: it.reserved })
+    let over_since = it.over_since.map(|at| timestamp(at, "figures.over_since")).transpose()?;
+    Ok(Figures { used: it.used, reserved: it.reserved, over_since })
 }
 
 pub(super) fn timer_to_proto(timer: &Timer) -> pb::Timer {

@@ -360,7 +360,7 @@ fn cycle_from_proto(it: Option<pbc::Cycle>) -> Result<Cycle, DecodeError> {
         Ok(pbc::CycleUnit::Week) => CycleUnit::Week,
         Ok(pbc::CycleUnit::Month) => CycleUnit::Month,
         Ok(pbc::CycleUnit::Year) => CycleUnit::Year,
-        Ok(pbc::CycleUnit::Unspecified) | Err(_) => return Err(BAD),
+        Ok(_) | Err(_) => return Err(BAD),
     };
     Cycle::new(unit, it.count).map_err(|_| BAD)
 }

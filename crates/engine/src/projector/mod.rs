@@ -2,6 +2,8 @@
 //! checkpoints. Rows and checkpoint are one batch. A generation that is built
 //! beside the one in use takes over when it has caught up.
 
+mod shared;
+
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,11 +13,14 @@ use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_readstore::{Batch, Key, RowSet, Scan, Value, Write, load_missing};
 use exchequer_runtime::{Metric, OnEnd, TaskError, TaskKind};
 use exchequer_types::PartitionId;
+use futures::future::select;
 use tracing::{error, info, warn};
 
+use crate::sharing::Share;
 use crate::tables::{READERS, VIEWS, reader_head, reader_key, reader_write};
 use crate::view::{Generation, Progressed, View, ViewHandle};
 use crate::{EngineError, Ports, Tail, TailItem, spans};
+use shared::Own;
 
 const RETRY: Duration = Duration::from_secs(1);
 /// Readers of a replaced generation have this long to finish.
@@ -37,6 +42,7 @@ pub(crate) async fn start(
     ports: &Ports,
     tail: &Arc<Tail>,
     view: Arc<dyn View>,
+    share: Share,
 ) -> Result<Arc<ViewHandle>, EngineError> {
     let partitions = tail.partitions();
     let row = ports.store.get(&VIEWS, 0, view_key(view.as_ref())).await?;
@@ -48,7 +54,10 @@ pub(crate) async fn start(
         write_view(ports, view.as_ref(), active, latest).await?;
     }
     let generation = Arc::new(Generation::new(active, partitions));
-    let handle = Arc::new(ViewHandle::new(view, Arc::clone(&generation), latest));
+    let handle = Arc::new(ViewHandle::new(view, share, Arc::clone(&generation), latest));
+    if handle.share.are_others() {
+        shared::watch(ports, tail, &handle);
+    }
     if fold_version == version {
         spawn(ports, tail, &handle, generation);
         if latest > active {
@@ -188,18 +197,30 @@ impl Projector {
         self.generation.progressed(progress.clone());
         let mut changes = self.tail.changes();
         let mut swaps = self.handle.swaps();
+        let mut own = Own::of(&self.handle.share);
         loop {
             changes.borrow_and_update();
             swaps.borrow_and_update();
             if self.handle.is_retired(&self.generation) {
                 return self.retire().await;
             }
-            let moved = self.fold_some(&mut heads, &mut progress, &mut unsaved).await?;
+            for gained in own.update(self.tail.partitions()) {
+                heads[gained.index()] = self.load_head(gained).await?;
+            }
+            let moved = self.fold_some(&own, &mut heads, &mut progress, &mut unsaved).await?;
             self.generation.progressed(progress.clone());
             if moved {
                 continue;
             }
-            if self.handle.building().is_some_and(|it| it.number == self.generation.number) {
+            if self.handle.share.are_others() {
+                self.tell_others(&mut own, &heads, &mut unsaved).await?;
+                self.hear_others(&own, &mut heads, &mut progress).await?;
+                self.generation.progressed(progress.clone());
+            }
+            let is_building =
+                self.handle.building().is_some_and(|it| it.number == self.generation.number);
+            let others_behind = self.others_behind(&own, &progress);
+            if is_building && !others_behind {
                 if unsaved.commits > 0 {
                     self.write(self.batch(RowSet::default(), &heads, &mut unsaved)).await?;
                 }
@@ -208,7 +229,8 @@ impl Projector {
             }
             let news = core::pin::pin!(changes.changed());
             let swapped = core::pin::pin!(swaps.changed());
-            futures::future::select(news, swapped).await;
+            let shared = core::pin::pin!(self.others_moved(&mut own, others_behind));
+            select(news, select(swapped, shared)).await;
         }
     }
 
@@ -219,20 +241,25 @@ impl Projector {
     async fn load_heads(&self) -> Result<Vec<Head>, EngineError> {
         let mut heads = Vec::new();
         for partition in (0..self.tail.partitions()).map(PartitionId) {
-            let key = reader_key(&self.reader(), self.generation.number, partition);
-            let head = match self.ports.store.get(&READERS, 0, key).await? {
-                Some(row) => reader_head(&row.values)?,
-                None => Head::default(),
-            };
-            self.tail.check_remembered(self.handle.view.name(), partition, &head).await?;
-            heads.push(head);
+            heads.push(self.load_head(partition).await?);
         }
         Ok(heads)
+    }
+
+    async fn load_head(&self, partition: PartitionId) -> Result<Head, EngineError> {
+        let key = reader_key(&self.reader(), self.generation.number, partition);
+        let head = match self.ports.store.get(&READERS, 0, key).await? {
+            Some(row) => reader_head(&row.values)?,
+            None => Head::default(),
+        };
+        self.tail.check_remembered(self.handle.view.name(), partition, &head).await?;
+        Ok(head)
     }
 
     /// Folds what there is, up to a bound, and writes it. Was there anything?
     async fn fold_some(
         &self,
+        own: &Own,
         heads: &mut [Head],
         progress: &mut Progressed,
         unsaved: &mut Unsaved,
@@ -243,7 +270,7 @@ impl Projector {
         let mut traced = Vec::new();
         for (index, end) in ends.iter_mut().enumerate() {
             let partition = PartitionId(index as u32);
-            while rows.len() < self.ports.settings.view_rows_max {
+            while own.has(partition) && rows.len() < self.ports.settings.view_rows_max {
                 let before = end.offset;
                 let items = self.tail.next(partition, end).await?;
                 for item in &items {

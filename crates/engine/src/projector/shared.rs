@@ -1,0 +1,172 @@
+//! A view whose partitions several processes fold: each folds its own, and reads how far
+//! the others are, and which generation is in use, where they write it.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use exchequer_journal::Owned;
+use exchequer_kernel::Head;
+use exchequer_readstore::{RowSet, Scan, Value};
+use exchequer_runtime::{OnEnd, TaskKind};
+use exchequer_types::{Offset, PartitionId};
+use tokio::sync::watch;
+use tracing::warn;
+
+use super::{Projector, Unsaved, reader_of, spawn, view_key};
+use crate::sharing::{self, Share};
+use crate::tables::{READERS, VIEWS, reader_head};
+use crate::view::{Generation, Progressed, ViewHandle};
+use crate::{EngineError, Ports, Tail};
+
+/// How often it is read how far other processes are, while they are behind.
+const BEHIND_INTERVAL: Duration = Duration::from_millis(20);
+/// How often it is read which generation is in use.
+const GENERATION_INTERVAL: Duration = Duration::from_secs(1);
+
+const WATCH: TaskKind = TaskKind { name: "view watch", on_end: OnEnd::Fine };
+
+/// The partitions that one projector folds.
+pub(super) struct Own {
+    share: Share,
+    owned: Option<watch::Receiver<Owned>>,
+    now: BTreeSet<PartitionId>,
+    /// How far others were told that each partition is.
+    told: Vec<Offset>,
+}
+
+impl Own {
+    pub(super) fn of(share: &Share) -> Self {
+        Self { share: share.clone(), owned: share.watch(), now: BTreeSet::new(), told: Vec::new() }
+    }
+
+    pub(super) fn has(&self, partition: PartitionId) -> bool {
+        self.now.contains(&partition)
+    }
+
+    /// Takes over what is its own by now; gives what has come to it. What is gone may be
+    /// another's at once: rows that two write are the same.
+    pub(super) fn update(&mut self, partitions: u32) -> Vec<PartitionId> {
+        let Some(owned) = &mut self.owned else { return Vec::new() };
+        let latest = Arc::clone(&owned.borrow_and_update());
+        let gained = latest.difference(&self.now).copied().collect();
+        self.share.release_others(&latest, partitions);
+        self.now.clone_from(&latest);
+        gained
+    }
+}
+
+impl Projector {
+    /// Writes how far this process is: others wait for it, whether rows came of it or not.
+    pub(super) async fn tell_others(
+        &self,
+        own: &mut Own,
+        heads: &[Head],
+        unsaved: &mut Unsaved,
+    ) -> Result<(), EngineError> {
+        own.told.resize(heads.len(), 0);
+        for partition in &own.now {
+            let (head, told) = (&heads[partition.index()], &mut own.told[partition.index()]);
+            unsaved.touched[partition.index()] |= head.offset > *told;
+            *told = head.offset;
+        }
+        if unsaved.touched.contains(&true) {
+            self.write(self.batch(RowSet::default(), heads, unsaved)).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads how far the others are.
+    pub(super) async fn hear_others(
+        &self,
+        own: &Own,
+        heads: &mut [Head],
+        progress: &mut Progressed,
+    ) -> Result<(), EngineError> {
+        if own.now.len() == heads.len() {
+            return Ok(());
+        }
+        let number = self.generation.number;
+        let reader = vec![Value::text(reader_of(self.handle.view.as_ref()))];
+        let mut scan = Scan::of(&READERS, 0, reader, heads.len());
+        scan.from = Some(vec![Value::uint(number)]);
+        scan.to = Some(vec![Value::uint(number + 1)]);
+        for row in self.ports.store.scan(scan).await? {
+            let at = row.key.clustering.get(1).map_or(0, Value::as_int);
+            let Ok(at) = u32::try_from(at).map(PartitionId) else { continue };
+            let Some(head) = heads.get_mut(at.index()).filter(|_| !own.has(at)) else { continue };
+            let told = reader_head(&row.values)?;
+            if told.offset > progress.offsets[at.index()] {
+                progress.offsets[at.index()] = told.offset;
+                // When exactly is not told: it is seen now.
+                progress.folded_at[at.index()] = self.ports.runtime.now();
+            }
+            *head = told;
+        }
+        Ok(())
+    }
+
+    /// Has another process still to fold what this one has seen of the journal?
+    pub(super) fn others_behind(&self, own: &Own, progress: &Progressed) -> bool {
+        let offsets = (0..).map(PartitionId).zip(&progress.offsets);
+        offsets
+            .filter(|(partition, _)| !own.has(*partition))
+            .any(|(partition, offset)| *offset < self.tail.offset(partition))
+    }
+
+    /// Resolves when it is to be asked again how far others are, or when partitions have
+    /// come or gone.
+    pub(super) async fn others_moved(&self, own: &mut Own, others_behind: bool) {
+        if others_behind {
+            let due = self.ports.runtime.sleep(BEHIND_INTERVAL);
+            futures::future::select(core::pin::pin!(sharing::changed(&mut own.owned)), due).await;
+        } else {
+            sharing::changed(&mut own.owned).await;
+        }
+    }
+}
+
+/// Follows which generation of a view is in use and which is being built, for as long as
+/// the process runs.
+pub(super) fn watch(ports: &Ports, tail: &Arc<Tail>, handle: &Arc<ViewHandle>) {
+    let (own, tail, handle) = (ports.clone(), Arc::clone(tail), Arc::clone(handle));
+    let watching = async move {
+        loop {
+            own.runtime.sleep(GENERATION_INTERVAL).await;
+            if let Err(error) = look(&own, &tail, &handle).await {
+                warn!(view = handle.view.name(), %error, "cannot read which generation is in use");
+            }
+        }
+    };
+    ports.runtime.spawn(WATCH, Box::pin(watching));
+}
+
+async fn look(
+    ports: &Ports,
+    tail: &Arc<Tail>,
+    handle: &Arc<ViewHandle>,
+) -> Result<(), EngineError> {
+    let row = ports.store.get(&VIEWS, 0, view_key(handle.view.as_ref())).await?;
+    let Some(row) = row else { return Ok(()) };
+    let uint = |at: usize| row.values.get(at).map_or(0, Value::as_uint);
+    let (active, latest, fold_version) = (uint(0), uint(1), uint(2));
+    if fold_version > u64::from(handle.view.version()) {
+        // A newer program's rows are not read by this one.
+        return Ok(());
+    }
+    if active > handle.active().number {
+        let built = handle.building().filter(|it| it.number == active);
+        let generation = built.unwrap_or_else(|| {
+            let generation = Arc::new(Generation::new(active, tail.partitions()));
+            spawn(ports, tail, handle, Arc::clone(&generation));
+            generation
+        });
+        handle.swap(generation);
+    }
+    if latest > handle.active().number && handle.building().is_none() {
+        let generation = Arc::new(Generation::new(latest, tail.partitions()));
+        handle.resume_as(Arc::clone(&generation));
+        spawn(ports, tail, handle, generation);
+    }
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! Several processes over the same logs and the same store: partitions are shared, handed
+//! over and taken over, and each process sees what another has done.
+
+#![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use exchequer_consumer_adoption::Adoption;
+use exchequer_domain_tenants as tenants;
+use exchequer_engine::{
+    Answer, Commanding, Forwarder, Parts, Platform, Ports, React, Roles, Settings, Submission,
+    Unready, View, ViewOf,
+};
+use exchequer_journal::{
+    Group, Lane, Membership, MemoryGroups, MemoryInput, MemoryInputLimits, MemoryJournal,
+};
+use exchequer_kernel::{SealKey, Status};
+use exchequer_projection_tenants as tenants_view;
+use exchequer_projection_timers as timers_view;
+use exchequer_readstore::MemoryStore;
+use exchequer_runtime::{Runtime as _, TokioRuntime};
+use exchequer_tenant::{Command, Create};
+use exchequer_types::{
+    ActorId, CommandId, Issuer, PartitionId, StreamId, TenantId, TenantStatus, Timestamp,
+};
+
+const PARTITIONS: u32 = 4;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Cluster {
+    journal: Arc<MemoryJournal>,
+    inputs: Arc<MemoryInput>,
+    store: Arc<MemoryStore>,
+    groups: MemoryGroups,
+}
+
+struct Process {
+    platform: Platform,
+    runtime: TokioRuntime,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let clock = TokioRuntime::default();
+        let now = Arc::new(move || clock.now());
+        let limits = MemoryInputLimits::default();
+        Self {
+            journal: Arc::new(MemoryJournal::new(PARTITIONS)),
+            inputs: Arc::new(MemoryInput::new(PARTITIONS, [7; 16], limits, now)),
+            // Rows and checkpoints are not one step.
+            store: Arc::new(MemoryStore::new(false)),
+            groups: MemoryGroups::new(PARTITIONS),
+        }
+    }
+
+    async fn start(&self, groups: impl IntoIterator<Item = Group>) -> Process {
+        let runtime = TokioRuntime::default();
+        let ports = Ports {
+            journal: Arc::<MemoryJournal>::clone(&self.journal),
+            inputs: Arc::<MemoryInput>::clone(&self.inputs),
+            store: Arc::<MemoryStore>::clone(&self.store),
+            runtime: Arc::new(runtime.clone()),
+            key: SealKey::new(&[3; 32]),
+            settings: Arc::new(Settings {
+                flush_interval: Duration::from_millis(20),
+                claim_retry: Duration::from_millis(5),
+                ..Settings::default()
+            }),
+            usage: None,
+        };
+        let views: Vec<Arc<dyn View>> = vec![
+            Arc::new(ViewOf {
+                projection: tenants_view::TenantsView,
+                tables: tenants_view::TABLES,
+            }),
+            Arc::new(ViewOf { projection: timers_view::TimersView, tables: timers_view::TABLES }),
+        ];
+        let consumers: Vec<Arc<dyn React>> = vec![
+            Arc::new(Commanding(Adoption { partitions: PARTITIONS })),
+            Arc::new(Forwarder { ports: ports.clone() }),
+        ];
+        let membership: Arc<dyn Membership> = Arc::new(self.groups.join(groups));
+        let given = Parts { views, consumers, membership: Some(membership), ..Parts::default() };
+        let platform = Platform::start_as(Roles::ALL, ports, given).await.unwrap();
+        Process { platform, runtime }
+    }
+}
+
+impl Process {
+    /// Ends it; what it shared is free.
+    async fn stop(self) {
+        self.runtime.shut_down();
+        self.runtime.stopped().await;
+    }
+
+    async fn submit(&self, stream: &str, id: &str, command: Command) -> Answer {
+        let submission = Submission::new(
+            StreamId::parse(stream).unwrap(),
+            Issuer::parse("api").unwrap(),
+            CommandId::parse(id).unwrap(),
+            ActorId::parse("u-1").unwrap(),
+            command,
+        );
+        self.platform.gateway.submit(submission, PATIENCE).await.unwrap()
+    }
+
+    /// Creates a tenant as soon as the root is adopted in its partition.
+    async fn create(&self, tenant: &str) -> Answer {
+        loop {
+            let command = Command::Create(Create {
+                parent: TenantId::platform(),
+                name: tenant.to_owned(),
+                settings: BTreeMap::new(),
+                test_clock: None,
+            });
+            let answer = self.submit(tenant, &format!("create-{tenant}"), command).await;
+            if answer.status() != Some(Status::NotAdopted) {
+                return answer;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The tenant as this process reads it, behind `answer`.
+    async fn read(&self, tenant: &str, answer: &Answer) -> Option<tenants::Tenant> {
+        let ports = &self.platform.ports;
+        let view = self.platform.view("tenants").unwrap();
+        let generation = view.at_least(ports, &answer.token(), PATIENCE).await.unwrap();
+        let id = TenantId::parse(tenant).unwrap();
+        tenants_view::get(ports.store.as_ref(), generation, &id).await.unwrap().map(|it| it.tenant)
+    }
+
+    fn leads(&self) -> Vec<u32> {
+        let states = (0..PARTITIONS).filter(|it| {
+            let state = self.platform.tail.state(PartitionId(*it));
+            state.leading && state.own
+        });
+        states.collect()
+    }
+
+    async fn until(&self, what: impl Fn(&Self) -> bool) {
+        let met = async {
+            while !what(self) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let met = tokio::time::timeout(PATIENCE, met).await;
+        assert!(met.is_ok(), "{:?}", self.platform.unready());
+    }
+}
+
+// REQ: KER-07
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_share_partitions_and_take_over_from_one_that_ends() {
+    let cluster = Cluster::new();
+    let first = cluster.start(Group::ALL).await;
+    first.until(|it| it.leads().len() == 4).await;
+    let answers = [first.create("a").await, first.create("b").await, first.create("c").await];
+    assert!(answers.iter().all(|it| it.status() == Some(Status::Accepted)));
+    let second = cluster.start(Group::ALL).await;
+    second.until(|it| it.leads() == [1, 3]).await;
+    assert_eq!(first.leads(), [0, 2]);
+    // Whoever is asked answers, wherever it is decided and folded.
+    for (index, process) in [&first, &second].into_iter().cycle().take(12).enumerate() {
+        let tenant = format!("t-{index}");
+        let answer = process.create(&tenant).await;
+        assert_eq!(answer.status(), Some(Status::Accepted), "{answer:?}");
+        for reader in [&first, &second] {
+            assert!(reader.read(&tenant, &answer).await.is_some());
+        }
+    }
+    first.stop().await;
+    second.until(|it| it.leads().len() == 4).await;
+    for tenant in ["a", "b", "c", "t-0", "t-11"] {
+        let again = second.create(tenant).await;
+        assert_eq!(again.status(), Some(Status::Accepted), "the first outcome again");
+        assert!(second.read(tenant, &again).await.is_some());
+    }
+    second.until(|it| it.platform.is_ready()).await;
+    second.stop().await;
+}
+
+// REQ: KER-07
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_decides_and_folds_nothing_and_answers_all() {
+    let cluster = Cluster::new();
+    let gateway = cluster.start([]).await;
+    assert!(!gateway.platform.is_ready() || gateway.leads().is_empty());
+    let decider = cluster.start([Group::Deciders]).await;
+    let rest = cluster.start([Group::Projectors, Group::Consumers]).await;
+    let answer = gateway.create("acme").await;
+    assert_eq!(answer.status(), Some(Status::Accepted));
+    assert_eq!(gateway.read("acme", &answer).await.unwrap().status, TenantStatus::Active);
+    assert!(gateway.leads().is_empty() && rest.leads().is_empty());
+    gateway.until(|it| it.platform.is_ready()).await;
+    let closes = Command::Tenants(tenants::Command::ScheduleClosing(tenants::ScheduleClosing {
+        at: Timestamp::saturating_from_micros(gateway.runtime.now().micros() + 1_000),
+    }));
+    let answer = gateway.submit("acme", "close", closes).await;
+    assert_eq!(answer.status(), Some(Status::Accepted), "{answer:?}");
+    // The clock of whoever folds the timers wakes it.
+    let mut changes = gateway.platform.tail.changes();
+    while gateway.read("acme", &answer).await.unwrap().status != TenantStatus::Closed {
+        tokio::time::timeout(PATIENCE, changes.changed()).await.unwrap().unwrap();
+    }
+    for process in [gateway, decider, rest] {
+        process.stop().await;
+    }
+}
+
+// REQ: KER-10
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_at_one_process_is_built_and_read_by_all() {
+    let cluster = Cluster::new();
+    let first = cluster.start(Group::ALL).await;
+    let second = cluster.start(Group::ALL).await;
+    let answer = first.create("acme").await;
+    let before = first.platform.view("tenants").unwrap().active().number;
+    let built = first.platform.rebuild("tenants").await.unwrap().unwrap();
+    assert!(built > before);
+    for process in [&first, &second] {
+        process.until(|it| it.platform.view("tenants").unwrap().active().number == built).await;
+        assert!(process.read("acme", &answer).await.is_some());
+    }
+    first.stop().await;
+    second.stop().await;
+}
+
+// REQ: KER-07
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_decides_where_no_decider_is() {
+    let cluster = Cluster::new();
+    let gateway = cluster.start([]).await;
+    let end = exchequer_journal::Journal::end(cluster.journal.as_ref(), PartitionId(0)).await;
+    assert_eq!(end.unwrap(), 0, "no claim");
+    gateway
+        .until(|it| {
+            !it.platform.unready().iter().any(|why| matches!(why, Unready::Starting { .. }))
+        })
+        .await;
+    let waiting = exchequer_journal::InputLog::read(
+        cluster.inputs.as_ref(),
+        Lane::Internal,
+        PartitionId(0),
+        0,
+        10,
+    );
+    assert!(waiting.await.is_ok());
+    gateway.stop().await;
+}

@@ -1,0 +1,331 @@
+//! Appends through idempotent producers. A call's records are handed over in one go,
+//! so that no other of this process stands between them; after any delivery error the
+//! producer is dropped, and the next append has a new one.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use bytes::Bytes;
+use exchequer_journal::{Fault, FaultKind};
+use exchequer_types::{Offset, PartitionId};
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
+use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
+use rdkafka::statistics::Statistics;
+use tokio::sync::oneshot;
+
+use crate::client::{ClientFigures, Reporter};
+use crate::error::append_fault;
+use crate::topic::{Producers, Shared};
+
+pub(crate) struct Appender {
+    shared: Arc<Shared>,
+    lanes: Vec<Mutex<Option<Lane>>>,
+    /// Bytes handed over and not yet acknowledged.
+    waiting_bytes: Arc<AtomicUsize>,
+}
+
+struct Lane {
+    producer: ThreadedProducer<Deliveries>,
+    is_broken: Arc<AtomicBool>,
+}
+
+impl Appender {
+    pub(crate) fn new(shared: Arc<Shared>, producers: Producers) -> Self {
+        let lanes = match producers {
+            Producers::EachPartition => shared.partitions.len(),
+            Producers::Shared => 1,
+        };
+        Self {
+            shared,
+            lanes: (0..lanes).map(|_| Mutex::new(None)).collect(),
+            waiting_bytes: Arc::default(),
+        }
+    }
+
+    pub(crate) fn figures(&self) -> ClientFigures {
+        self.shared.reporter.figures()
+    }
+
+    /// Resolves when all brokers in sync have the records: the offset of the first, if
+    /// the brokers told and no other's records stand between them.
+    pub(crate) async fn append(
+        &self,
+        partition: PartitionId,
+        records: Vec<Bytes>,
+    ) -> Result<Option<Offset>, Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.hand_over(partition, &records, reply)?;
+        match answer.await {
+            Ok(answer) => answer,
+            // The producer is gone, and with it whoever would have answered.
+            Err(_) => Err(Fault::new(FaultKind::Unavailable, "the append was given up")),
+        }
+    }
+
+    fn hand_over(
+        &self,
+        partition: PartitionId,
+        records: &[Bytes],
+        reply: oneshot::Sender<Result<Option<Offset>, Fault>>,
+    ) -> Result<(), Fault> {
+        let bytes = records.iter().map(Bytes::len).sum();
+        let reserved = Reserved::take(&self.waiting_bytes, bytes, self.queue_bytes_max())?;
+        let mut lane = self.lane(partition);
+        let lane = self.ready(&mut lane)?;
+        let call = Arc::new(Call {
+            shared: Arc::clone(&self.shared),
+            partition,
+            is_broken: Arc::clone(&lane.is_broken),
+            state: Mutex::new(CallState::new(records.len(), reply, reserved)),
+        });
+        for (at, record) in records.iter().enumerate() {
+            let sent = lane.producer.send(
+                BaseRecord::<[u8], [u8], Arc<Call>>::with_opaque_to(
+                    &self.shared.name,
+                    Arc::clone(&call),
+                )
+                .partition(partition.0 as i32)
+                .payload(record),
+            );
+            if let Err((error, _)) = sent {
+                // Those before it may land; the others were never handed over.
+                call.give_up(records.len() - at, &error);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn queue_bytes_max(&self) -> usize {
+        self.shared.settings.options.queue_bytes_max
+    }
+
+    fn lane(&self, partition: PartitionId) -> MutexGuard<'_, Option<Lane>> {
+        let lane = &self.lanes[partition.index() % self.lanes.len()];
+        lane.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ready<'a>(&self, lane: &'a mut Option<Lane>) -> Result<&'a mut Lane, Fault> {
+        if lane.as_ref().is_some_and(|lane| lane.is_broken.load(Ordering::Acquire))
+            && let Some(broken) = lane.take()
+        {
+            // What it still holds is purged; that takes a moment.
+            thread::spawn(move || drop(broken));
+        }
+        match lane {
+            Some(lane) => Ok(lane),
+            None => Ok(lane.insert(self.launch()?)),
+        }
+    }
+
+    fn launch(&self) -> Result<Lane, Fault> {
+        let deliveries = Deliveries { reporter: self.shared.reporter.clone() };
+        let producer = self.shared.settings.producer().create_with_context(deliveries);
+        let producer = producer.map_err(|error| append_fault(&error))?;
+        Ok(Lane { producer, is_broken: Arc::default() })
+    }
+}
+
+impl core::fmt::Debug for Appender {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Appender").field("lanes", &self.lanes.len()).finish_non_exhaustive()
+    }
+}
+
+/// Room in the queue, given back when it is dropped.
+struct Reserved {
+    waiting: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Reserved {
+    fn take(waiting: &Arc<AtomicUsize>, bytes: usize, bytes_max: usize) -> Result<Self, Fault> {
+        let before = waiting.fetch_add(bytes, Ordering::AcqRel);
+        let reserved = Self { waiting: Arc::clone(waiting), bytes };
+        if before + bytes > bytes_max {
+            let message = "too many records wait for the brokers; try again soon";
+            return Err(Fault::new(FaultKind::Overloaded, message));
+        }
+        Ok(reserved)
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+/// One append, until each of its records has its delivery report.
+pub(crate) struct Call {
+    shared: Arc<Shared>,
+    partition: PartitionId,
+    is_broken: Arc<AtomicBool>,
+    state: Mutex<CallState>,
+}
+
+struct CallState {
+    count: usize,
+    left: usize,
+    places: Places,
+    fault: Option<Fault>,
+    reply: Option<oneshot::Sender<Result<Option<Offset>, Fault>>>,
+    reserved: Option<Reserved>,
+}
+
+/// Where the records of one call were put, as far as the brokers told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Places {
+    told: usize,
+    lowest: Offset,
+    highest: Offset,
+}
+
+impl Places {
+    fn add(&mut self, offset: Offset) {
+        self.lowest = if self.told == 0 { offset } else { self.lowest.min(offset) };
+        self.highest = self.highest.max(offset);
+        self.told += 1;
+    }
+
+    /// The offset of the first of `count` records that stand together.
+    fn first(&self, count: usize) -> Option<Offset> {
+        let stand_together = self.highest - self.lowest + 1 == count as u64;
+        (self.told == count && stand_together).then_some(self.lowest)
+    }
+}
+
+impl CallState {
+    fn new(
+        count: usize,
+        reply: oneshot::Sender<Result<Option<Offset>, Fault>>,
+        reserved: Reserved,
+    ) -> Self {
+        Self {
+            count,
+            left: count,
+            places: Places::default(),
+            fault: None,
+            reply: Some(reply),
+            reserved: Some(reserved),
+        }
+    }
+}
+
+impl Call {
+    fn delivered(&self, offset: i64) {
+        let mut state = self.lock();
+        // A repetition that the broker had already is acknowledged without a place.
+        if let Ok(offset) = u64::try_from(offset) {
+            state.places.add(offset);
+            self.shared.partitions[self.partition.index()].saw_end(offset + 1);
+        }
+        Self::settle(&mut state, 1);
+    }
+
+    fn failed(&self, error: &KafkaError) {
+        self.is_broken.store(true, Ordering::Release);
+        let mut state = self.lock();
+        if state.fault.is_none() {
+            state.fault = Some(append_fault(error));
+        }
+        Self::settle(&mut state, 1);
+    }
+
+    /// The last `count` records were not taken by the client's queue.
+    fn give_up(&self, count: usize, error: &KafkaError) {
+        let mut state = self.lock();
+        let mut fault = append_fault(error);
+        if count < state.count {
+            fault.kind = FaultKind::Unavailable;
+        }
+        state.fault = Some(fault);
+        Self::settle(&mut state, count);
+    }
+
+    fn settle(state: &mut CallState, count: usize) {
+        state.left = state.left.saturating_sub(count);
+        if state.left > 0 {
+            return;
+        }
+        state.reserved = None;
+        let answer = match state.fault.take() {
+            Some(fault) => Err(fault),
+            None => Ok(state.places.first(state.count)),
+        };
+        if let Some(reply) = state.reply.take() {
+            // Nobody waits when the caller gave up.
+            let _ = reply.send(answer);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CallState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes the brokers' answers.
+struct Deliveries {
+    reporter: Reporter,
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.reporter.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.reporter.error(error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.reporter.stats(statistics);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Arc<Call>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, call: Arc<Call>) {
+        match result {
+            Ok(message) => call.delivered(message.offset()),
+            Err((error, _)) => call.failed(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(offsets: &[Offset]) -> Places {
+        let mut places = Places::default();
+        for offset in offsets {
+            places.add(*offset);
+        }
+        places
+    }
+
+    // REQ: KER-08
+    #[test]
+    fn a_place_is_told_only_when_all_stand_together() {
+        assert_eq!(places(&[7]).first(1), Some(7));
+        assert_eq!(places(&[9, 7, 8]).first(3), Some(7));
+        assert_eq!(places(&[7, 9]).first(2), None, "another's record stands between them");
+        assert_eq!(places(&[7]).first(2), None, "one place was not told");
+    }
+
+    #[test]
+    fn room_is_given_back() {
+        let waiting = Arc::default();
+        let one = Reserved::take(&waiting, 6, 10).ok();
+        let refused = Reserved::take(&waiting, 6, 10).err().map(|fault| fault.kind);
+        assert_eq!(refused, Some(FaultKind::Overloaded));
+        drop(one);
+        assert!(Reserved::take(&waiting, 6, 10).is_ok());
+    }
+}

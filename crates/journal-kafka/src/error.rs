@@ -1,0 +1,109 @@
+//! Two kinds of failure: a deployment that is not as it must be, found when it is
+//! opened, and a fault of the running log, in the port's words.
+
+use exchequer_journal::{Fault, FaultKind};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+/// Why a log was not opened. The message says what, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct SetupError {
+    pub kind: SetupKind,
+    message: String,
+    is_missing: bool,
+}
+
+/// What whoever starts the process can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetupKind {
+    /// A setting of ours is wrong.
+    Settings,
+    /// No broker answers. It may do so later.
+    Unreachable,
+    /// The brokers refuse this client: certificate, password or permission.
+    Refused,
+    /// A topic is missing, or is not what it must be.
+    Topics,
+}
+
+impl SetupError {
+    pub(crate) fn settings(message: impl Into<String>) -> Self {
+        Self::new(SetupKind::Settings, message)
+    }
+
+    pub(crate) fn topics(message: impl Into<String>) -> Self {
+        Self::new(SetupKind::Topics, message)
+    }
+
+    /// A topic that does not exist.
+    pub(crate) fn missing(message: impl Into<String>) -> Self {
+        Self { is_missing: true, ..Self::topics(message) }
+    }
+
+    pub(crate) fn is_about_a_missing_topic(&self) -> bool {
+        self.is_missing
+    }
+
+    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
+        Self::new(SetupKind::Unreachable, message)
+    }
+
+    fn new(kind: SetupKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), is_missing: false }
+    }
+
+    /// What `error` means, where `doing` was tried against `bootstrap`.
+    pub(crate) fn of(doing: &str, bootstrap: &str, last: Option<&str>, error: &KafkaError) -> Self {
+        let kind = match error {
+            KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) => SetupKind::Settings,
+            error => match error.rdkafka_error_code() {
+                _ if is_refusal(error) || last.is_some_and(tells_refusal) => SetupKind::Refused,
+                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => SetupKind::Topics,
+                _ => SetupKind::Unreachable,
+            },
+        };
+        let hint = match kind {
+            SetupKind::Settings => "correct the settings of Kafka",
+            SetupKind::Unreachable => "check the address, and that a broker listens there",
+            SetupKind::Refused => "check user, password, certificates and permissions",
+            SetupKind::Topics => "run `exchequer admin init`",
+        };
+        let last = last.map(|last| format!(" ({last})")).unwrap_or_default();
+        Self::new(kind, format!("cannot {doing} at {bootstrap}: {error}{last}; {hint}"))
+    }
+}
+
+/// The broker, or its certificate, is not on speaking terms with this client.
+pub(crate) fn is_refusal(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::Authentication
+                | Code::SaslAuthenticationFailed
+                | Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+                | Code::SSL
+        )
+    )
+}
+
+/// Some refusals the client tells in words alone, and as a failed transport.
+fn tells_refusal(line: &str) -> bool {
+    ["SSL handshake failed", "SASL authentication error"].iter().any(|it| line.contains(it))
+}
+
+/// What a failed append means for whoever appended.
+pub(crate) fn append_fault(error: &KafkaError) -> Fault {
+    let kind = match error.rdkafka_error_code() {
+        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => FaultKind::TooLarge,
+        Some(Code::QueueFull) => FaultKind::Overloaded,
+        // Even an error that looks final may follow an attempt that landed.
+        _ => FaultKind::Unavailable,
+    };
+    Fault::new(kind, format!("the brokers did not acknowledge the append: {error}"))
+}
+
+pub(crate) fn unavailable(doing: &str, error: &KafkaError) -> Fault {
+    Fault::new(FaultKind::Unavailable, format!("cannot {doing}: {error}"))
+}

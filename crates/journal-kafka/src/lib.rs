@@ -1,0 +1,23 @@
+//! The logs on Apache Kafka: the journal and the input lanes behind their ports,
+//! the topics that hold them, and the group that shares partitions among writers.
+
+mod appender;
+mod catch_up;
+mod client;
+mod error;
+mod input;
+mod journal;
+mod membership;
+mod ring;
+mod settings;
+mod tail;
+mod topic;
+pub mod topics;
+mod watch;
+
+pub use client::ClientFigures;
+pub use error::{SetupError, SetupKind};
+pub use input::KafkaInput;
+pub use journal::KafkaJournal;
+pub use membership::{KafkaMembership, NotOwner};
+pub use settings::{Mechanism, Options, Security, Settings};

@@ -1,0 +1,191 @@
+//! Compares topics with their description. Everything that differs is told at once,
+//! each with the command that changes it.
+
+use core::time::Duration;
+
+use futures::executor::block_on;
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::known::{self, Known};
+use super::spec::descriptions;
+use super::{Setting, Spec};
+use crate::SetupError;
+use crate::client::Reporter;
+use crate::error::is_refusal;
+use crate::settings::Settings;
+
+/// Finds all of `specs` right, or says what to change. Blocks.
+pub fn check(settings: &Settings, specs: &[Spec]) -> Result<Vec<Known>, SetupError> {
+    settings.check()?;
+    let consumer = reach(settings)?;
+    let notes = known::read(settings, &consumer)?;
+    let mut problems = Vec::new();
+    let mut found = Vec::new();
+    for spec in specs {
+        let name = settings.named(&spec.name);
+        problems.extend(differences(settings, &consumer, &name, spec)?);
+        match notes.get(&name) {
+            Some(note) if note.partitions == spec.partitions => {
+                found.push(Known { spec: spec.clone(), id: note.id });
+            }
+            Some(note) => problems.push(format!(
+                "{name} was created with {} partitions and {} are configured; the number is \
+                 fixed for good: set it back to {}",
+                note.partitions, spec.partitions, note.partitions
+            )),
+            None => problems.push(format!("{name} is not noted; run `exchequer admin init`")),
+        }
+    }
+    if problems.is_empty() {
+        return Ok(found);
+    }
+    problems.sort();
+    problems.dedup();
+    Err(SetupError::topics(format!(
+        "the topics at {} are not as they must be:\n  {}",
+        settings.bootstrap,
+        problems.join("\n  ")
+    )))
+}
+
+/// A client that has spoken to a broker. One that refuses or cannot be understood is told
+/// apart from one that is not there.
+pub(super) fn reach(settings: &Settings) -> Result<BaseConsumer<Reporter>, SetupError> {
+    const EVENTS_MAX: usize = 64;
+    let consumer = reader(settings)?;
+    let notes = settings.named(&descriptions(1).name);
+    let Err(silent) = consumer.fetch_metadata(Some(&notes), settings.request_wait()) else {
+        return Ok(consumer);
+    };
+    // The request only times out; why the connections failed is among the client's events.
+    let refusal = core::iter::from_fn(|| consumer.poll(Duration::ZERO))
+        .take(EVENTS_MAX)
+        .filter_map(Result::err)
+        .find(is_refusal);
+    let last = consumer.context().last();
+    let error = refusal.unwrap_or(silent);
+    Err(SetupError::of("reach a broker", &settings.bootstrap, last.as_deref(), &error))
+}
+
+pub(crate) fn reader(settings: &Settings) -> Result<BaseConsumer<Reporter>, SetupError> {
+    let reporter = Reporter::default();
+    settings
+        .reader(1024 * 1024)
+        .create_with_context(reporter)
+        .map_err(|error| SetupError::of("make a client", &settings.bootstrap, None, &error))
+}
+
+/// The number of partitions alone, as running logs ask for it.
+pub(crate) fn check_partitions(
+    consumer: &BaseConsumer<Reporter>,
+    settings: &Settings,
+    name: &str,
+    partitions: u32,
+) -> Result<(), SetupError> {
+    match shape(consumer, settings, name)? {
+        None => Err(SetupError::missing(missing(settings, name))),
+        Some(shape) if shape.partitions == partitions => Ok(()),
+        Some(shape) => Err(SetupError::topics(other_number(name, shape.partitions, partitions))),
+    }
+}
+
+struct Shape {
+    partitions: u32,
+    replicas_min: u32,
+}
+
+/// None when there is no such topic.
+fn shape(
+    consumer: &BaseConsumer<Reporter>,
+    settings: &Settings,
+    name: &str,
+) -> Result<Option<Shape>, SetupError> {
+    let failed = |error| {
+        let last = consumer.context().last();
+        SetupError::of("ask for the topics", &settings.bootstrap, last.as_deref(), &error)
+    };
+    let metadata = consumer.fetch_metadata(Some(name), settings.request_wait()).map_err(failed)?;
+    let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
+        return Ok(None);
+    };
+    match topic.error().map(Code::from) {
+        None => {}
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => return Ok(None),
+        Some(code) => return Err(failed(rdkafka::error::KafkaError::MetadataFetch(code))),
+    }
+    let replicas = topic.partitions().iter().map(|it| it.replicas().len() as u32);
+    Ok(Some(Shape {
+        partitions: topic.partitions().len() as u32,
+        replicas_min: replicas.min().unwrap_or(0),
+    }))
+}
+
+fn missing(settings: &Settings, name: &str) -> String {
+    format!("{name} does not exist at {}; run `exchequer admin init`", settings.bootstrap)
+}
+
+fn other_number(name: &str, found: u32, wanted: u32) -> String {
+    format!(
+        "{name} has {found} partitions and must have {wanted}: the number says where each key \
+         lives and is fixed when the topic is created; use a topic that has {wanted}, and move \
+         the records there in their order"
+    )
+}
+
+/// What is wrong with one topic; nothing when it is as described.
+pub(super) fn differences(
+    settings: &Settings,
+    consumer: &BaseConsumer<Reporter>,
+    name: &str,
+    spec: &Spec,
+) -> Result<Vec<String>, SetupError> {
+    let Some(shape) = shape(consumer, settings, name)? else {
+        return Ok(vec![missing(settings, name)]);
+    };
+    let mut problems = Vec::new();
+    if shape.partitions != spec.partitions {
+        problems.push(other_number(name, shape.partitions, spec.partitions));
+    }
+    if shape.replicas_min < spec.replicas {
+        problems.push(format!(
+            "{name} has a partition with {} replicas and must have {}: reassign it with \
+             kafka-reassign-partitions.sh",
+            shape.replicas_min, spec.replicas
+        ));
+    }
+    let resource = describe(settings, name)?;
+    let wrong = |setting: &&Setting| {
+        let found = resource.get(setting.name).and_then(|entry| entry.value.as_deref());
+        !found.is_some_and(|found| setting.rule.allows(&setting.value, found))
+    };
+    for setting in spec.settings.iter().filter(wrong) {
+        let entry = resource.get(setting.name).and_then(|entry| entry.value.as_deref());
+        let Setting { name: key, value, why, .. } = setting;
+        problems.push(format!(
+            "{name}: {key} is {} and must be {value}, for {why}; run: kafka-configs.sh \
+             --bootstrap-server {} --alter --entity-type topics --entity-name {name} \
+             --add-config {key}={value}",
+            entry.unwrap_or("unknown"),
+            settings.bootstrap
+        ));
+    }
+    Ok(problems)
+}
+
+fn describe(settings: &Settings, name: &str) -> Result<ConfigResource, SetupError> {
+    let failed = |error| {
+        SetupError::of("ask for the settings of a topic", &settings.bootstrap, None, &error)
+    };
+    let admin: AdminClient<DefaultClientContext> = settings.client().create().map_err(failed)?;
+    let options = AdminOptions::new().request_timeout(Some(settings.request_wait()));
+    let asked = [ResourceSpecifier::Topic(name)];
+    let mut answers = block_on(admin.describe_configs(&asked, &options)).map_err(failed)?;
+    match answers.pop() {
+        Some(Ok(resource)) => Ok(resource),
+        Some(Err(code)) => Err(failed(rdkafka::error::KafkaError::AdminOp(code))),
+        None => Err(SetupError::unreachable(format!("nothing is told of topic {name}"))),
+    }
+}

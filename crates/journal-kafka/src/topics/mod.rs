@@ -1,0 +1,13 @@
+//! What each topic must be: a description from which topics are created, and which
+//! every start checks. What differs is an error that says what to change.
+
+mod check;
+mod create;
+mod known;
+mod spec;
+
+pub use check::check;
+pub(crate) use check::check_partitions;
+pub use create::{Created, create};
+pub use known::Known;
+pub use spec::{Layout, Rule, Setting, Spec};

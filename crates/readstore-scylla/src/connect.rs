@@ -1,0 +1,136 @@
+//! Opens sessions: which nodes are asked, how long a statement takes, what is tried again.
+//! Every statement may be repeated, so that a second attempt on another node is always safe.
+
+use std::sync::Arc;
+
+use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle};
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::errors::RequestAttemptError;
+use scylla::policies::load_balancing::DefaultPolicy;
+use scylla::policies::retry::{RequestInfo, RetryDecision, RetryPolicy, RetrySession};
+use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
+use scylla::statement::Consistency;
+
+use crate::fault::{is_attempt_retryable, is_refusal, is_unreachable};
+use crate::{OpenError, Settings};
+
+/// Further attempts of one statement, each on another node.
+const RETRIES_MAX: u32 = 2;
+/// Statements sent to one more node because the first is slow.
+const SPECULATIVE_MAX: usize = 1;
+
+/// Connects. There is no waiting: an error says whether it may help.
+pub(crate) async fn session(settings: &Settings) -> Result<Session, OpenError> {
+    if !settings.has_usable_keyspace() {
+        return Err(OpenError::Keyspace { keyspace: settings.keyspace.clone() });
+    }
+    let mut builder = SessionBuilder::new()
+        .known_nodes(&settings.contact_points)
+        .connection_timeout(settings.connect_timeout)
+        .keyspaces_to_fetch([settings.keyspace.as_str()])
+        .default_execution_profile_handle(profile(settings));
+    if let Some(credentials) = &settings.credentials {
+        builder = builder.user(&credentials.user, &credentials.password);
+    }
+    let nodes = || settings.contact_points.join(", ");
+    builder.build().await.map_err(|error| {
+        let message = error.to_string();
+        if is_refusal(&error) {
+            OpenError::Refused { nodes: nodes(), message }
+        } else if is_unreachable(&error) {
+            OpenError::Unreachable { nodes: nodes(), message }
+        } else {
+            OpenError::Settings { message }
+        }
+    })
+}
+
+/// Tokens and shards are the default policy's affair.
+pub(crate) fn profile(settings: &Settings) -> ExecutionProfileHandle {
+    let mut nodes = DefaultPolicy::builder().token_aware(true).permit_dc_failover(false);
+    if let Some(datacenter) = &settings.local_datacenter {
+        nodes = nodes.prefer_datacenter(datacenter.clone());
+    }
+    let profile = ExecutionProfile::builder()
+        .consistency(Consistency::LocalQuorum)
+        .serial_consistency(None)
+        .request_timeout(Some(settings.request_timeout))
+        .load_balancing_policy(nodes.build())
+        .retry_policy(Arc::new(Again));
+    let speculative = settings.speculative_after.map(|retry_interval| {
+        Arc::new(SimpleSpeculativeExecutionPolicy {
+            max_retry_count: SPECULATIVE_MAX,
+            retry_interval,
+        }) as Arc<_>
+    });
+    profile.speculative_execution_policy(speculative).build().into_handle()
+}
+
+/// Tries again, whatever may have become of the first attempt: what lands twice or late
+/// changes nothing, as it carries its timestamp.
+#[derive(Debug)]
+struct Again;
+
+#[derive(Debug, Default)]
+struct Attempts {
+    retries: u32,
+}
+
+impl RetryPolicy for Again {
+    fn new_session(&self) -> Box<dyn RetrySession> {
+        Box::new(Attempts::default())
+    }
+}
+
+impl RetrySession for Attempts {
+    fn decide_should_retry(&mut self, request: RequestInfo<'_>) -> RetryDecision {
+        // Those of a migration are not to be repeated by themselves.
+        if request.is_idempotent { self.decide(request.error) } else { RetryDecision::DontRetry }
+    }
+
+    fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Attempts {
+    fn decide(&mut self, error: &RequestAttemptError) -> RetryDecision {
+        if !is_attempt_retryable(error) || self.retries == RETRIES_MAX {
+            return RetryDecision::DontRetry;
+        }
+        self.retries += 1;
+        RetryDecision::RetryNextTarget(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use scylla::errors::DbError;
+
+    use super::*;
+
+    fn decisions(error: &DbError) -> Vec<RetryDecision> {
+        let error = RequestAttemptError::DbError(error.clone(), String::new());
+        let mut attempts = Attempts::default();
+        (0..3).map(|_| attempts.decide(&error)).collect()
+    }
+
+    // REQ: KER-13
+    #[test]
+    fn what_may_succeed_elsewhere_is_tried_there_and_not_for_ever() {
+        let next = RetryDecision::RetryNextTarget(None);
+        let late = DbError::WriteTimeout {
+            consistency: Consistency::LocalQuorum,
+            received: 1,
+            required: 2,
+            write_type: scylla::errors::WriteType::UnloggedBatch,
+        };
+        for error in [DbError::Overloaded, late] {
+            assert_eq!(decisions(&error), [next.clone(), next.clone(), RetryDecision::DontRetry]);
+        }
+        let never = vec![RetryDecision::DontRetry; 3];
+        assert_eq!(decisions(&DbError::Invalid), never);
+        assert_eq!(decisions(&DbError::Unauthorized), never);
+    }
+}

@@ -1,0 +1,157 @@
+//! The cluster read store: the port `ReadStore` on ScyllaDB or Cassandra, one CQL table for
+//! each declared table. Nothing is compared, locked or counted in the store: each write
+//! carries its position as timestamp, so that it may be repeated, come late or overtake.
+
+mod cell;
+mod connect;
+mod fault;
+mod migrate;
+mod read;
+mod schema;
+mod settings;
+mod statements;
+mod ties;
+mod write;
+
+use std::fmt;
+use std::sync::Mutex;
+
+use exchequer_readstore::{Batch, Fault, Generation, Key, ReadStore, Row, Scan, Table};
+use futures::future::BoxFuture;
+use scylla::client::session::Session;
+use tokio::sync::Semaphore;
+
+use statements::Statements;
+use ties::Ties;
+
+pub use migrate::{MIGRATIONS, Migrated, Migration, migrate};
+pub use schema::{create_table, differences};
+pub use settings::{Credentials, Replication, Settings};
+
+/// The store cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the keyspace {keyspace:?} must be of the form [a-z][a-z0-9_]*, at most 48 characters")]
+    Keyspace { keyspace: String },
+    #[error("the store's settings do not fit together: {message}")]
+    Settings { message: String },
+    #[error(
+        "no node of the store answers at {nodes}: check that it runs and can be reached: {message}"
+    )]
+    Unreachable { nodes: String, message: String },
+    #[error("the store at {nodes} refuses the user: check name and password: {message}")]
+    Refused { nodes: String, message: String },
+    #[error("the store has no keyspace {keyspace}: run `exchequer admin migrate`")]
+    NoKeyspace { keyspace: String },
+    #[error("keyspace {keyspace} is behind this program: {}: run `exchequer admin migrate`", problems.join(", "))]
+    Behind { keyspace: String, problems: Vec<String> },
+    #[error(
+        "keyspace {keyspace} was migrated to {found}, this program knows {known}: run a newer program"
+    )]
+    Newer { keyspace: String, found: u32, known: u32 },
+    #[error(
+        "migration {number} of keyspace {keyspace} is not the one that this program knows: it belongs to another program, or a file of schemas/store/ was changed after its release"
+    )]
+    Changed { keyspace: String, number: u32 },
+    #[error(
+        "keyspace {keyspace} is replicated as {found}, the settings say {wanted}: change the settings, or ALTER KEYSPACE and repair"
+    )]
+    Replication { keyspace: String, found: String, wanted: String },
+    #[error("{0}: a migration that this program brings is malformed")]
+    Malformed(String),
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl OpenError {
+    /// May the same succeed later, with nothing changed by hand?
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Fault(fault) => fault.retryable,
+            _ => false,
+        }
+    }
+}
+
+/// A [`ReadStore`] on a cluster. Reads and writes are at `LOCAL_QUORUM`. Connections end when
+/// this is dropped.
+pub struct ScyllaReadStore {
+    session: Session,
+    keyspace: String,
+    statements: Statements,
+    ties: Mutex<Ties>,
+    reads: Semaphore,
+    writes: Semaphore,
+    writes_at_once_max: usize,
+}
+
+impl fmt::Debug for ScyllaReadStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScyllaReadStore").field("keyspace", &self.keyspace).finish_non_exhaustive()
+    }
+}
+
+impl ScyllaReadStore {
+    /// Connects, and checks that all of `tables` are there as they are declared. Changes
+    /// nothing: that is for [`migrate`]. `migrations` are [`MIGRATIONS`], except in tests.
+    pub async fn open(
+        settings: &Settings,
+        migrations: &[Migration],
+        tables: &[&'static Table],
+    ) -> Result<Self, OpenError> {
+        let session = connect::session(settings).await?;
+        migrate::check(&session, &settings.keyspace, migrations, tables).await?;
+        let keyspace = settings.keyspace.clone();
+        Ok(Self {
+            session,
+            statements: Statements::new(keyspace.clone(), connect::profile(settings)),
+            keyspace,
+            ties: Mutex::default(),
+            reads: Semaphore::new(settings.reads_at_once_max.max(1)),
+            writes: Semaphore::new(settings.writes_at_once_max.max(1)),
+            writes_at_once_max: settings.writes_at_once_max.max(1),
+        })
+    }
+
+    /// All rows of a generation, by partition key, then by clustering key. Reads the whole
+    /// table, and holds all of it: for checks of a store that is at rest.
+    pub async fn snapshot(
+        &self,
+        table: &'static Table,
+        generation: Generation,
+    ) -> Result<Vec<Row>, Fault> {
+        self.rows_of(table, generation).await
+    }
+}
+
+impl ReadStore for ScyllaReadStore {
+    fn is_atomic(&self) -> bool {
+        false
+    }
+
+    fn write(&self, batch: Batch) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(self.apply(batch))
+    }
+
+    fn get(
+        &self,
+        table: &'static Table,
+        generation: Generation,
+        key: Key,
+    ) -> BoxFuture<'_, Result<Option<Row>, Fault>> {
+        Box::pin(self.row(table, generation, key))
+    }
+
+    fn scan(&self, scan: Scan) -> BoxFuture<'_, Result<Vec<Row>, Fault>> {
+        Box::pin(self.rows(scan))
+    }
+
+    fn drop_generation(
+        &self,
+        table: &'static Table,
+        generation: Generation,
+    ) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(self.remove(table, generation))
+    }
+}

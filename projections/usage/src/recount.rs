@@ -1,0 +1,301 @@
+//! Cells that are put together anew, from what the meter says of a minute's events and from
+//! the rows of shorter windows: of minima, maxima, latest and unique values nothing can be
+//! taken away. Whatever is in memory is above the rows, and is not looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use exchequer_metering::{Contribution, Meter, OVERFLOW};
+use exchequer_readstore::{Batch, ReadStore, Scan, Table, Value, Write};
+use exchequer_types::{PartitionId, Period, TenantId, Timestamp};
+
+use crate::amount::Amount;
+use crate::bytes::Damaged;
+use crate::flush::{FlushError, put};
+use crate::members;
+use crate::packed::Packed;
+use crate::query::split;
+use crate::tables::{GENERATION, Kept, Place, Scope, USAGE_CELLS, clustering, timestamp};
+use crate::texts::{values, written};
+
+/// Rows of one window and scope at most.
+const ROWS_MAX: usize = 1_025;
+
+/// Amounts by group, or by subject.
+pub type Amounts = BTreeMap<Vec<String>, Amount>;
+
+/// Which cell of a window.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CellOf {
+    /// Of all subjects, with these values of the group-bys.
+    Groups(Vec<String>),
+    Subject(String),
+}
+
+/// Of one version of a tenant's meter in one source partition, whose rows are at `seal`.
+#[derive(Debug)]
+pub struct Recount<'a> {
+    store: &'a dyn ReadStore,
+    tenant: &'a TenantId,
+    meter: &'a Meter,
+    source: PartitionId,
+    seal: u64,
+    /// Rows that were written: a later write stands above an earlier one.
+    written: u64,
+}
+
+/// The amounts of what one event adds, put to those of others.
+pub fn count(amounts: &mut Amounts, name: Vec<String>, it: &Contribution) {
+    let empty = || Amount::empty(it.meter.aggregation);
+    amounts.entry(name).or_insert_with(empty).count_in(it.value, it.time, it.place, false);
+}
+
+/// Whole windows of the calendar within `window`, shorter than `kept`, which cover it but for
+/// the parts of minutes at both ends.
+pub fn shorter(kept: Kept, window: Period) -> Vec<(Kept, Period)> {
+    let lengths: &[Kept] = match kept {
+        Kept::Minute => &[],
+        Kept::Hour => &[Kept::Minute],
+        Kept::Day => &[Kept::Hour],
+        Kept::Month => &[Kept::Day],
+        Kept::Period => &[Kept::Day, Kept::Hour, Kept::Minute],
+    };
+    let mut pieces = Vec::new();
+    split(lengths, window.start, window.end, &mut pieces);
+    pieces.into_iter().map(|it| (it.kept, Period { start: it.from, end: it.to })).collect()
+}
+
+impl CellOf {
+    fn scope(&self) -> Scope {
+        match self {
+            Self::Groups(_) => Scope::Totals,
+            Self::Subject(subject) => Scope::of_subject(subject),
+        }
+    }
+
+    fn name(&self) -> Vec<String> {
+        match self {
+            Self::Groups(values) => values.clone(),
+            Self::Subject(subject) => vec![subject.clone()],
+        }
+    }
+}
+
+/// A row as it stands.
+struct Held {
+    key: exchequer_readstore::Key,
+    row: Packed,
+    changed: bool,
+}
+
+impl<'a> Recount<'a> {
+    pub fn new(
+        store: &'a dyn ReadStore,
+        (tenant, meter): (&'a TenantId, &'a Meter),
+        (source, seal): (PartitionId, u64),
+    ) -> Self {
+        Self { store, tenant, meter, source, seal, written: 0 }
+    }
+
+    fn place(&self, kept: Kept, scope: Scope) -> Place<'a> {
+        let meter = self.meter.key.as_str();
+        Place { tenant: self.tenant, meter, kept, source: self.source, scope }
+    }
+
+    /// What the rows hold of the windows of length `kept` in `range`, together.
+    pub async fn held(
+        &self,
+        (kept, range): (Kept, Period),
+        of: &CellOf,
+        into: &mut Amounts,
+    ) -> Result<(), FlushError> {
+        let place = self.place(kept, of.scope());
+        let version = self.meter.version;
+        let mut after = None;
+        loop {
+            let mut scan = Scan::of(&USAGE_CELLS, GENERATION, place.partition(), ROWS_MAX);
+            scan.from = Some(clustering(kept.block(range.start), 0, 0));
+            scan.to = Some(clustering(range.end, 0, 0));
+            scan.after = after.take();
+            let rows = self.store.scan(scan).await?;
+            for row in &rows {
+                let own = row.key.clustering.get(1).map_or(0, Value::as_uint);
+                if own != u64::from(version) {
+                    continue;
+                }
+                let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
+                let packed = Packed::read(kept, &bytes).map_err(damaged)?;
+                for (window, name, amount) in packed.cells() {
+                    if range.start <= window.start && window.start < range.end {
+                        let amount = self.whole(&place, window, name, amount).await?;
+                        let name = values(name).map(str::to_owned).collect();
+                        match into.entry(name) {
+                            std::collections::btree_map::Entry::Vacant(it) => {
+                                it.insert(amount);
+                            }
+                            std::collections::btree_map::Entry::Occupied(mut it) => {
+                                it.get_mut().merge(&amount);
+                            }
+                        }
+                    }
+                }
+            }
+            match rows.into_iter().nth(ROWS_MAX - 1) {
+                Some(row) => after = Some(row.key.clustering),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// A cell with those of its members that stand in rows of their own.
+    async fn whole(
+        &self,
+        place: &Place<'_>,
+        window: Period,
+        name: &[u8],
+        amount: &Amount,
+    ) -> Result<Amount, FlushError> {
+        let mut whole = amount.clone();
+        if let Amount::Unique(set) = &mut whole
+            && set.spilled
+        {
+            let more = members::all(self.store, place, window, self.meter.version, name).await?;
+            set.held.extend(more);
+        }
+        Ok(whole)
+    }
+
+    /// The cell `of` of `window` is what `amounts` say: that of its own name or, where the
+    /// window does not tell it apart, of all names that it does not.
+    pub async fn put(
+        &mut self,
+        (kept, window): (Kept, Period),
+        of: &CellOf,
+        amounts: &Amounts,
+    ) -> Result<(), FlushError> {
+        let place = self.place(kept, of.scope());
+        let mut rows = self.rows(&place, window).await?;
+        let is_own = |it: Period| match kept {
+            Kept::Period => it.start == window.start,
+            _ => it == window,
+        };
+        let told: BTreeSet<Vec<u8>> = rows
+            .iter()
+            .flat_map(|it| it.row.cells())
+            .filter(|(at, _, _)| is_own(*at))
+            .map(|(_, name, _)| name.to_vec())
+            .collect();
+        let name = of.name();
+        let other: Vec<&str> = name.iter().map(|_| OVERFLOW).collect();
+        let (own, other) =
+            (written(name.iter().map(String::as_str)), written(other.iter().copied()));
+        let is_told = told.contains(&own);
+        let target = if is_told { own } else { other.clone() };
+        let mut amount = Amount::empty(self.meter.aggregation);
+        for (name, part) in amounts {
+            let name = written(name.iter().map(String::as_str));
+            let is_in =
+                if is_told { name == target } else { !told.contains(&name) || name == other };
+            if is_in {
+                amount.merge(part);
+            }
+        }
+        let mut writes = Vec::new();
+        for held in &mut rows {
+            let windows: Vec<Period> = held
+                .row
+                .cells()
+                .filter(|(at, name, _)| is_own(*at) && *name == target)
+                .map(|it| it.0)
+                .collect();
+            for at in windows {
+                let whole = core::mem::replace(&mut amount, Amount::empty(self.meter.aggregation));
+                let (inline, more) = self.members(&place, at, &target, whole).await?;
+                writes.extend(more);
+                if let Some(cell) = held.row.get_mut(at, &target) {
+                    *cell = inline;
+                    held.changed = true;
+                }
+            }
+        }
+        for held in rows.into_iter().filter(|it| it.changed) {
+            let cells = Value::Bytes(held.row.write(kept));
+            writes.push(self.write(&USAGE_CELLS, held.key, vec![cells]));
+        }
+        if !writes.is_empty() {
+            self.store.write(Batch { rows: writes, last: Vec::new() }).await?;
+        }
+        Ok(())
+    }
+
+    /// The rows in which the window's cells may be.
+    async fn rows(&self, place: &Place<'_>, window: Period) -> Result<Vec<Held>, FlushError> {
+        let version = self.meter.version;
+        let block = place.kept.block(window.start);
+        let shared = place.cells(block, version, 0);
+        let mut rows = Vec::new();
+        rows.extend(self.store.get(&USAGE_CELLS, GENERATION, shared).await?);
+        let mut scan = Scan::of(&USAGE_CELLS, GENERATION, place.partition(), ROWS_MAX);
+        let chunk = |chunk| clustering(window.start, version, chunk);
+        (scan.from, scan.to) = (Some(chunk(1)), Some(chunk(u32::MAX)));
+        rows.extend(self.store.scan(scan).await?);
+        let read = |row: exchequer_readstore::Row| {
+            let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
+            let packed = Packed::read(place.kept, &bytes).map_err(damaged)?;
+            Ok(Held { key: row.key, row: packed, changed: false })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// What of `amount` its cell holds itself, and the writes of the rest.
+    async fn members(
+        &mut self,
+        place: &Place<'_>,
+        window: Period,
+        name: &[u8],
+        amount: Amount,
+    ) -> Result<(Amount, Vec<Write>), FlushError> {
+        let Amount::Unique(set) = amount else { return Ok((amount, Vec::new())) };
+        let version = self.meter.version;
+        let (set, rows) =
+            members::replace(self.store, place, (window, version, name), set.held).await?;
+        let writes = rows.into_iter().map(|(key, members)| {
+            let write = self.write(&crate::tables::USAGE_MEMBERS, key, Vec::new());
+            Write { values: members.map(|it| vec![it]), ..write }
+        });
+        Ok((Amount::Unique(set), writes.collect()))
+    }
+
+    fn write(
+        &mut self,
+        table: &'static Table,
+        key: exchequer_readstore::Key,
+        values: Vec<Value>,
+    ) -> Write {
+        self.written = (self.written + 1).min(u64::from(u16::MAX));
+        Write {
+            timestamp: timestamp(self.seal) | self.written,
+            ..put(table, key, values, self.seal)
+        }
+    }
+}
+
+/// The minutes that `window` has a part of, at its start and at its end, as stretches of it.
+pub fn ends(window: Period) -> Vec<Period> {
+    let minute = |at: Timestamp| Kept::Minute.window(at).unwrap_or(window);
+    let (first, last) = (minute(window.start), minute(window.end));
+    if first == last {
+        return if window.start < window.end { vec![window] } else { Vec::new() };
+    }
+    let mut ends = Vec::new();
+    if first.start < window.start {
+        ends.push(Period { start: window.start, end: first.end });
+    }
+    if last.start < window.end {
+        ends.push(Period { start: last.start, end: window.end });
+    }
+    ends
+}
+
+fn damaged(_: Damaged) -> FlushError {
+    FlushError::Damaged(USAGE_CELLS.name)
+}

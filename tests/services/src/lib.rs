@@ -1,0 +1,22 @@
+//! Real servers for tests, as processes on loopback: fetched once by pinned
+//! coordinates, started on free ports, ended with their value whatever happens.
+
+mod cassandra;
+mod error;
+mod fetch;
+mod folder;
+mod kafka;
+mod ports;
+mod process;
+mod standing;
+mod wait;
+
+pub use cassandra::{Cassandra, Users};
+pub use error::Error;
+pub use fetch::{CASSANDRA, Distribution, KAFKA};
+pub use folder::Folder;
+pub use kafka::{BROKERS_MAX, Kafka};
+pub use ports::free_ports;
+pub use process::{Lifetime, Process};
+pub use standing::{Standing, state_dir};
+pub use wait::wait_until;

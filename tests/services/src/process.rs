@@ -1,0 +1,161 @@
+//! One server process: its log, its id, and how it ends. A shell stands between,
+//! which writes the id down and, in tests, ends the server when its parent is gone.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::{Error, wait_until};
+
+/// Until when a server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// It ends with the value, and with this process.
+    Owned,
+    /// It goes on until somebody ends it by its id.
+    Standing,
+}
+
+/// Runs the words behind it, and ends them when standard input does.
+const GUARDED: &str = r#"pid=$1; shift; exec 3<&0
+"$@" </dev/null 3<&- & child=$!
+echo $child >"$pid"
+{ read -r _ <&3; kill -KILL $child; } 2>/dev/null & guard=$!
+wait $child; status=$?; kill $guard 2>/dev/null; exit $status"#;
+
+const UNGUARDED: &str = r#"pid=$1; shift; echo $$ >"$pid"; exec "$@""#;
+
+const STOP_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// A started server.
+#[derive(Debug)]
+pub struct Process {
+    shell: Child,
+    pid: u32,
+    log: PathBuf,
+    lifetime: Lifetime,
+}
+
+impl Process {
+    /// Starts `words`; output goes to `NAME.log` in `folder`, the id to `NAME.pid`.
+    pub fn start(
+        words: &[String],
+        folder: &Path,
+        name: &str,
+        lifetime: Lifetime,
+    ) -> Result<Self, Error> {
+        let log = folder.join(format!("{name}.log"));
+        let pid_file = folder.join(format!("{name}.pid"));
+        let _ = fs::remove_file(&pid_file);
+        let failed = |error: std::io::Error| Error::io("write", &log, &error);
+        let out = File::options().create(true).append(true).open(&log).map_err(failed)?;
+        let err = out.try_clone().map_err(failed)?;
+        let (script, stdin) = match lifetime {
+            Lifetime::Owned => (GUARDED, Stdio::piped()),
+            Lifetime::Standing => (UNGUARDED, Stdio::null()),
+        };
+        let shell = Command::new("sh")
+            .args(["-c", script, "sh"])
+            .arg(&pid_file)
+            .args(words)
+            .stdin(stdin)
+            .stdout(out)
+            .stderr(err)
+            .process_group(0)
+            .spawn()
+            .map_err(|error| Error::new(format!("cannot start a shell: {error}")))?;
+        let pid = wait_until("the server's id", Duration::from_secs(10), || {
+            Ok(fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok()))
+        })?;
+        Ok(Self { shell, pid, log, lifetime })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Waits until the log has `text`; an end of the process before that is an error.
+    pub fn wait_for_line(&mut self, text: &str, longest: Duration) -> Result<(), Error> {
+        let log = self.log.clone();
+        let what = format!("\"{text}\" in {}", log.display());
+        wait_until(&what, longest, || {
+            let said = fs::read(&log).unwrap_or_default();
+            let said = String::from_utf8_lossy(&said);
+            if said.contains(text) {
+                return Ok(Some(()));
+            }
+            match self.shell.try_wait() {
+                Ok(None) => Ok(None),
+                _ => Err(Error::new(format!("{} ended at once: {}", log.display(), tail(&said)))),
+            }
+        })
+    }
+
+    /// Does it still run? The error has the end of its log.
+    pub fn check(&mut self) -> Result<(), Error> {
+        if matches!(self.shell.try_wait(), Ok(None)) {
+            return Ok(());
+        }
+        let said = fs::read(&self.log).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        Err(Error::new(format!("{} ended at once: {}", self.log.display(), tail(&said))))
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn stop(&mut self) -> Result<(), Error> {
+        signal(self.pid, "TERM")?;
+        wait_until("the server's end", STOP_WAIT_MAX, || {
+            self.shell.try_wait().map_err(|error| Error::new(error.to_string()))
+        })
+        .map(|_| ())
+    }
+
+    /// Ends it at once, as a power loss would.
+    pub fn kill(&mut self) -> Result<(), Error> {
+        signal(self.pid, "KILL")?;
+        self.shell.wait().map(|_| ()).map_err(|error| Error::new(error.to_string()))
+    }
+
+    /// Stops its clock: it neither answers nor ends.
+    pub fn pause(&self) -> Result<(), Error> {
+        signal(self.pid, "STOP")
+    }
+
+    pub fn resume(&self) -> Result<(), Error> {
+        signal(self.pid, "CONT")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let is_running = matches!(self.shell.try_wait(), Ok(None));
+        if self.lifetime == Lifetime::Owned && is_running {
+            let _ = signal(self.pid, "KILL");
+            let _ = self.shell.wait();
+        }
+    }
+}
+
+/// Sends a signal by name.
+pub(crate) fn signal(pid: u32, name: &str) -> Result<(), Error> {
+    let status = Command::new("sh")
+        .args(["-c", &format!("kill -{name} {pid}")])
+        .stderr(Stdio::null())
+        .status()
+        .map_err(|error| Error::new(format!("cannot start a shell: {error}")))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::new(format!("process {pid} does not take the signal {name}; it has ended")))
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(8)..].join("\n")
+}

@@ -1,0 +1,94 @@
+//! The files under `schemas/store/` make exactly the tables that are declared. They are only
+//! added to: a table or a column that is new goes into another file.
+
+#![cfg(test)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use exchequer_readstore::Table;
+use exchequer_readstore_scylla::{MIGRATIONS, create_table, differences};
+
+fn declared() -> Vec<&'static Table> {
+    [
+        exchequer_engine::TABLES,
+        exchequer_projection_access::TABLES,
+        &[&exchequer_projection_access::ACCESS_USES],
+        exchequer_projection_audit::TABLES,
+        exchequer_projection_catalogs::TABLES,
+        exchequer_projection_dead_letters::TABLES,
+        exchequer_projection_entitlements::TABLES,
+        exchequer_projection_flags::TABLES,
+        exchequer_projection_meters::TABLES,
+        exchequer_projection_quotas::TABLES,
+        exchequer_projection_subscriptions::TABLES,
+        exchequer_projection_tenants::TABLES,
+        exchequer_projection_timers::TABLES,
+        exchequer_projection_usage::TABLES,
+    ]
+    .concat()
+}
+
+fn sources(folder: &Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+/// Names of tables that the sources declare outside of tests.
+fn written() -> BTreeSet<String> {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let mut texts = Vec::new();
+    sources(&root.join("crates/engine/src"), &mut texts);
+    for entry in std::fs::read_dir(root.join("projections")).unwrap() {
+        sources(&entry.unwrap().path().join("src"), &mut texts);
+    }
+    let declarations = texts.iter().flat_map(|text| text.split(": Table =").skip(1));
+    declarations
+        .filter_map(|text| text.split_once("name: \"")?.1.split_once('"'))
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
+// REQ: KER-11
+#[test]
+fn the_files_make_the_declared_tables() {
+    let texts = MIGRATIONS.iter().map(|it| it.text.as_ref());
+    let declared = declared();
+    let problems = differences(&declared, texts).unwrap();
+    let statements: Vec<String> = declared
+        .iter()
+        .filter(|table| problems.contains(&format!("table {} is missing", table.name)))
+        .copied()
+        .map(create_table)
+        .collect();
+    assert!(
+        problems.is_empty(),
+        "{problems:#?}\nA released file never changes: add the next one under schemas/store/ and name it in MIGRATIONS.\n{}",
+        statements.join("\n")
+    );
+}
+
+// REQ: KER-11
+#[test]
+fn every_table_of_the_sources_is_known() {
+    let declared: BTreeSet<_> = declared().iter().map(|table| table.name.to_owned()).collect();
+    assert_eq!(declared, written());
+}
+
+/// The two columns that every table has beside its own.
+// REQ: KER-07
+#[test]
+fn no_table_has_a_column_by_the_name_of_a_common_one() {
+    for table in declared() {
+        let columns = [table.partition_key, table.clustering, table.columns].concat();
+        let names: BTreeSet<_> = columns.iter().map(|column| column.name).collect();
+        assert_eq!(names.len(), columns.len(), "{}", table.name);
+        assert!(!names.contains("row_generation") && !names.contains("row_position"));
+    }
+}
