@@ -144,7 +144,8 @@ fn headers_that_are_too_large_are_refused() {
         for headers in [one(100_000), one(1_000).repeat(100)] {
             let (head, body) = server.get_with(path, &headers);
             assert!(head.starts_with("HTTP/1.1 431"), "{path}: {head}");
-            assert!(body.contains("98304 bytes"), "{body}");
+            // Who is still sending may be cut off before the body has come.
+            assert!(body.is_empty() || body.contains("98304 bytes"), "{body}");
         }
     }
     assert!(server.get_with("/healthz", &one(90_000)).0.starts_with("HTTP/1.1 200"));

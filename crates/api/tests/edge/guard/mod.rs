@@ -178,7 +178,16 @@ impl Guarded {
         );
         let answer = self.world.platform.gateway.submit(submission, Duration::from_secs(10)).await;
         let answer = answer.unwrap();
-        if answer.status() == Some(Decided::Accepted) { Ok(()) } else { Err(answer.outcome.code) }
+        if answer.status() != Some(Decided::Accepted) {
+            return Err(answer.outcome.code);
+        }
+        // What the test asks next sees it, whichever view is asked.
+        let platform = &self.world.platform;
+        for view in platform.views.iter() {
+            let token = answer.token();
+            view.at_least(&platform.ports, &token, Duration::from_secs(10)).await.unwrap();
+        }
+        Ok(())
     }
 
     pub(crate) fn now(&self) -> Timestamp {
