@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
     let _ = decode_record(data, None);
     let Ok(event) = structured(data) else { return };
     let written = EventRecord {
-        tenant: event.tenant.as_str(),
+        tenant: &event.tenant,
         source: &event.source,
         id: &event.id,
         body: event.body(),
