@@ -196,14 +196,18 @@ async fn a_gateway_decides_and_folds_nothing_and_answers_all() {
     assert!(gateway.leads().is_empty() && rest.leads().is_empty());
     gateway.until(|it| it.platform.is_ready()).await;
     let closes = Command::Tenants(tenants::Command::ScheduleClosing(tenants::ScheduleClosing {
-        at: Timestamp::saturating_from_micros(gateway.runtime.now().micros() + 1_000),
+        at: Timestamp::saturating_from_micros(gateway.runtime.now().micros() + 500_000),
     }));
     let answer = gateway.submit("acme", "close", closes).await;
     assert_eq!(answer.status(), Some(Status::Accepted), "{answer:?}");
     // The clock of whoever folds the timers wakes it.
-    let mut changes = gateway.platform.tail.changes();
-    while gateway.read("acme", &answer).await.unwrap().status != TenantStatus::Closed {
-        tokio::time::timeout(PATIENCE, changes.changed()).await.unwrap().unwrap();
+    let view = gateway.platform.view("tenants").unwrap();
+    loop {
+        let progress = view.active().progress();
+        if gateway.read("acme", &answer).await.unwrap().status == TenantStatus::Closed {
+            break;
+        }
+        tokio::time::timeout(PATIENCE, view.progressed(&progress)).await.unwrap();
     }
     for process in [gateway, decider, rest] {
         process.stop().await;
