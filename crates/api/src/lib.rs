@@ -33,6 +33,7 @@ mod health;
 mod json;
 mod keys;
 pub mod limits;
+mod linger;
 mod lists;
 mod malformed;
 mod mask;
@@ -73,6 +74,7 @@ use exchequer_proto::system::v1::system_service_server::SystemServiceServer;
 use exchequer_proto::tenants::v1::tenant_service_server::TenantServiceServer;
 use exchequer_proto::usage::v1::correction_service_server::CorrectionServiceServer;
 use exchequer_proto::usage::v1::meter_service_server::MeterServiceServer;
+use exchequer_runtime::Runtime;
 use tokio::sync::watch;
 use tonic::service::Routes;
 
@@ -99,7 +101,7 @@ pub fn routes(
     let runtime = Arc::clone(&platform.ports.runtime);
     let served = services(platform, stopping)?;
     let served = served.layer(from_fn_with_state(Arc::clone(&runtime), answers::complete));
-    Ok(quotas_http::beside(served.layer(from_fn(usage::as_json)), runtime))
+    Ok(with_http(served, runtime))
 }
 
 /// The same behind the guard: calls act as whom their credential proves, and do what its
@@ -115,7 +117,13 @@ pub fn guarded_routes(
     let served = services(platform, stopping)?;
     let served = served.layer(from_fn_with_state(Arc::new(guard), guard::guard));
     let served = served.layer(from_fn_with_state(Arc::clone(&runtime), answers::complete));
-    Ok(quotas_http::beside(served.layer(from_fn(usage::as_json)), runtime))
+    Ok(with_http(served, runtime))
+}
+
+/// What is answered by HTTP as well, in its form.
+fn with_http(served: axum::Router, runtime: Arc<dyn Runtime>) -> axum::Router {
+    let served = quotas_http::beside(served.layer(from_fn(usage::as_json)), Arc::clone(&runtime));
+    served.layer(from_fn_with_state(runtime, linger::linger))
 }
 
 fn services(
