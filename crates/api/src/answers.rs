@@ -9,9 +9,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue};
-use axum::middleware::Next;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use exchequer_proto::DESCRIPTORS;
@@ -46,22 +45,25 @@ impl RequestId {
     }
 }
 
-/// The middleware, outside of everything else.
-pub(crate) async fn complete(
-    State(runtime): State<Arc<dyn Runtime>>,
+/// What `answer` answers, completed. Stands outside of all that may refuse.
+pub(crate) async fn complete<F>(
+    runtime: &dyn Runtime,
     mut request: Request,
-    next: Next,
-) -> Response {
+    answer: impl FnOnce(Request) -> F,
+) -> Response
+where
+    F: Future<Output = Response>,
+{
     // Whoever observes the calls has named it already.
     let known = request.extensions().get::<RequestId>().cloned();
-    let id = known.unwrap_or_else(|| RequestId::new(runtime.as_ref()));
+    let id = known.unwrap_or_else(|| RequestId::new(runtime));
     request.extensions_mut().insert(id.clone());
     let path = request.uri().path().to_owned();
     let kept = Kept::default();
     let keep = kept.clone();
     let note = request.extensions().get::<Arc<Note>>().cloned();
     let request = request.map(|inner| Body::new(Keeping { inner, kept: keep, note }));
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let answered = AssertUnwindSafe(answer(request)).catch_unwind().await;
     let mut response =
         answered.unwrap_or_else(|_| status::internal("call", "a panic ended it").into_http());
     let headers = response.headers_mut();

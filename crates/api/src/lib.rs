@@ -9,6 +9,7 @@ mod access_queries;
 mod access_resources;
 mod adoption;
 mod answers;
+mod around;
 mod audit;
 mod audit_drafts;
 pub mod authn;
@@ -57,7 +58,6 @@ mod tail;
 mod tenants;
 mod usage;
 
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use std::sync::Arc;
 
 use exchequer_engine::Platform;
@@ -74,7 +74,6 @@ use exchequer_proto::system::v1::system_service_server::SystemServiceServer;
 use exchequer_proto::tenants::v1::tenant_service_server::TenantServiceServer;
 use exchequer_proto::usage::v1::correction_service_server::CorrectionServiceServer;
 use exchequer_proto::usage::v1::meter_service_server::MeterServiceServer;
-use exchequer_runtime::Runtime;
 use tokio::sync::watch;
 use tonic::service::Routes;
 
@@ -99,9 +98,7 @@ pub fn routes(
     stopping: watch::Receiver<bool>,
 ) -> Result<axum::Router, ReflectionError> {
     let runtime = Arc::clone(&platform.ports.runtime);
-    let served = services(platform, stopping)?;
-    let served = served.layer(from_fn_with_state(Arc::clone(&runtime), answers::complete));
-    Ok(with_http(served, runtime))
+    Ok(around::around(services(platform, stopping)?, runtime, None))
 }
 
 /// The same behind the guard: calls act as whom their credential proves, and do what its
@@ -114,16 +111,7 @@ pub fn guarded_routes(
     let runtime = Arc::clone(&platform.ports.runtime);
     let guard = guard::Guard::new(&platform, access, stopping.clone())
         .map_err(|error| ReflectionError(error.to_string()))?;
-    let served = services(platform, stopping)?;
-    let served = served.layer(from_fn_with_state(Arc::new(guard), guard::guard));
-    let served = served.layer(from_fn_with_state(Arc::clone(&runtime), answers::complete));
-    Ok(with_http(served, runtime))
-}
-
-/// What is answered by HTTP as well, in its form.
-fn with_http(served: axum::Router, runtime: Arc<dyn Runtime>) -> axum::Router {
-    let served = quotas_http::beside(served.layer(from_fn(usage::as_json)), Arc::clone(&runtime));
-    served.layer(from_fn_with_state(runtime, linger::linger))
+    Ok(around::around(services(platform, stopping)?, runtime, Some(guard)))
 }
 
 fn services(
@@ -195,6 +183,5 @@ fn services(
         .add_service(usage)
         .into_axum_router()
         .merge(events);
-    let served = routes.merge(standard).fallback(malformed::unknown);
-    Ok(served.layer(map_response(malformed::name)))
+    Ok(routes.merge(standard).fallback(malformed::unknown))
 }

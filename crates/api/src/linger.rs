@@ -7,12 +7,10 @@ use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use std::sync::Arc;
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{Version, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use exchequer_runtime::Runtime;
@@ -25,19 +23,23 @@ const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// As long as an answer waits for the rest of its request.
 const LINGER_MAX: Duration = Duration::from_secs(10);
 
-pub(crate) async fn linger(
-    State(runtime): State<Arc<dyn Runtime>>,
+/// What `answer` answers, once nothing more of the request comes.
+pub(crate) async fn linger<F>(
+    runtime: &dyn Runtime,
     request: Request,
-    next: Next,
-) -> Response {
+    answer: impl FnOnce(Request) -> F,
+) -> Response
+where
+    F: Future<Output = Response>,
+{
     // Who asks first whether to send is told no by the answer itself.
     let asks = request.headers().contains_key(header::EXPECT);
     if request.version() >= Version::HTTP_2 || asks || request.body().is_end_stream() {
-        return next.run(request).await;
+        return answer(request).await;
     }
     let (back, mut rest) = oneshot::channel();
     let lent = |body| Body::new(Lent { body: Some(body), back: Some(back) });
-    let response = next.run(request.map(lent)).await;
+    let response = answer(request.map(lent)).await;
     if let Ok(Some(rest)) = rest.try_recv() {
         select(Box::pin(drop_all(rest)), runtime.sleep(LINGER_MAX)).await;
     }

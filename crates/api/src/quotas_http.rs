@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, Uri, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::post;
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -22,6 +22,7 @@ use tonic::codegen::Service as _;
 use tonic::{Code, Status};
 
 use crate::answers;
+use crate::linger::linger;
 use crate::status::{self, METHOD_UNKNOWN, REQUEST_MALFORMED, REQUEST_TOO_LARGE, Refusal};
 use crate::usage::error_as_json;
 
@@ -57,13 +58,18 @@ enum Call {
 /// The calls of `inner`, guard and all, and beside them those by HTTP.
 pub(crate) fn beside(inner: Router, runtime: Arc<dyn Runtime>) -> Router {
     let calls = Router::new().route(PATH, post(answer)).with_state(inner.clone());
-    let calls = calls.layer(from_fn_with_state(runtime, answers::complete));
-    inner.merge(calls.layer(from_fn(errors)))
+    inner.merge(calls.layer(from_fn_with_state(runtime, complete)))
 }
 
 /// An error leaves as gRPC writes it: here it becomes JSON.
-async fn errors(request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
+async fn complete(
+    State(runtime): State<Arc<dyn Runtime>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let runtime = runtime.as_ref();
+    let completed = |request| answers::complete(runtime, request, |request| next.run(request));
+    let response = linger(runtime, request, completed).await;
     let failed = Status::from_header_map(response.headers());
     match failed.filter(|it| it.code() != Code::Ok) {
         Some(failed) => error_as_json(&failed, response.headers()),

@@ -279,7 +279,8 @@ fn start_meters(
     definitions: Option<Arc<dyn DefinitionsSource>>,
     shares: &Shares,
 ) -> Option<Meters> {
-    let meters = Meters::new(ports.usage.clone()?, definitions?, Arc::clone(&ports.runtime));
+    let (runtime, flushes_max) = (Arc::clone(&ports.runtime), ports.settings.usage.flushes_max);
+    let meters = Meters::new(ports.usage.clone()?, definitions?, runtime, flushes_max);
     let share = if roles.meters { shares.of(Group::Meters) } else { Share::none(Group::Meters) };
     for partition in (0..meters.partitions()).map(PartitionId) {
         if !roles.meters && !shares.are_others {

@@ -68,6 +68,8 @@ pub struct UsageSettings {
     pub identity_filter_bytes_max: usize,
     /// Figures that are sealed and not written yet, over all partitions.
     pub cells_bytes_max: usize,
+    /// Partitions that are written at the same time: each holds its rows meanwhile.
+    pub flushes_max: usize,
     /// Figures are written after this long at the latest.
     pub flush_interval: Duration,
     /// They are written after this long when nothing comes.
@@ -90,6 +92,7 @@ impl Default for UsageSettings {
             identity_entries_max: 64 * 1024,
             identity_filter_bytes_max: 128 * 1024 * 1024,
             cells_bytes_max: 64 * 1024 * 1024,
+            flushes_max: 2,
             flush_interval: Duration::from_secs(30),
             idle_flush_interval: Duration::from_secs(1),
             batch_records_max: 4_096,
@@ -103,7 +106,7 @@ impl Default for UsageSettings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            state_bytes_max: 96 * 1024 * 1024,
+            state_bytes_max: 64 * 1024 * 1024,
             identity_entries_max: 16_384,
             identity_filter_bytes_max: 64 * 1024 * 1024,
             read_ahead_inputs_max: 16_384,

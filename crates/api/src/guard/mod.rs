@@ -20,10 +20,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use exchequer_engine::Platform;
@@ -368,25 +367,28 @@ impl Guard {
     }
 }
 
-/// The layer, around all services.
-pub(crate) async fn guard(
-    State(guard): State<Arc<Guard>>,
+/// What `answer` answers to whom it may, around all services.
+pub(crate) async fn guard<F>(
+    guard: &Arc<Guard>,
     request: Request,
-    next: Next,
-) -> Response {
+    answer: impl FnOnce(Request) -> F,
+) -> Response
+where
+    F: Future<Output = Response>,
+{
     let rule = match guard.rules.of(request.uri().path()) {
-        Found::Open => return next.run(request).await,
+        Found::Open => return answer(request).await,
         Found::Nothing => return malformed::unknown(request).await,
         Found::Rule(rule) => *rule,
     };
     let (parts, body) = request.into_parts();
     match guard.admit(&rule, parts, body).await {
         Ok(Admitted { request, taken, watched }) => {
-            let mut response = next.run(request).await;
+            let mut response = answer(request).await;
             tell(response.headers_mut(), taken);
             match watched {
                 Some(watched) => {
-                    let end = Box::pin(Arc::clone(&guard).until_over(watched));
+                    let end = Box::pin(Arc::clone(guard).until_over(watched));
                     response.map(|body| Body::new(ending::Ending::new(body, end)))
                 }
                 None => response,

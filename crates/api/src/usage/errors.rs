@@ -4,7 +4,6 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use serde_json::{Value, json};
 use tonic::Status;
@@ -17,10 +16,13 @@ use crate::status::http_status;
 const OF_GRPC: [&str; 4] =
     ["grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-encoding"];
 
-/// The layer, outside of all that refuse.
-pub(crate) async fn as_json(request: Request, next: Next) -> Response {
+/// What `answer` answers, outside of all that refuse.
+pub(crate) async fn as_json<F>(request: Request, answer: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     let is_http = request.uri().path() == EVENTS_PATH;
-    let response = next.run(request).await;
+    let response = answer(request).await;
     if !is_http {
         return response;
     }

@@ -13,7 +13,7 @@ use exchequer_projection_usage::LiveUsage;
 use exchequer_runtime::Runtime;
 use exchequer_types::{Identity, Offset, PartitionId, TenantId, Timestamp};
 use futures::future::{Either, select};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 
 use super::definitions::DefinitionsSource;
 use crate::tail::unavailable;
@@ -92,6 +92,8 @@ struct Shared {
     asked: Vec<Mutex<Option<mpsc::Receiver<Asked>>>>,
     /// How often they have changed, and how far they are, by partition.
     backfills: Vec<Mutex<(u64, Vec<BackfillProgress>)>>,
+    /// Of those who write, who may at once.
+    flushes: Semaphore,
     runtime: Arc<dyn Runtime>,
 }
 
@@ -100,6 +102,7 @@ impl Meters {
         ports: UsagePorts,
         definitions: Arc<dyn DefinitionsSource>,
         runtime: Arc<dyn Runtime>,
+        flushes_max: usize,
     ) -> Self {
         let partitions = ports.log.partitions();
         let (asks, asked) = (0..partitions).map(|_| mpsc::channel(ASKED_MAX)).unzip();
@@ -111,6 +114,7 @@ impl Meters {
             changes: watch::Sender::new(0),
             wanted: (0..partitions).map(|_| watch::Sender::new(Timestamp::MIN)).collect(),
             backfills: (0..partitions).map(|_| Mutex::default()).collect(),
+            flushes: Semaphore::new(flushes_max.max(1)),
             runtime,
         };
         let live = Arc::new(LiveUsage::new(partitions));
@@ -134,6 +138,11 @@ impl Meters {
         if told.0 != revisions.backfill_changes {
             *told = (revisions.backfill_changes, revisions.backfills.clone());
         }
+    }
+
+    /// Resolves when a partition may be written, for as long as the permit is held.
+    pub(super) async fn may_flush(&self) -> Option<SemaphorePermit<'_>> {
+        self.shared.flushes.acquire().await.ok()
     }
 
     pub fn partitions(&self) -> u32 {

@@ -278,8 +278,7 @@ impl<'a> Leader<'a> {
     fn flush(&mut self) -> Option<Flushing<'a>> {
         self.flushed_at = self.context.ports.runtime.now();
         let written = resume::snapshot(self.context, &mut self.state, &self.head)?;
-        let store = self.context.ports.store.as_ref();
-        Some(resume::write(store, written).boxed())
+        Some(resume::write(self.context, written).boxed())
     }
 
     /// Judges what is there, as much as one seal takes; none when there is nothing to seal.

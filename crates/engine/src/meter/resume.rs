@@ -288,9 +288,11 @@ pub(super) fn snapshot(
 
 /// Writes what `snapshot` gave and, behind it, merges blocks of the index.
 pub(super) async fn write(
-    store: &dyn exchequer_readstore::ReadStore,
+    context: &Context,
     it: WriteBehind,
 ) -> Result<(Saved, Option<Merged>), EngineError> {
+    let store = context.ports.store.as_ref();
+    let _permit = context.meters.may_flush().await;
     let mut batch = match usage::flush(store, &it.segment, &it.checkpoint).await {
         Ok(batch) => batch,
         Err(FlushError::Store(fault)) => return Err(fault.into()),
@@ -336,7 +338,7 @@ async fn write_behind(
     head: &Head,
 ) -> Result<(), EngineError> {
     let Some(written) = snapshot(context, state, head) else { return Ok(()) };
-    let (done, merged) = write(context.ports.store.as_ref(), written).await?;
+    let (done, merged) = write(context, written).await?;
     let at = done.at();
     saved(context, state, done, merged);
     recounting::recount(context, state, at).await

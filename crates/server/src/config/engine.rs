@@ -13,7 +13,7 @@ section! {
     /// Bounds of the deciders, the views and the gateway.
     Engine "engine" {
         /// State of tenants held in memory.
-        state_bytes_max: usize = 100_663_296, "bytes", anything;
+        state_bytes_max: usize = 67_108_864, "bytes", anything;
         /// Flags and entitlements held in memory for evaluations and checks.
         live_bytes_max: usize = 67_108_864, "bytes", anything;
         /// Entries of the identity index in memory before they are written, for each partition.

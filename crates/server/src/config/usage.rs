@@ -17,6 +17,8 @@ section! {
         identity_filter_bytes_max: usize = 134_217_728, "bytes", anything;
         /// Figures that are sealed and not written yet.
         cells_bytes_max: usize = 67_108_864, "bytes", at_least(1_048_576);
+        /// Partitions whose figures are written at the same time; each holds its rows in memory meanwhile.
+        flushes_max: usize = 2, "partitions", within(1, 1_024);
         /// Figures are written after this long at the latest.
         flush_interval_ms: u64 = 30_000, "milliseconds", anything;
         /// Figures are written after this long when no events come.
@@ -40,6 +42,7 @@ impl Usage {
             identity_entries_max: self.identity_entries_max,
             identity_filter_bytes_max: self.identity_filter_bytes_max,
             cells_bytes_max: self.cells_bytes_max,
+            flushes_max: self.flushes_max,
             flush_interval: Duration::from_millis(self.flush_interval_ms),
             idle_flush_interval: Duration::from_millis(self.idle_flush_interval_ms),
             batch_records_max: self.batch_records_max,

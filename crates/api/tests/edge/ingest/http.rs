@@ -7,6 +7,8 @@ use exchequer_engine::{Settings, UsageToken};
 use exchequer_journal::FaultKind;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::client::{BATCH, ONE, event, post};
 use super::log::Told;
@@ -152,6 +154,24 @@ async fn a_request_that_cannot_be_taken_is_answered_with_an_error() {
         assert_eq!(reply.error(), expected, "{headers:?} {:?}", String::from_utf8_lossy(&start));
     }
     assert!(world.usage.told().iter().all(|it| matches!(it, Told::Refused(..))));
+}
+
+// REQ: USE-02
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_sends_all_of_it_before_reading_reads_why_it_is_refused() {
+    let world = World::start().await;
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    let bytes = 32 * 1024 * 1024;
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/cloudevents+json\r\n\
+         content-length: {bytes}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b' '; bytes]).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("REQUEST_TOO_LARGE"), "{answer}");
 }
 
 // REQ: USE-02
