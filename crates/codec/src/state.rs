@@ -17,6 +17,7 @@ use crate::domains::{access, catalog, entitlements, flags, quotas, subscriptions
 /// The stream's state as bytes. A domain that has none leaves nothing.
 pub fn encode_stream(stream: &Stream) -> Bytes {
     let timers = stream.timers.iter();
+    let none = Stream::default();
     let (tenant, adopted) = tenants::state_to_proto(&stream.tenants);
     let state = pb::StreamState {
         version: stream.version,
@@ -28,13 +29,21 @@ pub fn encode_stream(stream: &Stream) -> Bytes {
         parked: stream.parked.as_ref().map(ToString::to_string),
         tenant,
         adopted,
-        access: unless_default(&*stream.access, access::state_to_proto),
-        catalog: unless_default(&*stream.catalog, catalog::state_to_proto),
-        subscriptions: unless_default(&*stream.subscriptions, subscriptions::state_to_proto),
-        entitlements: unless_default(&*stream.entitlements, entitlements::state_to_proto),
-        flags: unless_default(&*stream.flags, flags::state_to_proto),
-        quotas: unless_default(&*stream.quotas, quotas::state_to_proto),
-        usage: unless_default(&*stream.usage, usage::state_to_proto),
+        access: unless_same(&stream.access, &none.access, access::state_to_proto),
+        catalog: unless_same(&stream.catalog, &none.catalog, catalog::state_to_proto),
+        subscriptions: unless_same(
+            &stream.subscriptions,
+            &none.subscriptions,
+            subscriptions::state_to_proto,
+        ),
+        entitlements: unless_same(
+            &stream.entitlements,
+            &none.entitlements,
+            entitlements::state_to_proto,
+        ),
+        flags: unless_same(&stream.flags, &none.flags, flags::state_to_proto),
+        quotas: unless_same(&stream.quotas, &none.quotas, quotas::state_to_proto),
+        usage: unless_same(&stream.usage, &none.usage, usage::state_to_proto),
     };
     Bytes::from(state.encode_to_vec())
 }
@@ -47,6 +56,7 @@ pub fn decode_stream(bytes: &[u8]) -> Result<Stream, DecodeError> {
         timers.set(&timer.id, timestamp(timer.due, "timers.due")?);
     }
     let prev = Hash::from_slice(&state.audit_prev);
+    let none = Stream::default();
     Ok(Stream {
         version: state.version,
         audit: AuditHead {
@@ -56,23 +66,29 @@ pub fn decode_stream(bytes: &[u8]) -> Result<Stream, DecodeError> {
         timers: Arc::new(timers),
         parked: state.parked.map(Arc::from),
         tenants: Arc::new(tenants::state_from_proto(state.tenant, state.adopted)?),
-        access: or_default(state.access, access::state_from_proto)?,
-        catalog: or_default(state.catalog, catalog::state_from_proto)?,
-        subscriptions: or_default(state.subscriptions, subscriptions::state_from_proto)?,
-        entitlements: or_default(state.entitlements, entitlements::state_from_proto)?,
-        flags: or_default(state.flags, flags::state_from_proto)?,
-        quotas: or_default(state.quotas, quotas::state_from_proto)?,
-        usage: or_default(state.usage, usage::state_from_proto)?,
+        access: or(none.access, state.access, access::state_from_proto)?,
+        catalog: or(none.catalog, state.catalog, catalog::state_from_proto)?,
+        subscriptions: or(
+            none.subscriptions,
+            state.subscriptions,
+            subscriptions::state_from_proto,
+        )?,
+        entitlements: or(none.entitlements, state.entitlements, entitlements::state_from_proto)?,
+        flags: or(none.flags, state.flags, flags::state_from_proto)?,
+        quotas: or(none.quotas, state.quotas, quotas::state_from_proto)?,
+        usage: or(none.usage, state.usage, usage::state_from_proto)?,
     })
 }
 
-fn unless_default<S: Default + PartialEq, P>(state: &S, encode: fn(&S) -> P) -> Option<P> {
-    (*state != S::default()).then(|| encode(state))
+fn unless_same<S: PartialEq, P>(state: &Arc<S>, none: &Arc<S>, encode: fn(&S) -> P) -> Option<P> {
+    (!Arc::ptr_eq(state, none) && state != none).then(|| encode(state))
 }
 
-fn or_default<S: Default, P>(
+/// What is not there is shared by all streams.
+fn or<S, P>(
+    none: Arc<S>,
     state: Option<P>,
     decode: fn(P) -> Result<S, DecodeError>,
 ) -> Result<Arc<S>, DecodeError> {
-    state.map(decode).transpose().map(Option::unwrap_or_default).map(Arc::new)
+    state.map_or(Ok(none), |state| decode(state).map(Arc::new))
 }

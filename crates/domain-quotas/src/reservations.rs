@@ -3,7 +3,7 @@
 //! remembered in their leaf, so that a repetition is known as one.
 
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use exchequer_types::{Slug, Timestamp};
 
@@ -49,20 +49,26 @@ pub enum End {
 /// Open reservations, then ended ones from the first to the last.
 type Leaf = Vec<Arc<Reservation>>;
 type Branch = [Arc<Leaf>; FAN];
+type Root = [Arc<Branch>; FAN];
+
+/// What nearly all tenants have.
+static EMPTY: LazyLock<Arc<Root>> = LazyLock::new(|| {
+    let leaf = Arc::new(Leaf::new());
+    let branch: Arc<Branch> = Arc::new(core::array::from_fn(|_| Arc::clone(&leaf)));
+    Arc::new(core::array::from_fn(|_| Arc::clone(&branch)))
+});
 
 /// Reservations by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservations {
-    root: Arc<[Arc<Branch>; FAN]>,
+    root: Arc<Root>,
     open: usize,
     ended: usize,
 }
 
 impl Default for Reservations {
     fn default() -> Self {
-        let leaf = Arc::new(Leaf::new());
-        let branch: Arc<Branch> = Arc::new(core::array::from_fn(|_| Arc::clone(&leaf)));
-        Self { root: Arc::new(core::array::from_fn(|_| Arc::clone(&branch))), open: 0, ended: 0 }
+        Self { root: Arc::clone(&EMPTY), open: 0, ended: 0 }
     }
 }
 

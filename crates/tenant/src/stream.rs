@@ -1,6 +1,6 @@
 //! A stream's state: the domains', and what the root keeps for all of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use exchequer_domain_access as access;
 use exchequer_domain_audit as audit;
@@ -16,8 +16,9 @@ use exchequer_types::Timestamp;
 
 use crate::{AuditHead, Event};
 
-/// One stream. Cloning is cheap: what rarely changes is shared.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+/// One stream. Cloning is cheap: what rarely changes is shared, and so is what a domain
+/// has of a stream that it knows nothing of.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
     /// Counts the stream's events.
     pub version: u64,
@@ -34,6 +35,27 @@ pub struct Stream {
     pub flags: Arc<flags::State>,
     pub quotas: Arc<quotas::State>,
     pub usage: Arc<usage::State>,
+}
+
+static EMPTY: LazyLock<Stream> = LazyLock::new(|| Stream {
+    version: 0,
+    audit: AuditHead::default(),
+    timers: Arc::default(),
+    parked: None,
+    tenants: Arc::default(),
+    access: Arc::default(),
+    catalog: Arc::default(),
+    subscriptions: Arc::default(),
+    entitlements: Arc::default(),
+    flags: Arc::default(),
+    quotas: Arc::default(),
+    usage: Arc::default(),
+});
+
+impl Default for Stream {
+    fn default() -> Self {
+        EMPTY.clone()
+    }
 }
 
 /// What a decision may know of other streams: what the partition has adopted.

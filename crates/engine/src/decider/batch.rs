@@ -301,8 +301,14 @@ impl Deciding {
     fn decide(&mut self, opened: &Opened, now: Timestamp) -> Resolved {
         let request = &opened.request;
         let reference = self.streams.get(&self.own_stream).map(Reference::of).unwrap_or_default();
-        let empty = Stream::default();
-        let stream = self.streams.get(&request.stream).unwrap_or(&empty);
+        let empty;
+        let stream = match self.streams.get(&request.stream) {
+            Some(stream) => stream,
+            None => {
+                empty = Stream::default();
+                &empty
+            }
+        };
         match step(stream, request, &reference, now) {
             Ok(decision) if request.validate_only => Resolved::plain(validated(request, &decision)),
             Ok(decision) => decided(opened, decision),
