@@ -7,6 +7,7 @@ use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::system::v1 as system;
 use exchequer_proto::tenants::v1 as tenants;
 use prost::Message;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Endpoint;
 use tonic::{Request, Status, Streaming};
@@ -142,10 +143,15 @@ impl Client {
     ) -> Res<Streaming<audit::TailEntriesResponse>> {
         let message =
             audit::TailEntriesRequest { tenant: tenant.to_owned(), cursor: cursor.to_owned() };
-        let mut request = Request::new(message);
-        request.metadata_mut().insert(CONSISTENCY, self.token(tenant).await?.parse()?);
-        let mut audit = AuditServiceClient::new(self.channel.clone());
-        Ok(audit.tail_entries(request).await?.into_inner())
+        let token: MetadataValue<Ascii> = self.token(tenant).await?.parse()?;
+        let audit = AuditServiceClient::new(self.channel.clone());
+        let opened = raw::known(|| {
+            let mut request = Request::new(message.clone());
+            request.metadata_mut().insert(CONSISTENCY, token.clone());
+            let mut audit = audit.clone();
+            async move { audit.tail_entries(request).await }
+        });
+        Ok(opened.await?.into_inner())
     }
 
     /// A tenant with all its audit entries; None when it does not exist.

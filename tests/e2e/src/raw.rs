@@ -8,7 +8,8 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use crate::bearer::Connection;
-use crate::wait::PATIENCE;
+use crate::reason;
+use crate::wait::{Deadline, PATIENCE};
 
 /// A reply and its metadata.
 pub type Reply = (Bytes, MetadataMap);
@@ -16,7 +17,8 @@ pub type Reply = (Bytes, MetadataMap);
 /// A metadata key that carries what must be seen, and what was.
 pub const CONSISTENCY: &str = "x-exchequer-consistency";
 
-/// Calls `path`, such as `/exchequer.tenants.v1.TenantService/GetTenant`.
+/// Calls `path`, such as `/exchequer.tenants.v1.TenantService/GetTenant`; again while the
+/// server says that it cannot tell yet who calls.
 pub async fn call(
     channel: &Connection,
     path: &'static str,
@@ -24,7 +26,24 @@ pub async fn call(
     token: Option<&str>,
 ) -> Result<Reply, Status> {
     let token = token.map(|token| (CONSISTENCY, token.to_owned()));
-    call_with(channel, path, message, token.as_slice()).await
+    known(|| call_with(channel, path, message.clone(), token.as_slice())).await
+}
+
+/// What `called` answers once the server knows who calls. A busy one says after a while
+/// that it cannot tell, and that one may ask again.
+pub async fn known<T, F>(mut called: impl FnMut() -> F) -> Result<T, Status>
+where
+    F: Future<Output = Result<T, Status>>,
+{
+    let deadline = Deadline::new("the server to know who calls");
+    loop {
+        match called().await {
+            Err(status) if reason(&status) == "CREDENTIAL_UNVERIFIED" => {
+                deadline.step().await.map_err(|_| status)?;
+            }
+            answered => return answered,
+        }
+    }
 }
 
 /// The same, with any metadata.
