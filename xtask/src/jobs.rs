@@ -27,7 +27,7 @@ pub(crate) const JOBS: &[Job] = &[
     job("kill", "kill -9 and restart, five rounds", kill),
     job("interop", "a reader in another language", interop::job),
     job("fuzz", "each fuzz target for a few seconds", || fuzz::job(FUZZ_SECONDS)),
-    job(SERVICES, "the cluster's adapters on real servers", services::job),
+    job(SERVICES, "the cluster's adapters and processes on real servers", services::job),
 ];
 
 /// The job that needs servers from outside, and the flag that adds it to all others.

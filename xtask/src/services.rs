@@ -27,6 +27,10 @@ pub(crate) const ADAPTERS: &[&str] = &["exchequer-journal-kafka", "exchequer-rea
 /// Starts them; its own tests start some.
 pub(crate) const SERVERS: &str = "exchequer-services";
 
+/// The program as a cluster's processes run it.
+const PROGRAM: &str = "exchequer-server";
+const WITH_CLIENTS: &str = "exchequer-server/cluster";
+
 struct Words {
     what: String,
     chosen: Vec<&'static Service>,
@@ -131,15 +135,16 @@ fn logs(_: &Service, standing: &Standing) -> Res<()> {
     Ok(())
 }
 
-/// The adapters' own tests, each on servers that it starts. Where those cannot be
-/// fetched, that is a failure.
+/// The adapters' own tests, and those of the program with a cluster's clients, each on
+/// servers that it starts. Where those cannot be fetched, that is a failure.
 pub(crate) fn job() -> Res<Tally> {
     for service in SERVICES {
         service.distribution.jars()?;
     }
     let mut tally = Tally::default();
-    let packages = ADAPTERS.iter().chain(&[SERVERS]);
-    let named: Vec<&str> = packages.flat_map(|package| ["--package", package]).collect();
+    let packages = ADAPTERS.iter().chain(&[SERVERS, PROGRAM]);
+    let mut named: Vec<&str> = packages.flat_map(|package| ["--package", package]).collect();
+    named.extend(["--features", WITH_CLIENTS]);
     let mut clippy = cargo(&["clippy", "--all-targets"])?;
     clippy.args(&named).args(["--", "-D", "warnings"]);
     tally += Tally::of(stream(&mut clippy, say)?);

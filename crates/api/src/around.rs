@@ -27,7 +27,7 @@ pub(crate) fn around(services: Router, runtime: Arc<dyn Runtime>, guard: Option<
 
 async fn call(State(around): State<Around>, request: Request, next: Next) -> Response {
     let runtime = around.runtime.as_ref();
-    let named = |request| async { malformed::name(next.run(request).await).await };
+    let named = |request| async { malformed::name(next.run(request).await) };
     let guarded = |request| async {
         match &around.guard {
             Some(it) => guard(it, request, named).await,

@@ -23,8 +23,10 @@ impl KeyService for Keys {
         let (call, it) = self.edge.receive(request)?;
         let mut check = Check::default();
         let mask = Mask::read::<pb::Keys>(&mut check, "read_mask", it.read_mask);
-        let vault = check.done().and_then(|()| self.edge.vault());
-        let result = vault.and_then(|vault| mask.apply(found(vault)));
+        let result = match check.done().and_then(|()| self.edge.vault()) {
+            Ok(vault) => found(vault).await.and_then(|keys| mask.apply(keys)),
+            Err(refused) => Err(refused),
+        };
         call.reply(result)
     }
 
@@ -43,13 +45,14 @@ impl Keys {
             error => status::of_vault(&error, "keys"),
         })?;
         tracing::info!(master = rotated.master, tenants = rotated.tenants, "master key rotated");
-        Ok(found(vault))
+        found(vault).await
     }
 }
 
-fn found(vault: &Vault) -> pb::Keys {
+async fn found(vault: &Vault) -> Result<pb::Keys, Status> {
     let master = vault.master();
-    let tenants = vault.store().tenants();
+    let tenants = vault.store().tenants().await;
+    let tenants = tenants.map_err(|error| status::of_vault(&error, "keys"))?;
     let behind = tenants.iter().filter(|row| row.master != master).count();
-    pb::Keys { master, tenants: tenants.len() as u64, tenants_behind: behind as u64 }
+    Ok(pb::Keys { master, tenants: tenants.len() as u64, tenants_behind: behind as u64 })
 }

@@ -45,7 +45,7 @@ pub(crate) fn compressed() -> Refusal {
 }
 
 /// Every error of ours carries details; one without is the library's.
-pub(crate) async fn name(response: Response) -> Response {
+pub(crate) fn name(response: Response) -> Response {
     let Some(status) = Status::from_header_map(response.headers()) else { return response };
     if !status.details().is_empty() {
         return response;

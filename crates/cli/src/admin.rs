@@ -1,6 +1,7 @@
 //! An operator's calls to a running server.
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -38,6 +39,11 @@ pub struct Admin {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Creates the topics of a cluster, from the settings of its processes, and for a new
+    /// deployment the keys that they name. May be repeated.
+    Init(Settings),
+    /// Brings the keyspace of a cluster up to this program. May be repeated, once at a time.
+    Migrate(Settings),
     /// Partitions, views and cursors.
     Status,
     /// Builds a view anew beside the old one, then swaps.
@@ -79,6 +85,32 @@ enum What {
     },
 }
 
+/// Which settings a tool works with: those of the processes.
+#[derive(Debug, Args)]
+struct Settings {
+    /// TOML file with settings.
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+/// What is done with a deployment's settings, and needs no running server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setup {
+    Topics,
+    Store,
+}
+
+impl Admin {
+    /// What is to be set up, with which settings, and whether JSON is asked for.
+    pub(crate) fn setup(&self) -> Option<(Setup, Option<PathBuf>, bool)> {
+        match &self.what {
+            What::Init(with) => Some((Setup::Topics, with.config.clone(), self.json)),
+            What::Migrate(with) => Some((Setup::Store, with.config.clone(), self.json)),
+            _ => None,
+        }
+    }
+}
+
 /// The tenant whose operators run the deployment.
 const ROOT: &str = "platform";
 
@@ -96,6 +128,9 @@ pub(crate) async fn run(args: Admin) -> Result<ExitCode, Box<dyn Error>> {
         SystemServiceClient::new(connection.clone()).max_decoding_message_size(REPLY_BYTES_MAX);
     let client = &mut client;
     match args.what {
+        What::Init(_) | What::Migrate(_) => {
+            Err("the server's program alone knows its settings".into())
+        }
         What::Status => status(client, args.json).await,
         What::Rebuild { view } => rebuild(client, args.json, view).await,
         What::DeadLetters => dead_letters(client, args.json).await,
@@ -184,11 +219,24 @@ async fn status(client: &mut Client, json: bool) -> Done {
             })
         })
         .collect();
+    let letters = dead_letter_count(client).await?;
     let value = json!({
         "version": it.version, "partitions": partitions, "views": views, "cursors": cursors,
-        "failures": failures,
+        "failures": failures, "dead_letters": letters.0, "dead_letters_more": letters.1,
     });
-    tell(json, &value, || show_status(&it))
+    tell(json, &value, || {
+        show_status(&it);
+        let more = if letters.1 { " or more" } else { "" };
+        say(&format!("\n{}{more} dead letters", letters.0));
+    })
+}
+
+/// How many are on the first page, and whether there are more.
+async fn dead_letter_count(client: &mut Client) -> Result<(usize, bool), Box<dyn Error>> {
+    let read_mask = Some(prost_types::FieldMask { paths: vec!["id".to_owned()] });
+    let request = pb::ListDeadLettersRequest { page_size: PAGE_SIZE, read_mask, ..<_>::default() };
+    let page = client.list_dead_letters(request).await.map_err(refused)?.into_inner();
+    Ok((page.dead_letters.len(), !page.next_page_token.is_empty()))
 }
 
 fn show_status(it: &pb::Status) {
@@ -203,7 +251,7 @@ fn show_status(it: &pb::Status) {
             it.seq,
             it.ignored,
             it.breaks,
-            if it.leading { "yes" } else { "NO" },
+            if it.leading { "here" } else { "not here" },
             it.head.get(..16).unwrap_or_default()
         ));
     }

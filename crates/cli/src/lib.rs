@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub use admin::Setup;
 pub use chains::{AuditReport, Bad, PartitionReport, Report, VerifyError, verify};
 pub use usage::{
     Asked, FigureReport, GroupReport, SealReport, UsageReport, VersionReport, verify_usage,
@@ -36,6 +37,17 @@ pub enum Tool {
     Admin(admin::Admin),
     /// Compares a provider's catalog with a file, and publishes it.
     Catalog(catalog::Catalog),
+}
+
+impl Tool {
+    /// What this tool sets up with a deployment's settings, which only whoever reads them
+    /// can do; the file with the settings; and whether JSON is asked for.
+    pub fn setup(&self) -> Option<(Setup, Option<PathBuf>, bool)> {
+        match self {
+            Self::Admin(args) => args.setup(),
+            _ => None,
+        }
+    }
 }
 
 /// Does it. Fails with a text on stderr and an exit code above 0.

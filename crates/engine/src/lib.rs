@@ -1,14 +1,17 @@
 //! The loops: deciders, the shared tail of the journal, the gateway's side of a
 //! command, projectors, reactors and the clock. Everything outside is a port.
 
+mod audit_topic;
 mod clock;
 pub mod decider;
 mod erasures;
 mod failures;
 mod gateway;
 mod identities;
+mod intake;
 mod live;
 pub mod meter;
+mod outlets;
 mod platform;
 mod ports;
 mod projector;
@@ -25,7 +28,9 @@ mod view;
 
 pub use failures::{Failure, Failures};
 pub use gateway::{Answer, Gateway, Submission, SubmitError};
+pub use intake::UsageIntake;
 pub use live::{LiveKind, LiveView, Seen, live_of};
+pub use outlets::Outlets;
 pub use platform::{Parts, Platform, Roles};
 pub use ports::{EngineError, Ports, UsagePorts};
 pub use reactor::{Commanding, Correcting, CursorState, Cursors, Effect, Forwarder, React};

@@ -12,7 +12,10 @@ use crate::meter::{self, DefinitionsSource, LiveDefinitions, Meters};
 use crate::reactor::{Cursors, React};
 use crate::sharing::Share;
 use crate::view::{View, ViewHandle, Views};
-use crate::{EngineError, Ports, Tail, clock, decider, erasures, projector, reactor, thresholds};
+use crate::{
+    EngineError, Outlets, Ports, Tail, audit_topic, clock, decider, erasures, projector, reactor,
+    thresholds,
+};
 use exchequer_codec::Entry;
 use exchequer_domain_tenants as tenants;
 use exchequer_journal::{Alone, Group, Membership};
@@ -36,6 +39,8 @@ const CLOCK: TaskKind = TaskKind { name: "clock", on_end: OnEnd::ShutDown };
 const METER: TaskKind = TaskKind { name: "meter", on_end: OnEnd::Fine };
 /// Limits are compared with meters by each process that meters.
 const THRESHOLDS: TaskKind = TaskKind { name: "thresholds", on_end: OnEnd::Fine };
+/// Who reads the topic falls behind; nothing here waits for it.
+const SEALER: TaskKind = TaskKind { name: "sealer", on_end: OnEnd::Fine };
 const FOLLOWER: TaskKind = TaskKind { name: "follower", on_end: OnEnd::ShutDown };
 const BOOTSTRAP: TaskKind = TaskKind { name: "bootstrap", on_end: OnEnd::Fine };
 
@@ -67,6 +72,8 @@ pub struct Parts {
     pub definitions: Option<Arc<dyn DefinitionsSource>>,
     /// Which partitions this process works on; when absent, it is the only process.
     pub membership: Option<Arc<dyn Membership>>,
+    /// Topics that others read.
+    pub outlets: Outlets,
 }
 
 /// A running platform. Cloning shares it.
@@ -117,7 +124,7 @@ impl Platform {
         }
         let views = Views::new(handles);
         lives.connect(&views)?;
-        let meters = start_meters(roles, &ports, definitions, &shares);
+        let meters = start_meters(roles, &ports, definitions, &shares, &given.outlets);
         if let (true, Some(meters), Some(view), Some(quotas)) =
             (roles.meters, &meters, views.get(QUOTAS), lives.get())
         {
@@ -140,6 +147,9 @@ impl Platform {
             let share = shares.of(Group::Projectors);
             let run = clock::run(ports.clone(), gateway.clone(), sources, share);
             ports.runtime.spawn(CLOCK, Box::pin(run));
+        }
+        if let Some(audit) = &given.outlets.audit {
+            audit_topic::start(SEALER, &ports, &tail, audit, &shares.of(Group::Sealers));
         }
         let cursors = Arc::new(cursors);
         let draining = Arc::new(AtomicBool::new(false));
@@ -278,6 +288,7 @@ fn start_meters(
     ports: &Ports,
     definitions: Option<Arc<dyn DefinitionsSource>>,
     shares: &Shares,
+    outlets: &Outlets,
 ) -> Option<Meters> {
     let (runtime, flushes_max) = (Arc::clone(&ports.runtime), ports.settings.usage.flushes_max);
     let meters = Meters::new(ports.usage.clone()?, definitions?, runtime, flushes_max);
@@ -286,7 +297,8 @@ fn start_meters(
         if !roles.meters && !shares.are_others {
             continue;
         }
-        let context = meter::Context { ports: ports.clone(), meters: meters.clone() };
+        let letters = outlets.dead_letters.clone();
+        let context = meter::Context { ports: ports.clone(), meters: meters.clone(), letters };
         ports.runtime.spawn(METER, Box::pin(meter::share(context, share.partition(partition))));
     }
     Some(meters)

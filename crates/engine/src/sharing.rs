@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use exchequer_journal::{Group, Membership, Owned};
-use exchequer_types::PartitionId;
+use exchequer_journal::{Fault, Group, Membership, Owned};
+use exchequer_types::{Offset, PartitionId};
 use tokio::sync::watch;
 
 /// A group of which this process is a member, or not.
@@ -24,6 +24,23 @@ pub(crate) struct OwnPartition {
     partition: PartitionId,
     /// None where the process is no member.
     owned: Option<watch::Receiver<Owned>>,
+}
+
+/// Asks whether a partition is still this process's.
+#[derive(Clone, Debug)]
+pub(crate) struct Claiming {
+    share: Share,
+    partition: PartitionId,
+}
+
+impl Claiming {
+    /// May a writer claim, whose oldest input that is not in a commit is `low`?
+    pub(crate) async fn is_confirmed(&self, low: Offset) -> Result<bool, Fault> {
+        match &self.share.membership {
+            Some(membership) => membership.confirm(self.share.group, self.partition, low).await,
+            None => Ok(false),
+        }
+    }
 }
 
 impl Share {
@@ -77,6 +94,11 @@ impl OwnPartition {
     /// Resolves when it is that no more.
     pub(crate) async fn lost(&mut self) {
         self.becomes(false).await;
+    }
+
+    /// What a writer asks before it claims.
+    pub(crate) fn claiming(&self) -> Claiming {
+        Claiming { share: self.share.clone(), partition: self.partition }
     }
 
     /// Nothing is done on the partition here, until it is gained again.

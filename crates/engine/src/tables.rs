@@ -99,6 +99,22 @@ pub(crate) static VIEWS: Table = Table {
     columns: &[int("active"), int("latest"), int("fold_version")],
 };
 
+/// Of the timestamp of a writer's checkpoint: how far it is; the claim's epoch is above it.
+const CHECKPOINT_BITS: u32 = 40;
+
+/// The timestamp of a checkpoint that is at `at`, a sequence number or an offset: a leader's
+/// stands above those of all before it, and of whoever has yet to lead, however far these
+/// have read, for it may delete what theirs name.
+pub(crate) fn checkpoint_stamp((epoch, leads): (u64, bool), at: u64) -> u64 {
+    let leads = u64::from(leads) << (CHECKPOINT_BITS - 1);
+    (epoch << CHECKPOINT_BITS) | leads | at
+}
+
+/// The epoch under which a checkpoint with this timestamp was written.
+pub(crate) fn checkpoint_epoch(stamp: u64) -> u64 {
+    stamp >> CHECKPOINT_BITS
+}
+
 pub(crate) fn partition_value(partition: PartitionId) -> Value {
     Value::Int(i64::from(partition.0))
 }

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use bytes::Bytes;
-use exchequer_journal::{Fault, FaultKind};
+use exchequer_journal::{Fault, FaultKind, Outgoing};
 use exchequer_types::{Offset, PartitionId};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message as _;
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 use rdkafka::statistics::Statistics;
 use tokio::sync::oneshot;
@@ -26,6 +26,39 @@ pub(crate) struct Appender {
     lanes: Vec<Mutex<Option<Lane>>>,
     /// Bytes handed over and not yet acknowledged.
     waiting_bytes: Arc<AtomicUsize>,
+}
+
+/// What is put into a record on its way to a broker.
+pub(crate) trait Sent {
+    fn bytes(&self) -> usize;
+    fn put<'a>(&'a self, record: ToBroker<'a>) -> ToBroker<'a>;
+}
+
+pub(crate) type ToBroker<'a> = BaseRecord<'a, [u8], [u8], Arc<Call>>;
+
+impl Sent for Bytes {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+
+    fn put<'a>(&'a self, record: ToBroker<'a>) -> ToBroker<'a> {
+        record.payload(self)
+    }
+}
+
+impl Sent for Outgoing {
+    fn bytes(&self) -> usize {
+        Self::bytes(self)
+    }
+
+    fn put<'a>(&'a self, record: ToBroker<'a>) -> ToBroker<'a> {
+        let mut headers = OwnedHeaders::new_with_capacity(self.headers.len());
+        for (key, value) in &self.headers {
+            headers = headers.insert(Header { key, value: Some(&value[..]) });
+        }
+        let record = record.payload(&self.value).headers(headers);
+        if self.key.is_empty() { record } else { record.key(&self.key) }
+    }
 }
 
 struct Lane {
@@ -52,10 +85,10 @@ impl Appender {
 
     /// Resolves when all brokers in sync have the records: the offset of the first, if
     /// the brokers told and no other's records stand between them.
-    pub(crate) async fn append(
+    pub(crate) async fn append<R: Sent>(
         &self,
         partition: PartitionId,
-        records: Vec<Bytes>,
+        records: Vec<R>,
     ) -> Result<Option<Offset>, Fault> {
         let (reply, answer) = oneshot::channel();
         self.hand_over(partition, &records, reply)?;
@@ -66,13 +99,13 @@ impl Appender {
         }
     }
 
-    fn hand_over(
+    fn hand_over<R: Sent>(
         &self,
         partition: PartitionId,
-        records: &[Bytes],
+        records: &[R],
         reply: oneshot::Sender<Result<Option<Offset>, Fault>>,
     ) -> Result<(), Fault> {
-        let bytes = records.iter().map(Bytes::len).sum();
+        let bytes = records.iter().map(Sent::bytes).sum();
         let reserved = Reserved::take(&self.waiting_bytes, bytes, self.queue_bytes_max())?;
         let mut lane = self.lane(partition);
         let lane = self.ready(&mut lane)?;
@@ -83,14 +116,8 @@ impl Appender {
             state: Mutex::new(CallState::new(records.len(), reply, reserved)),
         });
         for (at, record) in records.iter().enumerate() {
-            let sent = lane.producer.send(
-                BaseRecord::<[u8], [u8], Arc<Call>>::with_opaque_to(
-                    &self.shared.name,
-                    Arc::clone(&call),
-                )
-                .partition(partition.0 as i32)
-                .payload(record),
-            );
+            let of_call = BaseRecord::with_opaque_to(&self.shared.name, Arc::clone(&call));
+            let sent = lane.producer.send(record.put(of_call.partition(partition.0 as i32)));
             if let Err((error, _)) = sent {
                 // Those before it may land; the others were never handed over.
                 call.give_up(records.len() - at, &error);

@@ -156,7 +156,7 @@ impl Cursor {
         next: Offset,
     ) -> Result<Option<Stored>, Fault> {
         match self.consumer.poll(POLL) {
-            Some(Ok(message)) => Ok(stored(&message)),
+            Some(Ok(message)) => Ok(stored(&message, shared.intake.as_deref())),
             Some(Err(error)) if is_out_of_range(error.rdkafka_error_code()) => {
                 Err(shared.out_of_range(&self.consumer, partition.0, next))
             }

@@ -2,7 +2,7 @@
 //! record came.
 
 use bytes::Bytes;
-use exchequer_journal::{Fault, InputLog, InputRecord, Lane};
+use exchequer_journal::{InputLog, InputRecord, Lane, Reading, Submitting};
 use exchequer_types::{LogId, Offset, PartitionId};
 use futures::future::BoxFuture;
 
@@ -28,7 +28,8 @@ impl KafkaInput {
         commands: &topics::Known,
         internal: &topics::Known,
     ) -> Result<Self, SetupError> {
-        let open = |known: &topics::Known| Topic::open(settings, &known.spec, Producers::Shared);
+        let open =
+            |known: &topics::Known| Topic::open(settings, &known.spec, Producers::Shared, None);
         Ok(Self { lanes: [open(commands)?, open(internal)?], ids: [commands.id, internal.id] })
     }
 
@@ -42,12 +43,7 @@ impl InputLog for KafkaInput {
         self.ids[lane.index()]
     }
 
-    fn submit(
-        &self,
-        lane: Lane,
-        partition: PartitionId,
-        record: Bytes,
-    ) -> BoxFuture<'_, Result<Option<Offset>, Fault>> {
+    fn submit(&self, lane: Lane, partition: PartitionId, record: Bytes) -> Submitting<'_> {
         Box::pin(self.lane(lane).append(partition, vec![record]))
     }
 
@@ -57,7 +53,7 @@ impl InputLog for KafkaInput {
         partition: PartitionId,
         from: Offset,
         records_max: usize,
-    ) -> BoxFuture<'_, Result<Vec<InputRecord>, Fault>> {
+    ) -> Reading<'_> {
         Box::pin(async move {
             if records_max == 0 {
                 return Ok(Vec::new());

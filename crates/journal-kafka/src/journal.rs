@@ -1,7 +1,9 @@
 //! A topic behind the journal's port.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use exchequer_journal::{Fault, Journal, Record};
+use exchequer_journal::{Fault, Intake, Journal, Record};
 use exchequer_types::{Offset, PartitionId};
 use futures::future::BoxFuture;
 
@@ -21,12 +23,22 @@ impl KafkaJournal {
     /// Opens the topic of `spec`, which [`topics::check`] has found right. Each partition
     /// has a producer of its own: what fails on one ends no other's appends. Blocks.
     pub fn open(settings: &Settings, spec: &topics::Spec) -> Result<Self, SetupError> {
-        Ok(Self { topic: Topic::open(settings, spec, Producers::EachPartition)? })
+        Ok(Self { topic: Topic::open(settings, spec, Producers::EachPartition, None)? })
     }
 
     /// The same for a log that many write to, such as usage: all partitions share a producer.
     pub fn open_shared(settings: &Settings, spec: &topics::Spec) -> Result<Self, SetupError> {
-        Ok(Self { topic: Topic::open(settings, spec, Producers::Shared)? })
+        Ok(Self { topic: Topic::open(settings, spec, Producers::Shared, None)? })
+    }
+
+    /// The same for a log that others write to by themselves: readers get what `intake`
+    /// makes of each record, at the record's own offset. Blocks.
+    pub fn open_produced(
+        settings: &Settings,
+        spec: &topics::Spec,
+        intake: Arc<dyn Intake>,
+    ) -> Result<Self, SetupError> {
+        Ok(Self { topic: Topic::open(settings, spec, Producers::Shared, Some(intake))? })
     }
 
     /// The newest figures of its clients.

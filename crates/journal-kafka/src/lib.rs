@@ -1,4 +1,4 @@
-//! The logs on Apache Kafka: the journal and the input lanes behind their ports,
+//! The logs on Apache Kafka: the journal, the input lanes and outlets behind their ports,
 //! the topics that hold them, and the group that shares partitions among writers.
 
 mod appender;
@@ -8,6 +8,7 @@ mod error;
 mod input;
 mod journal;
 mod membership;
+mod outlet;
 mod ring;
 mod settings;
 mod tail;
@@ -20,4 +21,5 @@ pub use error::{SetupError, SetupKind};
 pub use input::KafkaInput;
 pub use journal::KafkaJournal;
 pub use membership::{KafkaMembership, NotOwner};
-pub use settings::{Mechanism, Options, Security, Settings};
+pub use outlet::KafkaOutlet;
+pub use settings::{Compression, Mechanism, Options, Security, Settings};

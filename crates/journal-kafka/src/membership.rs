@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use exchequer_journal::{Fault, FaultKind, Group, Membership, Owned};
 use exchequer_types::{Offset, PartitionId};
+use futures::future::BoxFuture;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -76,8 +77,8 @@ impl KafkaMembership {
             let joined = work.contains(&group).then(|| Joined::new(settings, &held)).transpose()?;
             Ok(Place { held, joined: Mutex::new(joined) })
         };
-        let [deciders, meters, projectors, consumers] = Group::ALL.map(place);
-        let groups = [deciders?, meters?, projectors?, consumers?];
+        let [deciders, meters, projectors, consumers, sealers] = Group::ALL.map(place);
+        let groups = [deciders?, meters?, projectors?, consumers?, sealers?];
         Ok(Self { settings: settings.clone(), groups })
     }
 
@@ -155,6 +156,21 @@ impl Membership for KafkaMembership {
     fn released(&self, group: Group, partition: PartitionId) {
         self.groups[group.index()].held.release(partition);
     }
+
+    fn confirm(
+        &self,
+        group: Group,
+        partition: PartitionId,
+        low: Offset,
+    ) -> BoxFuture<'_, Result<bool, Fault>> {
+        Box::pin(async move {
+            match Self::confirm(self, group, partition, low).await {
+                Ok(()) => Ok(true),
+                Err(NotOwner::Lost) => Ok(false),
+                Err(NotOwner::Unknown(fault)) => Err(fault),
+            }
+        })
+    }
 }
 
 impl Drop for KafkaMembership {
@@ -173,6 +189,7 @@ fn topic_of(group: Group) -> &'static str {
         Group::Deciders => "commands",
         Group::Meters => "usage",
         Group::Projectors | Group::Consumers => "journal",
+        Group::Sealers => "audit",
     }
 }
 

@@ -62,6 +62,17 @@ pub struct Options {
     pub topology_ms: u32,
     /// How often figures of the client are taken; 0 for never.
     pub figures_ms: u32,
+    /// What is appended is packed so.
+    pub compression: Compression,
+}
+
+/// How batches are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Quick; for logs that this program reads.
+    Lz4,
+    /// Every client can read it, without a library of its own.
+    Gzip,
 }
 
 impl Default for Options {
@@ -77,6 +88,7 @@ impl Default for Options {
             catch_up_bytes_max: 8 * MIB,
             topology_ms: 5_000,
             figures_ms: 5_000,
+            compression: Compression::Lz4,
         }
     }
 }
@@ -142,11 +154,15 @@ impl Settings {
 
     pub(crate) fn producer(&self) -> ClientConfig {
         let options = &self.options;
+        let compression = match options.compression {
+            Compression::Lz4 => "lz4",
+            Compression::Gzip => "gzip",
+        };
         let mut config = self.client();
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
-            .set("compression.type", "lz4")
+            .set("compression.type", compression)
             .set("message.timeout.ms", options.delivery_ms_max.to_string())
             .set("request.timeout.ms", (options.delivery_ms_max / 2).to_string())
             .set("retry.backoff.ms", "50")

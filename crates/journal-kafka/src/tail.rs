@@ -1,16 +1,17 @@
 //! The thread that follows all partitions of a topic and puts what comes into memory.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
-use exchequer_journal::FaultKind;
+use exchequer_journal::{FaultKind, Intake, Produced};
 use exchequer_types::Timestamp;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use crate::client::Reporter;
@@ -61,7 +62,8 @@ fn follow(shared: &Shared, consumer: &BaseConsumer<Reporter>, ending: &AtomicBoo
             None => {}
             Some(Ok(message)) => {
                 let partition = message.partition();
-                if let (Ok(partition), Some(record)) = (u32::try_from(partition), stored(&message))
+                let record = stored(&message, shared.intake.as_deref());
+                if let (Ok(partition), Some(record)) = (u32::try_from(partition), record)
                     && let Some(it) = shared.partitions.get(partition as usize)
                 {
                     it.push(&shared.name, partition, record);
@@ -101,11 +103,27 @@ fn assign(shared: &Shared, consumer: &BaseConsumer<Reporter>) -> KafkaResult<()>
 }
 
 /// The record of a message, with the time at which the broker appended it.
-pub(crate) fn stored(message: &BorrowedMessage<'_>) -> Option<Stored> {
+pub(crate) fn stored(message: &BorrowedMessage<'_>, intake: Option<&dyn Intake>) -> Option<Stored> {
     let millis = message.timestamp().to_millis().unwrap_or(0);
-    Some(Stored {
-        offset: u64::try_from(message.offset()).ok()?,
-        appended_at: Timestamp::saturating_from_micros(millis.saturating_mul(1_000)),
-        bytes: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
-    })
+    let appended_at = Timestamp::saturating_from_micros(millis.saturating_mul(1_000));
+    let bytes = match intake {
+        None => Bytes::copy_from_slice(message.payload().unwrap_or_default()),
+        Some(intake) => {
+            let headers = headers(message);
+            let (key, value) = (message.key(), message.payload());
+            intake.take(&Produced { appended_at, key, headers, value })
+        }
+    };
+    Some(Stored { offset: u64::try_from(message.offset()).ok()?, appended_at, bytes })
+}
+
+/// What stands for headers whose names are no text.
+const UNNAMED: (&str, &[u8]) = ("\u{fffd}", &[]);
+
+/// The client panics where a name is not in UTF-8, which whoever writes to the topic may
+/// bring about: such a record is passed on without its headers.
+fn headers<'m>(message: &'m BorrowedMessage<'_>) -> Vec<(&'m str, &'m [u8])> {
+    let Some(all) = message.headers() else { return Vec::new() };
+    let read = || all.iter().map(|it| (it.key, it.value.unwrap_or_default())).collect();
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| vec![UNNAMED])
 }

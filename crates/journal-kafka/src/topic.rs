@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use exchequer_journal::{Fault, FaultKind};
+use exchequer_journal::{Fault, FaultKind, Intake};
 use exchequer_types::{Offset, PartitionId};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub settings: Settings,
     pub reporter: Reporter,
     pub partitions: Vec<Partition>,
+    /// Makes records of what others write to it.
+    pub intake: Option<Arc<dyn Intake>>,
     /// Why nothing is appended any more.
     stopped: OnceLock<String>,
 }
@@ -77,40 +79,13 @@ impl Topic {
         settings: &Settings,
         spec: &topics::Spec,
         producers: Producers,
+        intake: Option<Arc<dyn Intake>>,
     ) -> Result<Self, SetupError> {
-        settings.check()?;
-        let reporter = Reporter::default();
-        let name = settings.named(&spec.name);
-        let seen = reporter.clone();
-        let failed = |doing: &str, error| {
-            SetupError::of(doing, &settings.bootstrap, seen.last().as_deref(), &error)
-        };
-        let ahead = settings.options.recent_bytes_max.min(16 * 1024 * 1024);
-        let consumer: BaseConsumer<Reporter> = settings
-            .reader(ahead)
-            .create_with_context(reporter.clone())
-            .map_err(|error| failed("make a client", error))?;
-        topics::check_partitions(&consumer, settings, &name, spec.partitions)?;
-        let mut partitions = Vec::new();
-        let each = settings.options.recent_bytes_max / spec.partitions.max(1) as usize;
-        for partition in 0..spec.partitions {
-            let (_, end) = consumer
-                .fetch_watermarks(&name, partition as i32, settings.request_wait())
-                .map_err(|error| failed("ask for the end of a partition", error))?;
-            let end = u64::try_from(end).unwrap_or(0);
-            let state = State { ring: Ring::new(end, each), known_end: end, damage: None };
-            partitions.push(Partition { state: Mutex::new(state), grown: Notify::new() });
-        }
-        let shared = Arc::new(Shared {
-            name,
-            settings: settings.clone(),
-            reporter,
-            partitions,
-            stopped: OnceLock::new(),
-        });
-        let consumer = Arc::new(consumer);
-        let tail = Tail::start(Arc::clone(&shared), Arc::clone(&consumer))
-            .map_err(|error| failed("read the topic", error))?;
+        let (shared, consumer) = Shared::open(settings, spec, intake)?;
+        let tail = Tail::start(Arc::clone(&shared), Arc::clone(&consumer)).map_err(|error| {
+            let last = shared.reporter.last();
+            SetupError::of("read the topic", &settings.bootstrap, last.as_deref(), &error)
+        })?;
         Ok(Self {
             appender: Appender::new(Arc::clone(&shared), producers),
             catch_up: CatchUp::new(Arc::clone(&shared)),
@@ -229,7 +204,7 @@ impl Partition {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known_end(&self) -> Offset {
+    pub(crate) fn known_end(&self) -> Offset {
         let state = self.lock();
         state.known_end.max(state.ring.end())
     }
@@ -298,13 +273,48 @@ pub(crate) fn gap_text(topic: &str, partition: u32, gap: &Gap) -> String {
 }
 
 impl Shared {
+    /// A topic of which nothing is read yet, with the client that asked for its ends. Blocks.
+    pub(crate) fn open(
+        settings: &Settings,
+        spec: &topics::Spec,
+        intake: Option<Arc<dyn Intake>>,
+    ) -> Result<(Arc<Self>, Arc<BaseConsumer<Reporter>>), SetupError> {
+        settings.check()?;
+        let reporter = Reporter::default();
+        let name = settings.named(&spec.name);
+        let seen = reporter.clone();
+        let failed = |doing: &str, error| {
+            SetupError::of(doing, &settings.bootstrap, seen.last().as_deref(), &error)
+        };
+        let ahead = settings.options.recent_bytes_max.min(16 * 1024 * 1024);
+        let consumer: BaseConsumer<Reporter> = settings
+            .reader(ahead)
+            .create_with_context(reporter.clone())
+            .map_err(|error| failed("make a client", error))?;
+        topics::check_partitions(&consumer, settings, &name, spec.partitions)?;
+        let mut partitions = Vec::new();
+        let each = settings.options.recent_bytes_max / spec.partitions.max(1) as usize;
+        for partition in 0..spec.partitions {
+            let (_, end) = consumer
+                .fetch_watermarks(&name, partition as i32, settings.request_wait())
+                .map_err(|error| failed("ask for the end of a partition", error))?;
+            let end = u64::try_from(end).unwrap_or(0);
+            let state = State { ring: Ring::new(end, each), known_end: end, damage: None };
+            partitions.push(Partition { state: Mutex::new(state), grown: Notify::new() });
+        }
+        let settings = settings.clone();
+        let stopped = OnceLock::new();
+        let shared = Self { name, settings, reporter, partitions, intake, stopped };
+        Ok((Arc::new(shared), Arc::new(consumer)))
+    }
+
     pub(crate) fn stop(&self, why: String) {
         if self.stopped.set(why.clone()).is_ok() {
             tracing::error!(why, "nothing more is appended");
         }
     }
 
-    fn check_running(&self) -> Result<(), Fault> {
+    pub(crate) fn check_running(&self) -> Result<(), Fault> {
         match self.stopped.get() {
             Some(why) => Err(Fault::new(FaultKind::Stopped, why.clone())),
             None => Ok(()),
@@ -313,7 +323,7 @@ impl Shared {
 
     /// Where a partition begins and ends. An end below `known` is asked for again for a
     /// while: a leader that was paused and replaced answers with what it knew. Blocks.
-    fn ends(
+    pub(crate) fn ends(
         &self,
         consumer: &BaseConsumer<Reporter>,
         partition: u32,

@@ -1,5 +1,9 @@
 //! What every implementation of [`Journal`] must do. An adapter's tests run
-//! [`CASES`], all of them.
+//! [`CASES`], all of them. The other ports have suites of their own below.
+
+pub mod input;
+pub mod membership;
+pub mod outlet;
 
 use bytes::Bytes;
 use exchequer_types::PartitionId;

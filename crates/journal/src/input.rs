@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
 use crate::memory::lock;
-use crate::{Fault, FaultKind};
+use crate::{Fault, FaultKind, check_sizes};
 
 /// Which input log: clients' commands, or those of timers and processes, which
 /// have a lane of their own so that no flood delays them.
@@ -38,6 +38,11 @@ pub struct InputRecord {
     pub bytes: Bytes,
 }
 
+/// The place that a log told, if it did.
+pub type Submitting<'a> = BoxFuture<'a, Result<Option<Offset>, Fault>>;
+/// What was read of a lane.
+pub type Reading<'a> = BoxFuture<'a, Result<Vec<InputRecord>, Fault>>;
+
 /// Both lanes of input, partitioned like the journal.
 pub trait InputLog: Send + Sync + core::fmt::Debug {
     /// Names the log that offsets of `lane` belong to. Another id means other offsets.
@@ -45,12 +50,7 @@ pub trait InputLog: Send + Sync + core::fmt::Debug {
 
     /// Puts a record on the log. Resolves when the log has taken it over, with its
     /// offset if the log tells.
-    fn submit(
-        &self,
-        lane: Lane,
-        partition: PartitionId,
-        record: Bytes,
-    ) -> BoxFuture<'_, Result<Option<Offset>, Fault>>;
+    fn submit(&self, lane: Lane, partition: PartitionId, record: Bytes) -> Submitting<'_>;
 
     /// At most `records_max` records from `from` on, ascending. `Expired` when the
     /// log begins above `from`.
@@ -60,7 +60,7 @@ pub trait InputLog: Send + Sync + core::fmt::Debug {
         partition: PartitionId,
         from: Offset,
         records_max: usize,
-    ) -> BoxFuture<'_, Result<Vec<InputRecord>, Fault>>;
+    ) -> Reading<'_>;
 
     /// Resolves when a record at `offset` may be there to read. May resolve early.
     fn wait(&self, lane: Lane, partition: PartitionId, offset: Offset) -> BoxFuture<'_, ()>;
@@ -138,6 +138,7 @@ impl MemoryInput {
     }
 
     fn push(&self, lane: Lane, partition: PartitionId, record: Bytes) -> Result<Offset, Fault> {
+        check_sizes(core::slice::from_ref(&record))?;
         let queue = self.queue(lane, partition);
         let offset = {
             let mut held = lock(&queue.held);
@@ -161,12 +162,7 @@ impl InputLog for MemoryInput {
         self.ids[lane.index()]
     }
 
-    fn submit(
-        &self,
-        lane: Lane,
-        partition: PartitionId,
-        record: Bytes,
-    ) -> BoxFuture<'_, Result<Option<Offset>, Fault>> {
+    fn submit(&self, lane: Lane, partition: PartitionId, record: Bytes) -> Submitting<'_> {
         Box::pin(core::future::ready(self.push(lane, partition, record).map(Some)))
     }
 
@@ -176,7 +172,7 @@ impl InputLog for MemoryInput {
         partition: PartitionId,
         from: Offset,
         records_max: usize,
-    ) -> BoxFuture<'_, Result<Vec<InputRecord>, Fault>> {
+    ) -> Reading<'_> {
         let held = lock(&self.queue(lane, partition).held);
         let result = match from.checked_sub(held.begins_at) {
             None => Err(Fault::new(

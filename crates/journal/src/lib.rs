@@ -1,18 +1,24 @@
 //! Ports of the logs: the journal, which writers append to and every reader
-//! folds, the input logs that deciders read, and the membership that says which
-//! process does what. Each port's in-memory implementation and conformance suite live
-//! here too.
+//! folds, the input logs that deciders read, outlets that others read, and the membership
+//! that says which process does what. Each port's in-memory implementation and conformance
+//! suite live here too.
 
 pub mod conformance;
 mod fault;
 mod input;
+mod intake;
 mod membership;
 mod memory;
+mod outlet;
 
 pub use fault::{Fault, FaultKind};
-pub use input::{InputLog, InputRecord, Lane, MemoryInput, MemoryInputLimits};
+pub use input::{InputLog, InputRecord, Lane, MemoryInput, MemoryInputLimits, Reading, Submitting};
+pub use intake::{Intake, Produced};
 pub use membership::{Alone, Group, Membership, MemoryGroups, MemoryMember, Owned};
 pub use memory::MemoryJournal;
+pub use outlet::{
+    MemoryOutlet, OUTGOING_BYTES_MAX, OUTGOING_HEADERS_MAX, Outgoing, Outlet, check_outgoing,
+};
 
 use bytes::Bytes;
 use exchequer_types::{Offset, PartitionId};

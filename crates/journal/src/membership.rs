@@ -4,8 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use exchequer_types::PartitionId;
+use exchequer_types::{Offset, PartitionId};
+use futures::future::BoxFuture;
 use tokio::sync::watch;
+
+use crate::Fault;
 
 /// Work that processes share by partition, each kind for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,13 +21,16 @@ pub enum Group {
     Projectors,
     /// Those that run processes.
     Consumers,
+    /// Those that publish what others read.
+    Sealers,
 }
 
 /// Partitions of a group that are one process's.
 pub type Owned = Arc<BTreeSet<PartitionId>>;
 
 impl Group {
-    pub const ALL: [Self; 4] = [Self::Deciders, Self::Meters, Self::Projectors, Self::Consumers];
+    pub const ALL: [Self; 5] =
+        [Self::Deciders, Self::Meters, Self::Projectors, Self::Consumers, Self::Sealers];
 
     /// As settings, metrics and the broker name it.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +39,7 @@ impl Group {
             Self::Meters => "meters",
             Self::Projectors => "projectors",
             Self::Consumers => "consumers",
+            Self::Sealers => "sealers",
         }
     }
 
@@ -42,6 +49,7 @@ impl Group {
             Self::Meters => 1,
             Self::Projectors => 2,
             Self::Consumers => 3,
+            Self::Sealers => 4,
         }
     }
 }
@@ -57,6 +65,19 @@ pub trait Membership: Send + Sync + core::fmt::Debug {
     /// This process does nothing on `partition` any more, which is no longer its own. Said
     /// again, or of one that it never had, it means nothing.
     fn released(&self, group: Group, partition: PartitionId);
+
+    /// Is `partition` still this process's? Asked of whoever gives partitions out, before a
+    /// writer claims: a process that was paused for long may have heard of nothing yet. `low`
+    /// is left there for tools that show how far a group is.
+    fn confirm(
+        &self,
+        group: Group,
+        partition: PartitionId,
+        _low: Offset,
+    ) -> BoxFuture<'_, Result<bool, Fault>> {
+        let is_own = self.owned(group).borrow().contains(&partition);
+        Box::pin(core::future::ready(Ok(is_own)))
+    }
 }
 
 /// The only process: every partition is its own.

@@ -53,8 +53,12 @@ impl Judge<'_> {
         let definitions = self.definitions;
         let known = definitions.tenant(event.tenant);
         let provider = known.and_then(|known| known.provider.as_ref());
-        for order in provider.into_iter().flat_map(|it| definitions.orders(it)) {
-            if !revisions.backfills_ahead(&order.id, offset) {
+        let orders = provider.into_iter().flat_map(|it| definitions.orders(it));
+        for order in orders.filter(|it| !revisions.backfills_ahead(&it.id, offset)) {
+            // A backfill looks at what came before its version did, and at nothing later.
+            let to =
+                provider.and_then(|it| definitions.in_force_from(it, &order.meter, order.version));
+            if to.is_none_or(|to| offset < to) {
                 self.backfilled(order, offset, record, event, names, out);
             }
         }

@@ -4,11 +4,11 @@ use exchequer_types::{PartitionId, Period, Quantity, Slug, TenantId, Timestamp};
 use proptest::prelude::*;
 
 use crate::{
-    AdoptedMeters, AdoptedSchema, AdoptedTenant, Adoption, Aggregation, Body, Bucket, BucketError,
-    Contribution, DataCheck, DataFault, Definitions, EventRecord, Fate, Filter, GROUPS_DEFAULT,
-    GroupBy, InForce, Judge, Left, Meter, Meters, Path, Place, Reading, Record, RecordBody,
-    RevisionStep, Revisions, Scalar, Schemas, Seen, Sign, Terms, Test, Unshared, Unusable,
-    VERSIONS_KEPT_MAX, Value, Why, judge,
+    AdoptedMeters, AdoptedSchema, AdoptedTenant, Adoption, Aggregation, BackfillOrder, Body,
+    Bucket, BucketError, Contribution, DataCheck, DataFault, Definitions, EventRecord, Fate,
+    Filter, GROUPS_DEFAULT, GroupBy, InForce, Judge, Left, Meter, Meters, Path, Place, Reading,
+    Record, RecordBody, RevisionStep, Revisions, Scalar, Schemas, Seen, Sign, Terms, Test,
+    Unshared, Unusable, VERSIONS_KEPT_MAX, Value, Why, judge,
 };
 
 fn slug(text: &str) -> Slug {
@@ -383,6 +383,49 @@ fn an_event_moves_to_another_billing_period_once() {
     let mut judge = Judge::new(&definitions, PartitionId(0), 1);
     judge.stand(&revisions, (7, &record, &event), &mut Unshared, &mut out);
     assert_eq!(starts(&out), [(Sign::Adds, Some(150))]);
+}
+
+// REQ: USE-08 USE-16
+#[test]
+fn a_backfill_adds_nothing_to_events_that_it_never_looked_at() {
+    let (mut definitions, mut revisions) = (Definitions::default(), Revisions::default());
+    let all = (&mut definitions, &mut revisions);
+    take(all, (1, 0), Adoption::Tenant(adopted_tenant(&[])));
+    let count = |key: &str, version| Meter { version, ..meter(key, Aggregation::Count, None) };
+    let order = BackfillOrder {
+        id: "b-1".to_owned(),
+        meter: slug("calls"),
+        version: 1,
+        from: Timestamp::MIN,
+        until: None,
+    };
+    let sets = [
+        (1, 0, vec![count("more", 1)], Vec::new()),
+        (2, 10, vec![count("calls", 1), count("more", 1)], Vec::new()),
+        (3, 12, vec![count("calls", 1), count("more", 1)], vec![order]),
+        (4, 20, vec![count("calls", 2), count("more", 1)], Vec::new()),
+    ];
+    for (seal, next, meters, backfills) in sets {
+        let set = AdoptedMeters { backfills, ..adopted_meters(seal, meters) };
+        take((&mut definitions, &mut revisions), (seal, next), Adoption::Meters(set));
+    }
+    assert_eq!(revisions.queue.front().map(|it| it.to), Some(10));
+    revisions.advance(&RevisionStep { from: 0, to: 10, ..RevisionStep::default() });
+    assert!(revisions.queue.is_empty());
+    for (offset, expected) in [
+        (5, [("more", 1), ("calls", 1)]),
+        (15, [("calls", 1), ("more", 1)]),
+        (25, [("calls", 2), ("more", 1)]),
+    ] {
+        let (record, event) = at_hour(1);
+        let mut judge = Judge::new(&definitions, PartitionId(0), 1);
+        let (how, mut out) = ((Left::Own, None), Vec::new());
+        let place = (offset, &record, &event);
+        judge.correct(&revisions, place, how, &mut Unshared, &mut out).unwrap();
+        let taken: Vec<_> =
+            out.iter().map(|it| (it.meter.key.as_str(), it.meter.version)).collect();
+        assert_eq!(taken, expected, "{offset}");
+    }
 }
 
 // REQ: USE-08 USE-16

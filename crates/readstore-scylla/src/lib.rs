@@ -5,6 +5,7 @@
 mod cell;
 mod connect;
 mod fault;
+mod keys;
 mod migrate;
 mod read;
 mod schema;
@@ -24,6 +25,7 @@ use tokio::sync::Semaphore;
 use statements::Statements;
 use ties::Ties;
 
+pub use keys::{ScyllaKeys, check_deployment, keys_settings, migrate_keys};
 pub use migrate::{MIGRATIONS, Migrated, Migration, migrate};
 pub use schema::{create_table, differences};
 pub use settings::{Credentials, Replication, Settings};
@@ -57,6 +59,14 @@ pub enum OpenError {
         "keyspace {keyspace} is replicated as {found}, the settings say {wanted}: change the settings, or ALTER KEYSPACE and repair"
     )]
     Replication { keyspace: String, found: String, wanted: String },
+    #[error(
+        "keyspace {keyspace} has the keys of another deployment: name the key of this one with keys.deployment_file, or its own keyspace with scylla.keyspace"
+    )]
+    OtherDeployment { keyspace: String },
+    #[error("keyspace {keyspace} does not say whose keys it has: run `exchequer admin migrate`")]
+    NoDeployment { keyspace: String },
+    #[error(transparent)]
+    Keys(std::sync::Arc<exchequer_vault::VaultError>),
     #[error("{0}: a migration that this program brings is malformed")]
     Malformed(String),
     #[error(transparent)]
@@ -69,6 +79,7 @@ impl OpenError {
         match self {
             Self::Unreachable { .. } => true,
             Self::Fault(fault) => fault.retryable,
+            Self::Keys(error) => error.is_retryable(),
             _ => false,
         }
     }

@@ -27,7 +27,7 @@ pub struct Migration {
 }
 
 impl Migration {
-    const fn file(number: u32, name: &'static str, text: &'static str) -> Self {
+    pub(crate) const fn file(number: u32, name: &'static str, text: &'static str) -> Self {
         Self { number, name: Cow::Borrowed(name), text: Cow::Borrowed(text) }
     }
 }

@@ -3,13 +3,53 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use exchequer_engine::Platform;
 use exchequer_projection_tenants as tenants_view;
 use exchequer_types::TenantId;
 
+use crate::config::{Config, Roles};
+
 const EXAMPLES_MAX: u32 = 100;
+
+/// Where the deployment lives, and what shows that a tool may act for it.
+#[derive(Debug)]
+pub(crate) struct Home {
+    /// Lines that say where it is.
+    lines: String,
+    /// Of `exchequer admin`.
+    flag: String,
+}
+
+impl Home {
+    pub(crate) fn of(config: &Config) -> Self {
+        if config.is_cluster() {
+            let (bootstrap, nodes) = (&config.kafka.bootstrap, config.scylla.nodes.join(","));
+            let key = config.keys.deployment_file.clone().unwrap_or_default();
+            return Self {
+                lines: format!("  logs     {bootstrap}\n  views    {nodes}\n"),
+                flag: format!("--deployment-key '{}'", absolute(&key).display()),
+            };
+        }
+        let data = absolute(&config.place.data);
+        let data = data.display();
+        Self { lines: format!("  data     {data}\n"), flag: format!("--data '{data}'") }
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Of a process that answers no calls.
+pub(crate) fn of_roles(roles: &Roles, address: SocketAddr) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!(
+        "Exchequer {version} ({roles}) is ready\n\n  address  {address}\n\nTry:\n\n  \
+         curl http://{address}/readyz\n\n"
+    )
+}
 
 /// What the calls to try have to present.
 #[derive(Debug)]
@@ -26,17 +66,16 @@ pub(crate) enum Presented {
 pub(crate) async fn text(
     platform: &Platform,
     address: SocketAddr,
-    data: &Path,
+    home: &Home,
     presented: &Presented,
 ) -> String {
     let tenant = free_tenant(platform).await;
-    let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
-    let data = data.display();
+    let Home { lines, flag } = home;
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = write!(
         out,
-        "Exchequer {version} is ready\n\n  address  {address}\n  data     {data}\n",
+        "Exchequer {version} is ready\n\n  address  {address}\n{lines}",
         version = env!("CARGO_PKG_VERSION"),
     );
     let bearer = match presented {
@@ -66,7 +105,7 @@ pub(crate) async fn text(
             let _ = write!(
                 out,
                 "  # TOKEN is what the first start has shown. To make another:\n  \
-                 export TOKEN=$('{program}' admin token --address {address} --data '{data}')\n\n",
+                 export TOKEN=$('{program}' admin token --address {address} {flag})\n\n",
             );
         }
     }

@@ -42,6 +42,13 @@ pub(crate) fn load(data: &Path, file: Option<&Path>) -> Result<[u8; KEY_BYTES], 
     bytes.as_slice().try_into().map_err(|_| KeyError::Length { path, bytes: bytes.len() })
 }
 
+/// Makes a key in `path`, where there is none, for a deployment that is new.
+#[cfg(feature = "cluster")]
+pub(crate) fn make_at(path: &Path) -> Result<(), KeyError> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    make(&path).map_err(|source| KeyError::Io { path, source })
+}
+
 /// Is there a key in `path`?
 pub(crate) fn check(path: &Path) -> Result<(), KeyError> {
     let path = path.to_owned();

@@ -2,6 +2,7 @@
 //! of its own.
 
 mod access;
+mod backend;
 mod bootstrap;
 mod config;
 mod greeting;
@@ -11,8 +12,10 @@ mod logs;
 mod persons;
 mod process;
 mod serve;
+mod setup;
 mod telemetry;
 mod tls;
 
-pub use config::{Config, ConfigError, Problem, RunArgs, Secret};
+pub use config::{Config, ConfigError, Problem, Role, Roles, RunArgs, Secret};
 pub use process::{RunError, run};
+pub use setup::{Done, SetupError, setup};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use exchequer_server::{Config, RunArgs, RunError};
+use exchequer_server::{Config, RunArgs};
 
 /// Many small allocations of many threads: measured a tenth faster than the system's.
 #[global_allocator]
@@ -19,7 +19,7 @@ struct Program {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs every role in this process, on the embedded backends.
+    /// Serves: every role in this process, or some of a cluster's.
     Run(RunArgs),
     #[command(flatten)]
     Tool(exchequer_cli::Tool),
@@ -35,7 +35,16 @@ fn main() -> ExitCode {
         Err(error) => return failed(&error.to_string(), 1),
     };
     match program.command {
-        Command::Tool(tool) => runtime.block_on(exchequer_cli::run(tool)),
+        Command::Tool(tool) => match tool.setup() {
+            Some((what, config, json)) => {
+                match runtime.block_on(exchequer_server::setup(what, config)) {
+                    Ok(done) if json => say(&format!("{:#}\n", done.json)),
+                    Ok(done) => say(&format!("{}\n", done.text)),
+                    Err(error) => failed(&with_sources(&error), error.exit_code()),
+                }
+            }
+            None => runtime.block_on(exchequer_cli::run(tool)),
+        },
         Command::Run(args) => run(&runtime, args),
     }
 }
@@ -60,8 +69,7 @@ fn run(runtime: &tokio::runtime::Runtime, args: RunArgs) -> ExitCode {
     }
     match runtime.block_on(exchequer_server::run(config)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error @ RunError::Config(_)) => failed(&error.to_string(), EXIT_USAGE),
-        Err(error) => failed(&with_sources(&error), 1),
+        Err(error) => failed(&with_sources(&error), error.exit_code()),
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) async fn open(
         tracing::warn!(bytes, %kept_as, "a torn tail of the persons' keys was cut off");
     }
     let keys = Arc::new(keys);
-    let kms = master_keys(config, !keys.tenants().is_empty())?;
+    let kms = master_keys(config, !keys.is_empty())?;
     let (store, clock): (Arc<dyn KeyStore>, _) = (Arc::<LocalKeys>::clone(&keys), runtime.clone());
     let clock = Arc::new(move || clock.now());
     let vault = Vault::new(store, Arc::new(kms), Arc::new(OsEntropy), clock);
@@ -54,6 +54,22 @@ pub(crate) async fn open(
         tracing::info!(tenants, "tenants' keys are wrapped by the newest master key");
     }
     Ok((vault, keys))
+}
+
+/// A vault over keys that gateways share. The master keys are copies, so nothing is wrapped
+/// anew before an operator says that every gateway has them.
+#[cfg(feature = "cluster")]
+pub(crate) async fn open_shared(
+    config: &Config,
+    runtime: &TokioRuntime,
+    store: Arc<dyn KeyStore>,
+) -> Result<Vault, PersonsError> {
+    let kms = master_keys(config, true)?.shared();
+    let clock = runtime.clone();
+    let clock = Arc::new(move || clock.now());
+    let vault = Vault::new(store, Arc::new(kms), Arc::new(OsEntropy), clock);
+    vault.check().await?;
+    Ok(vault)
 }
 
 /// Do the master keys of the settings unwrap what is kept? Nothing is locked or changed.
@@ -66,6 +82,14 @@ pub(crate) async fn check(config: &Config) -> Result<(), PersonsError> {
     let clock = TokioRuntime::default();
     let clock = Arc::new(move || clock.now());
     Vault::new(Arc::new(keys), Arc::new(kms), Arc::new(OsEntropy), clock).check().await?;
+    Ok(())
+}
+
+/// Makes the master keys' file in `path`, for a deployment that is new.
+#[cfg(feature = "cluster")]
+pub(crate) fn make_master(path: &std::path::Path) -> Result<(), PersonsError> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    LocalKms::from_file(&path, false)?;
     Ok(())
 }
 

@@ -15,7 +15,6 @@ use exchequer_engine::{
     Commanding, Correcting, EngineError, Forwarder, LiveKind, Parts, Platform, Ports, React, View,
     ViewOf, live_of,
 };
-use exchequer_journal::{MemoryInput, MemoryInputLimits};
 use exchequer_kernel::SealKey;
 use exchequer_projection_access as access_view;
 use exchequer_projection_audit as audit_view;
@@ -31,15 +30,14 @@ use exchequer_projection_timers as timers_view;
 use exchequer_readstore_local as readstore;
 use exchequer_runtime::{OnEnd, Runtime as _, TaskKind, TokioRuntime};
 use exchequer_types::TenantId;
-use exchequer_vault_local::LocalKeys;
-use readstore::LocalReadStore;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
-use crate::config::{Config, ConfigError};
-use crate::logs::{Logs, LogsError, check_level};
+use crate::backend::Backend;
+use crate::config::{Config, ConfigError, Role, Roles};
+use crate::logs::LogsError;
 use crate::serve::Ending;
 use crate::telemetry::{TraceError, Traces};
 use crate::{access, bootstrap, greeting, http, keys, persons, serve, telemetry, tls};
@@ -49,7 +47,7 @@ const STREAMS_MAX: u32 = 1_024;
 /// Connections that nobody has accepted yet.
 const LISTEN_BACKLOG_MAX: u32 = 1_024;
 const KEEPALIVE: Duration = Duration::from_secs(60);
-/// The greeting waits this long for the platform to be ready.
+/// A log line says so when the platform is not ready after this long.
 const READY_MAX: Duration = Duration::from_secs(30);
 const READY_POLL: Duration = Duration::from_millis(5);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -75,6 +73,9 @@ pub enum RunError {
     Logs(#[from] LogsError),
     #[error(transparent)]
     Views(#[from] readstore::OpenError),
+    #[cfg(feature = "cluster")]
+    #[error(transparent)]
+    Cluster(#[from] crate::backend::cluster::ClusterError),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
@@ -93,13 +94,25 @@ pub enum RunError {
     Stopped,
 }
 
+/// As sysexits.h has it.
+const EXIT_USAGE: u8 = 64;
+
+impl RunError {
+    /// What the process ends with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => EXIT_USAGE,
+            #[cfg(feature = "cluster")]
+            Self::Cluster(error) => error.exit_code(),
+            _ => 1,
+        }
+    }
+}
+
 /// What was opened and is to be closed.
 struct Opened {
     platform: Platform,
-    deployment_key: [u8; 32],
-    logs: Logs,
-    store: Arc<LocalReadStore>,
-    persons: Arc<LocalKeys>,
+    backend: Backend,
     runtime: TokioRuntime,
     traces: Option<Arc<Traces>>,
 }
@@ -117,7 +130,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Runs until a signal, or until the process can't go on.
 pub async fn run(config: Config) -> Result<(), RunError> {
     let lines = telemetry::start_logs(&config.telemetry).map_err(RunError::Lines)?;
-    let ended = serve_as(config).await;
+    let ended = Box::pin(serve_as(config)).await;
     lines.flush();
     ended
 }
@@ -144,7 +157,11 @@ async fn serve_as(config: Config) -> Result<(), RunError> {
     );
     let stopping = watch::Sender::new(false);
     let pages = http::Pages { platform: opened.platform.clone(), metrics };
-    let router = guarded(&config, &opened, stopping.subscribe())?;
+    let router = if config.roles.has(Role::Gateway) {
+        guarded(&config, &opened, stopping.subscribe())?
+    } else {
+        axum::Router::new()
+    };
     let router = observe(&config, &opened.runtime).around(router).merge(http::router(pages));
     let router = router.layer(from_fn(http::bound_headers));
     let mut stop = stopping.subscribe();
@@ -159,19 +176,12 @@ async fn serve_as(config: Config) -> Result<(), RunError> {
             let _ = stop.wait_for(|stop| *stop).await;
         });
     let announce = async {
-        if wait_until_ready(&opened.platform).await {
-            let presented = if config.access.enabled {
-                bootstrap::first_owner(&opened.platform).await
-            } else {
-                greeting::Presented::Nothing
-            };
-            let data = &config.place.data;
-            let text = greeting::text(&opened.platform, address, data, &presented).await;
-            // Nobody may be reading.
-            let _ = io::stdout().write_all(text.as_bytes());
-            let _ = io::stdout().flush();
-            tracing::info!(%address, data = %config.place.data.display(), "ready");
-        }
+        wait_until_ready(&opened.platform, &config.roles).await;
+        let text = greet(&config, &opened.platform, address).await;
+        // Nobody may be reading.
+        let _ = io::stdout().write_all(text.as_bytes());
+        let _ = io::stdout().flush();
+        tracing::info!(%address, roles = %config.roles, "ready");
         core::future::pending::<()>().await;
     };
     let ending = Ending {
@@ -185,6 +195,19 @@ async fn serve_as(config: Config) -> Result<(), RunError> {
     ended
 }
 
+/// What whoever started the process wants to know, once it is ready.
+async fn greet(config: &Config, platform: &Platform, address: SocketAddr) -> String {
+    if !config.roles.has(Role::Gateway) {
+        return greeting::of_roles(&config.roles, address);
+    }
+    let presented = if config.access.enabled {
+        bootstrap::first_owner(platform).await
+    } else {
+        greeting::Presented::Nothing
+    };
+    greeting::text(platform, address, &greeting::Home::of(config), &presented).await
+}
+
 /// The services, behind access control unless it is turned off.
 fn guarded(
     config: &Config,
@@ -192,7 +215,7 @@ fn guarded(
     stopping: watch::Receiver<bool>,
 ) -> Result<axum::Router, RunError> {
     let platform = opened.platform.clone();
-    Ok(match access::open(config, &opened.deployment_key, &platform) {
+    Ok(match access::open(config, &opened.backend.deployment_key, &platform) {
         Some(access) => exchequer_api::guarded_routes(platform, stopping, access)?,
         None => exchequer_api::routes(platform, stopping)?,
     })
@@ -211,50 +234,62 @@ fn observe(config: &Config, runtime: &TokioRuntime) -> Observe {
 }
 
 async fn open(config: &Config) -> Result<Opened, RunError> {
-    check_level(&config.place.data)?;
-    std::fs::create_dir_all(&config.place.data)
-        .map_err(|source| RunError::Folder { path: config.place.data.clone(), source })?;
-    let deployment_key = keys::load(&config.place.data, config.keys.deployment_file.as_deref())?;
-    let logs = Logs::open(config)?;
-    let store = Arc::new(open_views(config)?);
     let runtime = TokioRuntime::default();
+    let mut backend = Backend::open(config, &runtime).await?;
     let traces = Traces::start(&config.telemetry)?;
     if let Some(traces) = &traces {
         runtime.trace_with(Arc::<Traces>::clone(traces));
     }
-    let clock = runtime.clone();
-    let partitions = config.journal.partitions;
-    let inputs = MemoryInput::new(
-        partitions,
-        runtime.nonce(),
-        MemoryInputLimits::default(),
-        Arc::new(move || clock.now()),
-    );
     let ports = Ports {
-        journal: logs.journal(),
-        inputs: Arc::new(inputs),
-        store: Arc::<LocalReadStore>::clone(&store),
+        journal: Arc::clone(&backend.journal),
+        inputs: Arc::clone(&backend.inputs),
+        store: Arc::clone(&backend.store),
         runtime: Arc::new(runtime.clone()),
-        key: SealKey::new(&deployment_key),
+        key: SealKey::new(&backend.deployment_key),
         settings: Arc::new(exchequer_engine::Settings {
             usage: config.usage.settings(),
             ..config.engine.settings(config.readiness.view_lag_commits_max)
         }),
-        usage: Some(logs.usage_ports()),
+        usage: backend.usage.clone(),
     };
+    let vault = backend.vault.take();
+    let given = Parts {
+        membership: backend.membership.clone(),
+        outlets: backend.outlets.clone(),
+        ..parts(config, &ports)
+    };
+    let platform = Platform::start_as(engine_roles(&config.roles), ports, given).await?;
+    let platform = match vault {
+        Some(vault) => platform.with_vault(vault).await?,
+        None => platform,
+    };
+    Ok(Opened { platform, backend, runtime, traces })
+}
+
+fn engine_roles(roles: &Roles) -> exchequer_engine::Roles {
+    exchequer_engine::Roles {
+        decides: roles.has(Role::Decider),
+        bootstraps: roles.has(Role::Gateway),
+        meters: roles.has(Role::Meter),
+    }
+}
+
+/// Views, what is kept of them in memory, and processes: what the roles have to do with.
+fn parts(config: &Config, ports: &Ports) -> Parts {
+    let (roles, partitions) = (&config.roles, config.journal.partitions);
+    let sees = [Role::Gateway, Role::Meter, Role::Projector].into_iter().any(|it| roles.has(it));
+    let remembers = roles.has(Role::Gateway) || roles.has(Role::Meter);
     let consumers: Vec<Arc<dyn React>> = vec![
         Arc::new(Commanding(Adoption { partitions })),
         Arc::new(Correcting(Corrections { partitions })),
         Arc::new(Forwarder { ports: ports.clone() }),
     ];
-    let (vault, persons) = persons::open(config, &runtime, logs.records).await?;
-    let platform = Platform::start(
-        ports,
-        Parts { views: views(), lives: lives(), consumers, definitions: None, membership: None },
-    )
-    .await?;
-    let platform = platform.with_vault(vault).await?;
-    Ok(Opened { platform, deployment_key, logs, store, persons, runtime, traces })
+    Parts {
+        views: if sees { views() } else { Vec::new() },
+        lives: if remembers { lives() } else { Vec::new() },
+        consumers: if roles.has(Role::Consumer) { consumers } else { Vec::new() },
+        ..Parts::default()
+    }
 }
 
 fn views() -> Vec<Arc<dyn View>> {
@@ -294,36 +329,22 @@ fn lives() -> Vec<Arc<dyn LiveKind>> {
     ]
 }
 
-/// Views that a power loss has damaged are dropped: they are folded again.
-fn open_views(config: &Config) -> Result<LocalReadStore, RunError> {
-    let folder = config.place.data.join("views");
-    let settings = readstore::Settings {
-        cache_bytes_max: config.views.cache_bytes_max,
-        ..readstore::Settings::default()
-    };
-    match LocalReadStore::open(&folder, &settings) {
-        Err(error @ readstore::OpenError::Damaged { .. }) => {
-            tracing::warn!(%error, "views are built anew");
-            readstore::discard(&folder)
-                .map_err(|source| RunError::Folder { path: folder.clone(), source })?;
-            Ok(LocalReadStore::open(&folder, &settings)?)
-        }
-        opened => Ok(opened?),
-    }
-}
-
-/// Every partition is decided here, and the root tenant can be seen.
-async fn wait_until_ready(platform: &Platform) -> bool {
+/// Every partition is decided or followed here, and a gateway sees the root tenant.
+async fn wait_until_ready(platform: &Platform, roles: &Roles) {
     let runtime = &platform.ports.runtime;
     let began = runtime.now();
-    while runtime.now().since(began) < READY_MAX {
-        if platform.is_ready() && root_is_seen(platform).await {
-            return true;
+    let mut is_told = false;
+    loop {
+        let is_ready = platform.is_ready();
+        if is_ready && (!roles.has(Role::Gateway) || root_is_seen(platform).await) {
+            return;
+        }
+        if !is_told && runtime.now().since(began) > READY_MAX {
+            is_told = true;
+            tracing::warn!("not ready yet: see /readyz");
         }
         runtime.sleep(READY_POLL).await;
     }
-    tracing::warn!("not ready yet: see /readyz");
-    false
 }
 
 async fn root_is_seen(platform: &Platform) -> bool {
@@ -335,15 +356,12 @@ async fn root_is_seen(platform: &Platform) -> bool {
 }
 
 async fn close(opened: Opened) {
-    let Opened { platform, logs, store, persons, runtime, traces, .. } = opened;
+    let Opened { platform, backend, runtime, traces } = opened;
+    backend.leave().await;
     runtime.shut_down();
     runtime.stopped().await;
     drop(platform);
-    if let Err(error) = store.sync().await {
-        tracing::warn!(%error, "views were not synced: the next start reads more of the journal");
-    }
-    logs.close();
-    persons.close();
+    backend.close().await;
     if let Some(traces) = traces {
         traces.stop();
     }

@@ -86,7 +86,7 @@ impl Frame {
     pub(crate) fn push(&mut self, item: &Item) {
         let out = &mut self.rows;
         match item {
-            Item::Row(Row::Tenant(row)) => {
+            Item::Row(Row::Tenant(row) | Row::Rewrap(row)) => {
                 out.push(TENANT);
                 short(out, row.tenant.as_str().as_bytes());
                 short(out, row.master.as_bytes());
@@ -137,7 +137,7 @@ fn short(out: &mut Vec<u8>, bytes: &[u8]) {
 pub(crate) fn fits(row: &Row) -> bool {
     let max = usize::from(u16::MAX);
     match row {
-        Row::Tenant(row) => row.master.len() <= max && row.wrapped.len() <= max,
+        Row::Tenant(row) | Row::Rewrap(row) => row.master.len() <= max && row.wrapped.len() <= max,
         Row::Subject(row) => row.wrapped.len() <= max,
     }
 }

@@ -32,6 +32,8 @@ pub struct LocalKms {
     keys: MasterKeys,
     /// None: given by a setting, which only an operator changes.
     file: Option<PathBuf>,
+    /// Do other processes have copies, so that none may add a version by itself?
+    is_shared: bool,
 }
 
 impl LocalKms {
@@ -62,7 +64,14 @@ impl LocalKms {
     fn new(keys: BTreeMap<u32, Key>, name: &str, file: Option<PathBuf>) -> Result<Self, OpenError> {
         let keys = MasterKeys::new(keys, Arc::new(OsEntropy));
         let keys = keys.ok_or_else(|| malformed(name, "there is no key"))?;
-        Ok(Self { keys, file })
+        Ok(Self { keys, file, is_shared: false })
+    }
+
+    /// The same keys, of which other processes have copies: an operator adds versions to
+    /// all of them, and a rotation takes up what was added here.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { is_shared: true, ..self }
     }
 
     /// Takes up a version that was added to the file by hand; else adds one.
@@ -77,7 +86,7 @@ impl LocalKms {
             }
         }
         let highest = keys.last_key_value().map_or(0, |(version, _)| *version);
-        if highest <= self.keys.version() {
+        if highest <= self.keys.version() && !self.is_shared {
             keys.insert(highest.saturating_add(1), Key::random(&OsEntropy));
             let written = write(file, &keys).map_err(OpenError::io("write", file));
             written.map_err(|error| unavailable(&error))?;
@@ -112,6 +121,7 @@ impl Kms for LocalKms {
     fn rotate(&self) -> BoxFuture<'_, Result<String, VaultError>> {
         let rotated = match &self.file {
             Some(file) => self.rotate_file(file),
+            None if self.is_shared => Ok(self.keys.current()),
             None => Err(VaultError::Unsupported(
                 "the master keys are given by the setting keys.master: add a version there and \
                  start again, which wraps everything anew"

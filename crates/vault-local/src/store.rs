@@ -9,9 +9,9 @@ use std::thread::JoinHandle;
 
 use exchequer_types::{KeyId, TenantId};
 use exchequer_vault::{
-    Found, KeyStore, Mark, MemoryKeys, Row, SubjectHash, SubjectKeyRow, TenantKeyRow, VaultError,
+    Finding, Found, KeyStore, Mark, MemoryKeys, Row, SubjectHash, SubjectKeyRow, TenantKeyRow,
+    VaultError,
 };
-use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use crate::file::{self, create_folder, sync_folder, unfinished, write_anew};
@@ -107,6 +107,16 @@ impl LocalKeys {
         Ok((Self { keys, queue, writer: Mutex::new(Some(thread)), _lock: lock }, opened))
     }
 
+    /// Has no tenant a key?
+    pub fn is_empty(&self) -> bool {
+        self.keys.tenants().is_empty()
+    }
+
+    /// What became of a key, at once.
+    pub fn find(&self, key: KeyId) -> Found {
+        self.keys.find(key)
+    }
+
     /// Writes what waits, and ends. What is asked for afterwards is refused.
     pub fn close(&self) {
         self.queue.close();
@@ -194,31 +204,35 @@ async fn answered(durable: oneshot::Receiver<Result<(), VaultError>>) -> Result<
 }
 
 impl KeyStore for LocalKeys {
-    fn insert(&self, row: Row) -> BoxFuture<'_, Result<(), VaultError>> {
+    fn insert(&self, row: Row) -> Finding<'_, ()> {
         Box::pin(answered(self.queue.insert(row)))
     }
 
-    fn tenant(&self, tenant: &TenantId) -> Option<TenantKeyRow> {
-        self.keys.tenant(tenant)
+    fn tenant<'a>(&'a self, tenant: &'a TenantId) -> Finding<'a, Option<TenantKeyRow>> {
+        KeyStore::tenant(self.keys.as_ref(), tenant)
     }
 
-    fn tenants(&self) -> Vec<TenantKeyRow> {
-        self.keys.tenants()
+    fn tenants(&self) -> Finding<'_, Vec<TenantKeyRow>> {
+        KeyStore::tenants(self.keys.as_ref())
     }
 
-    fn find(&self, key: KeyId) -> Found {
-        self.keys.find(key)
+    fn find(&self, key: KeyId) -> Finding<'_, Found> {
+        KeyStore::find(self.keys.as_ref(), key)
     }
 
-    fn of_subject(&self, tenant: &TenantId, subject: SubjectHash) -> Vec<SubjectKeyRow> {
-        self.keys.of_subject(tenant, subject)
+    fn of_subject<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        subject: SubjectHash,
+    ) -> Finding<'a, Vec<SubjectKeyRow>> {
+        KeyStore::of_subject(self.keys.as_ref(), tenant, subject)
     }
 
     fn is_erased(&self, key: KeyId) -> bool {
         self.keys.is_erased(key)
     }
 
-    fn erase(&self, keys: &[KeyId]) -> BoxFuture<'_, Result<(), VaultError>> {
+    fn erase(&self, keys: &[KeyId]) -> Finding<'_, ()> {
         // Those of an erasure that is applied again need no further row, but their
         // first may still be waiting.
         let new = self.keys.erase_now(keys);
@@ -229,7 +243,7 @@ impl KeyStore for LocalKeys {
         self.keys.marks()
     }
 
-    fn save_marks(&self, marks: Vec<Mark>) -> BoxFuture<'_, Result<(), VaultError>> {
+    fn save_marks(&self, marks: Vec<Mark>) -> Finding<'_, ()> {
         Box::pin(answered(self.queue.mark(marks)))
     }
 }

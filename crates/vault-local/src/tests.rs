@@ -11,6 +11,7 @@ use exchequer_types::{KeyId, TenantId, Timestamp};
 use exchequer_vault::conformance::{self, Reopen};
 use exchequer_vault::{Found, KeyStore, Row, SubjectKeyRow, TenantKeyRow};
 use futures::executor::block_on;
+use futures::future::{BoxFuture, ready};
 use tempfile::TempDir;
 
 use crate::{LocalKeys, OpenError, Opened, Options, ROWS_FILE};
@@ -49,13 +50,19 @@ struct Local {
 }
 
 impl Reopen for Local {
-    fn create(&mut self, keys_max: usize) -> Arc<dyn KeyStore> {
+    fn create(&mut self, keys_max: usize) -> BoxFuture<'_, Arc<dyn KeyStore>> {
         self.folder = Some(tempfile::tempdir().unwrap());
         self.keys_max = keys_max;
-        self.reopen().unwrap()
+        Box::pin(ready(self.open_again().unwrap()))
     }
 
-    fn reopen(&mut self) -> Option<Arc<dyn KeyStore>> {
+    fn reopen(&mut self) -> BoxFuture<'_, Option<Arc<dyn KeyStore>>> {
+        Box::pin(ready(self.open_again()))
+    }
+}
+
+impl Local {
+    fn open_again(&self) -> Option<Arc<dyn KeyStore>> {
         let folder = self.folder.as_ref()?.path();
         let options = Options { keys_max: self.keys_max, ..Options::default() };
         Some(Arc::new(LocalKeys::open(folder, options).unwrap().0))

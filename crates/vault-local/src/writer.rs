@@ -91,7 +91,7 @@ impl Writer {
         let is_written = written.is_ok();
         for (row, reply) in accepted {
             let result = written.clone().and_then(|()| {
-                let is_tenant = matches!(row, Row::Tenant(_));
+                let is_tenant = matches!(row, Row::Tenant(_) | Row::Rewrap(_));
                 self.keys.insert_now(row)?;
                 self.is_stale |= is_tenant;
                 Ok(())

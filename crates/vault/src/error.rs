@@ -30,11 +30,14 @@ pub enum VaultError {
     /// An id that is taken, by a row with other contents.
     #[error("key {0} exists already")]
     Exists(exchequer_types::KeyId),
+    /// Another process was faster: its key counts.
+    #[error("another process has made the key of tenant {0} just now")]
+    Overtaken(exchequer_types::TenantId),
 }
 
 impl VaultError {
     /// May the same call succeed later?
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::Overtaken(_))
     }
 }

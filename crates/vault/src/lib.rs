@@ -20,5 +20,5 @@ pub use kms::{Kms, MasterKeys, Wrapped};
 pub use memory::MemoryKeys;
 pub use message::{CLEAR_BYTES_MAX, EXTRA_BYTES, Key, open, seal};
 pub use row::{Row, SubjectHash, SubjectKeyRow, TenantKeyRow};
-pub use store::{Found, KeyStore, Mark};
+pub use store::{Finding, Found, KeyStore, Mark};
 pub use vault::{Clock, Rotated, Vault};

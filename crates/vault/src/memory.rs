@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use exchequer_types::{KeyId, PartitionId, TenantId};
-use futures::future::{BoxFuture, ready};
+use futures::future::ready;
 
+use crate::store::Finding;
 use crate::{Found, KeyStore, Mark, Row, SubjectHash, SubjectKeyRow, TenantKeyRow, VaultError};
 
 /// Persons' keys that are held when nothing else is said: about 250 bytes each.
@@ -59,7 +60,7 @@ impl MemoryKeys {
         self.check(&row)?;
         let mut held = self.lock();
         match row {
-            Row::Tenant(row) => {
+            Row::Tenant(row) | Row::Rewrap(row) => {
                 held.tenants.insert(row.tenant.clone(), row);
             }
             Row::Subject(row) => {
@@ -116,25 +117,18 @@ impl MemoryKeys {
         (rows, erased)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl KeyStore for MemoryKeys {
-    fn insert(&self, row: Row) -> BoxFuture<'_, Result<(), VaultError>> {
-        Box::pin(ready(self.insert_now(row)))
-    }
-
-    fn tenant(&self, tenant: &TenantId) -> Option<TenantKeyRow> {
+    /// The newest row of a tenant's key, at once.
+    pub fn tenant(&self, tenant: &TenantId) -> Option<TenantKeyRow> {
         self.lock().tenants.get(tenant).cloned()
     }
 
-    fn tenants(&self) -> Vec<TenantKeyRow> {
+    /// The newest row of every tenant, at once.
+    pub fn tenants(&self) -> Vec<TenantKeyRow> {
         self.lock().tenants.values().cloned().collect()
     }
 
-    fn find(&self, key: KeyId) -> Found {
+    /// What became of a key, at once.
+    pub fn find(&self, key: KeyId) -> Found {
         match self.lock().keys.get(&key) {
             Some(Some(row)) => Found::Live(row.clone()),
             Some(None) => Found::Erased,
@@ -142,17 +136,48 @@ impl KeyStore for MemoryKeys {
         }
     }
 
-    fn of_subject(&self, tenant: &TenantId, subject: SubjectHash) -> Vec<SubjectKeyRow> {
+    /// The live keys of a person, oldest first, at once.
+    pub fn of_subject(&self, tenant: &TenantId, subject: SubjectHash) -> Vec<SubjectKeyRow> {
         let held = self.lock();
         let keys = held.subjects.get(&(tenant.clone(), subject)).into_iter().flatten();
         keys.filter_map(|key| held.keys.get(key).cloned().flatten()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KeyStore for MemoryKeys {
+    fn insert(&self, row: Row) -> Finding<'_, ()> {
+        Box::pin(ready(self.insert_now(row)))
+    }
+
+    fn tenant<'a>(&'a self, tenant: &'a TenantId) -> Finding<'a, Option<TenantKeyRow>> {
+        Box::pin(ready(Ok(Self::tenant(self, tenant))))
+    }
+
+    fn tenants(&self) -> Finding<'_, Vec<TenantKeyRow>> {
+        Box::pin(ready(Ok(Self::tenants(self))))
+    }
+
+    fn find(&self, key: KeyId) -> Finding<'_, Found> {
+        Box::pin(ready(Ok(Self::find(self, key))))
+    }
+
+    fn of_subject<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        subject: SubjectHash,
+    ) -> Finding<'a, Vec<SubjectKeyRow>> {
+        Box::pin(ready(Ok(Self::of_subject(self, tenant, subject))))
     }
 
     fn is_erased(&self, key: KeyId) -> bool {
         matches!(self.lock().keys.get(&key), Some(None))
     }
 
-    fn erase(&self, keys: &[KeyId]) -> BoxFuture<'_, Result<(), VaultError>> {
+    fn erase(&self, keys: &[KeyId]) -> Finding<'_, ()> {
         self.erase_now(keys);
         Box::pin(ready(Ok(())))
     }
@@ -162,7 +187,7 @@ impl KeyStore for MemoryKeys {
         marks.into_iter().map(|(partition, head)| Mark { partition, head }).collect()
     }
 
-    fn save_marks(&self, marks: Vec<Mark>) -> BoxFuture<'_, Result<(), VaultError>> {
+    fn save_marks(&self, marks: Vec<Mark>) -> Finding<'_, ()> {
         self.mark_now(marks);
         Box::pin(ready(Ok(())))
     }

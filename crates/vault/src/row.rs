@@ -29,6 +29,9 @@ pub struct SubjectKeyRow {
 /// What is inserted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
+    /// The first key of a tenant.
     Tenant(TenantKeyRow),
+    /// A tenant's key, wrapped anew.
+    Rewrap(TenantKeyRow),
     Subject(SubjectKeyRow),
 }

@@ -195,7 +195,7 @@ impl Vault {
         let cached = lock(&self.shared.keys).get(&protected.key);
         let key = match cached {
             Some(key) => key,
-            None => match self.shared.store.find(protected.key) {
+            None => match self.shared.store.find(protected.key).await? {
                 Found::Live(row) => self.unwrap(&row).await?,
                 Found::Erased | Found::Unknown => return Ok(None),
             },
@@ -249,7 +249,7 @@ impl Vault {
     /// version tells.
     pub async fn check(&self) -> Result<(), VaultError> {
         let mut checked = BTreeSet::new();
-        for row in self.shared.store.tenants() {
+        for row in self.shared.store.tenants().await? {
             if checked.contains(&row.master) {
                 continue;
             }
@@ -268,7 +268,7 @@ impl Vault {
     pub async fn rewrap(&self) -> Result<usize, VaultError> {
         let (mut tenants, kms) = (0, &self.shared.kms);
         let current = kms.current();
-        for row in self.shared.store.tenants() {
+        for row in self.shared.store.tenants().await? {
             if row.master == current {
                 continue;
             }
@@ -277,7 +277,7 @@ impl Vault {
             let wrapped = kms.wrap(&row.tenant, &key).await?;
             let TenantKeyRow { tenant, .. } = row;
             let row = TenantKeyRow { tenant, master: wrapped.master, wrapped: wrapped.text };
-            self.shared.store.insert(Row::Tenant(row)).await?;
+            self.shared.store.insert(Row::Rewrap(row)).await?;
             tenants += 1;
         }
         Ok(tenants)
@@ -297,7 +297,7 @@ impl Vault {
         subject: &str,
     ) -> Result<Vec<SubjectKeyRow>, VaultError> {
         let Some(key) = self.known_tenant_key(tenant).await? else { return Ok(Vec::new()) };
-        Ok(self.shared.store.of_subject(tenant, key.hash(subject)))
+        self.shared.store.of_subject(tenant, key.hash(subject)).await
     }
 
     /// The key under which the person's fields are encrypted now.
@@ -314,7 +314,7 @@ impl Vault {
         let tenant_key = self.tenant_key(tenant).await?;
         let _making = self.shared.making[shard(subject)].lock().await;
         let hash = tenant_key.hash(subject);
-        let key = match self.shared.store.of_subject(tenant, hash).pop() {
+        let key = match self.shared.store.of_subject(tenant, hash).await?.pop() {
             Some(row) => self.unwrap(&row).await?,
             None => self.make(tenant, &tenant_key, hash).await?,
         };
@@ -370,8 +370,15 @@ impl Vault {
         let wrapped = self.shared.kms.wrap(tenant, &key).await?;
         let row =
             TenantKeyRow { tenant: tenant.clone(), master: wrapped.master, wrapped: wrapped.text };
-        self.shared.store.insert(Row::Tenant(row)).await?;
-        Ok(self.keep_tenant(tenant, key))
+        match self.shared.store.insert(Row::Tenant(row)).await {
+            Ok(()) => Ok(self.keep_tenant(tenant, key)),
+            // Nothing was encrypted under ours yet.
+            Err(VaultError::Overtaken(_)) => {
+                let theirs = self.known_tenant_key(tenant).await?;
+                theirs.ok_or_else(|| VaultError::Overtaken(tenant.clone()))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn known_tenant_key(
@@ -382,7 +389,7 @@ impl Vault {
         if let Some(key) = cached {
             return Ok(Some(key));
         }
-        let Some(row) = self.shared.store.tenant(tenant) else { return Ok(None) };
+        let Some(row) = self.shared.store.tenant(tenant).await? else { return Ok(None) };
         let key = self.shared.kms.unwrap(tenant, &row.master, &row.wrapped).await?;
         Ok(Some(self.keep_tenant(tenant, key)))
     }

@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use exchequer_vault::conformance::{self, Reopen};
 use exchequer_vault::{KeyStore, MemoryKeys};
+use futures::future::{BoxFuture, ready};
 
 struct Memory;
 
 impl Reopen for Memory {
-    fn create(&mut self, keys_max: usize) -> Arc<dyn KeyStore> {
-        Arc::new(MemoryKeys::bounded(keys_max))
+    fn create(&mut self, keys_max: usize) -> BoxFuture<'_, Arc<dyn KeyStore>> {
+        let keys: Arc<dyn KeyStore> = Arc::new(MemoryKeys::bounded(keys_max));
+        Box::pin(ready(keys))
     }
 
-    fn reopen(&mut self) -> Option<Arc<dyn KeyStore>> {
-        None
+    fn reopen(&mut self) -> BoxFuture<'_, Option<Arc<dyn KeyStore>>> {
+        Box::pin(ready(None))
     }
 }
 

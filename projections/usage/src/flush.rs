@@ -52,6 +52,19 @@ pub struct Checkpoint {
     pub meter: bytes::Bytes,
 }
 
+impl Checkpoint {
+    /// The write of it, behind the rows of `segment`.
+    pub fn put(&self, segment: &Part) -> Write {
+        let values = vec![
+            Value::uint(self.seal),
+            Value::uint(self.offset),
+            Value::Int(self.through.micros()),
+            Value::Bytes(self.meter.clone()),
+        ];
+        put(&USAGE_CHECKPOINTS, checkpoint_key(segment.source()), values, segment.to())
+    }
+}
+
 /// What writing `segment` takes: its rows, and the checkpoint behind them. The segments
 /// of a partition are written in their order.
 pub async fn flush(
@@ -70,15 +83,7 @@ pub async fn flush(
     if let Some(at) = flush.split {
         return Err(FlushError::Split { at });
     }
-    let values = vec![
-        Value::uint(checkpoint.seal),
-        Value::uint(checkpoint.offset),
-        Value::Int(checkpoint.through.micros()),
-        Value::Bytes(checkpoint.meter.clone()),
-    ];
-    let key = checkpoint_key(segment.source());
-    let last = put(&USAGE_CHECKPOINTS, key, values, segment.to());
-    Ok(Batch { rows: flush.rows, last: vec![last] })
+    Ok(Batch { rows: flush.rows, last: vec![checkpoint.put(segment)] })
 }
 
 /// Where a partition's rows are; none before the first.

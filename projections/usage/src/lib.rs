@@ -16,6 +16,7 @@ mod names;
 mod notes;
 mod packed;
 mod part;
+mod pending;
 mod query;
 mod recount;
 mod scan;
@@ -33,6 +34,7 @@ pub use lists::{ListPlace, ListedPage, RELATED_MAX, Wanted, listed, reconcile, r
 pub use live::{LiveUsage, Position, Source};
 pub use notes::{Counts, Detail, Fated, Kind, Listed, Sealed, TEXT_BYTES_MAX};
 pub use part::{Part, Segment, Windows};
+pub use pending::Pending;
 pub use query::{
     Answer, CELLS_READ_MAX, FIGURES_MAX, Figure, Figures, Query, QueryError, ROWS_READ_MAX, Step,
     TOP_MAX, WINDOWS_MAX, query,

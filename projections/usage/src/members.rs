@@ -137,6 +137,23 @@ pub(crate) async fn all(
     version: u32,
     name: &[u8],
 ) -> Result<BTreeSet<Member>, Fault> {
+    let rows = store.scan(rows_of(place, window, version, name)).await?;
+    Ok(rows.iter().flat_map(|row| unpacked(&row.values)).collect())
+}
+
+/// The latest timestamp of those rows.
+pub(crate) async fn stamp(
+    store: &dyn ReadStore,
+    place: &Place<'_>,
+    window: Period,
+    version: u32,
+    name: &[u8],
+) -> Result<Option<u64>, Fault> {
+    let rows = store.scan(rows_of(place, window, version, name)).await?;
+    Ok(rows.iter().map(|row| row.timestamp).max())
+}
+
+fn rows_of(place: &Place<'_>, window: Period, version: u32, name: &[u8]) -> Scan {
     let cell = cell_id(name, window);
     let mut scan = Scan::of(&USAGE_MEMBERS, GENERATION, place.partition(), ROWS_MAX);
     let key = |prefix: i64| {
@@ -146,18 +163,17 @@ pub(crate) async fn all(
         clustering
     };
     (scan.from, scan.to) = (Some(key(-1)), Some(key(256)));
-    let rows = store.scan(scan).await?;
-    Ok(rows.iter().flat_map(|row| unpacked(&row.values)).collect())
+    scan
 }
 
 /// The rows of a set that is `held` from now on, and what its cell has itself: key and
-/// members, none of rows that are to go.
+/// members. A row that has none any more stays, empty: its timestamp tells how far it is.
 pub(crate) async fn replace(
     store: &dyn ReadStore,
     place: &Place<'_>,
     (window, version, name): (Period, u32, &[u8]),
     held: BTreeSet<Member>,
-) -> Result<(Members, Vec<(Key, Option<Value>)>), Fault> {
+) -> Result<(Members, Vec<(Key, Value)>), Fault> {
     let cell = cell_id(name, window);
     let mut rest: BTreeSet<Member> = held;
     let mut inline = BTreeSet::new();
@@ -175,9 +191,9 @@ pub(crate) async fn replace(
     for prefix in [None].into_iter().chain((0..=u8::MAX).map(Some)) {
         let key = place.members(window.start, version, cell, prefix);
         if let Some(members) = rows.get(&prefix) {
-            writes.push((key, Some(packed(members))));
+            writes.push((key, packed(members)));
         } else if store.get(&USAGE_MEMBERS, GENERATION, key.clone()).await?.is_some() {
-            writes.push((key, None));
+            writes.push((key, packed(&BTreeSet::new())));
         }
     }
     Ok((Members { held: inline, spilled }, writes))

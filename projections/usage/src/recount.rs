@@ -1,11 +1,13 @@
 //! Cells that are put together anew, from what the meter says of a minute's events and from
 //! the rows of shorter windows: of minima, maxima, latest and unique values nothing can be
-//! taken away. Whatever is in memory is above the rows, and is not looked at.
+//! taken away. Whatever is in memory is above the rows, and is not looked at. It is part of
+//! the write that brings the rows to a seal, so that each row is all that the log comes to
+//! up to its seal, whoever wrote it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use exchequer_metering::{Contribution, Meter, OVERFLOW};
-use exchequer_readstore::{Batch, ReadStore, Scan, Table, Value, Write};
+use exchequer_metering::{Aggregation, Contribution, Meter, OVERFLOW};
+use exchequer_readstore::{Batch, ReadStore, Scan, Value, Write};
 use exchequer_types::{PartitionId, Period, TenantId, Timestamp};
 
 use crate::amount::Amount;
@@ -14,7 +16,9 @@ use crate::flush::{FlushError, put};
 use crate::members;
 use crate::packed::Packed;
 use crate::query::split;
-use crate::tables::{GENERATION, Kept, Place, Scope, USAGE_CELLS, clustering, timestamp};
+use crate::tables::{
+    GENERATION, Kept, Place, Scope, USAGE_CELLS, USAGE_MEMBERS, clustering, timestamp,
+};
 use crate::texts::{values, written};
 
 /// Rows of one window and scope at most.
@@ -31,7 +35,8 @@ pub enum CellOf {
     Subject(String),
 }
 
-/// Of one version of a tenant's meter in one source partition, whose rows are at `seal`.
+/// Of one version of a tenant's meter in one source partition, whose rows become those of
+/// `seal`: what is written of them is all that there is of this seal.
 #[derive(Debug)]
 pub struct Recount<'a> {
     store: &'a dyn ReadStore,
@@ -39,8 +44,6 @@ pub struct Recount<'a> {
     meter: &'a Meter,
     source: PartitionId,
     seal: u64,
-    /// Rows that were written: a later write stands above an earlier one.
-    written: u64,
 }
 
 /// The amounts of what one event adds, put to those of others.
@@ -84,6 +87,8 @@ impl CellOf {
 struct Held {
     key: exchequer_readstore::Key,
     row: Packed,
+    /// It tells of later seals.
+    is_ahead: bool,
     changed: bool,
 }
 
@@ -93,7 +98,7 @@ impl<'a> Recount<'a> {
         (tenant, meter): (&'a TenantId, &'a Meter),
         (source, seal): (PartitionId, u64),
     ) -> Self {
-        Self { store, tenant, meter, source, seal, written: 0 }
+        Self { store, tenant, meter, source, seal }
     }
 
     fn place(&self, kept: Kept, scope: Scope) -> Place<'a> {
@@ -165,13 +170,14 @@ impl<'a> Recount<'a> {
     }
 
     /// The cell `of` of `window` is what `amounts` say: that of its own name or, where the
-    /// window does not tell it apart, of all names that it does not.
+    /// window does not tell it apart, of all names that it does not. False when rows of it
+    /// tell of later seals: they stay as they are, and it must be done again behind those.
     pub async fn put(
-        &mut self,
+        &self,
         (kept, window): (Kept, Period),
         of: &CellOf,
         amounts: &Amounts,
-    ) -> Result<(), FlushError> {
+    ) -> Result<bool, FlushError> {
         let place = self.place(kept, of.scope());
         let mut rows = self.rows(&place, window).await?;
         let is_own = |it: Period| match kept {
@@ -199,7 +205,7 @@ impl<'a> Recount<'a> {
                 amount.merge(part);
             }
         }
-        let mut writes = Vec::new();
+        let (mut writes, mut has_taken) = (Vec::new(), true);
         for held in &mut rows {
             let windows: Vec<Period> = held
                 .row
@@ -208,6 +214,10 @@ impl<'a> Recount<'a> {
                 .map(|it| it.0)
                 .collect();
             for at in windows {
+                if held.is_ahead || self.members_ahead(&place, at, &target).await? {
+                    has_taken = false;
+                    continue;
+                }
                 let whole = core::mem::replace(&mut amount, Amount::empty(self.meter.aggregation));
                 let (inline, more) = self.members(&place, at, &target, whole).await?;
                 writes.extend(more);
@@ -219,12 +229,12 @@ impl<'a> Recount<'a> {
         }
         for held in rows.into_iter().filter(|it| it.changed) {
             let cells = Value::Bytes(held.row.write(kept));
-            writes.push(self.write(&USAGE_CELLS, held.key, vec![cells]));
+            writes.push(put(&USAGE_CELLS, held.key, vec![cells], self.seal));
         }
         if !writes.is_empty() {
             self.store.write(Batch { rows: writes, last: Vec::new() }).await?;
         }
-        Ok(())
+        Ok(has_taken)
     }
 
     /// The rows in which the window's cells may be.
@@ -241,14 +251,35 @@ impl<'a> Recount<'a> {
         let read = |row: exchequer_readstore::Row| {
             let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
             let packed = Packed::read(place.kept, &bytes).map_err(damaged)?;
-            Ok(Held { key: row.key, row: packed, changed: false })
+            let is_ahead = self.is_ahead(row.timestamp);
+            Ok(Held { key: row.key, row: packed, is_ahead, changed: false })
         };
         rows.into_iter().map(read).collect()
     }
 
+    /// Is a row at `stamp` one of later seals, of a write that was not ended?
+    fn is_ahead(&self, stamp: u64) -> bool {
+        stamp >= timestamp(self.seal + 1)
+    }
+
+    /// The same of what a cell has in rows of its own.
+    async fn members_ahead(
+        &self,
+        place: &Place<'_>,
+        window: Period,
+        name: &[u8],
+    ) -> Result<bool, FlushError> {
+        if self.meter.aggregation != Aggregation::UniqueCount {
+            return Ok(false);
+        }
+        let version = self.meter.version;
+        let stamp = members::stamp(self.store, place, window, version, name).await?;
+        Ok(stamp.is_some_and(|stamp| self.is_ahead(stamp)))
+    }
+
     /// What of `amount` its cell holds itself, and the writes of the rest.
     async fn members(
-        &mut self,
+        &self,
         place: &Place<'_>,
         window: Period,
         name: &[u8],
@@ -258,24 +289,10 @@ impl<'a> Recount<'a> {
         let version = self.meter.version;
         let (set, rows) =
             members::replace(self.store, place, (window, version, name), set.held).await?;
-        let writes = rows.into_iter().map(|(key, members)| {
-            let write = self.write(&crate::tables::USAGE_MEMBERS, key, Vec::new());
-            Write { values: members.map(|it| vec![it]), ..write }
-        });
+        let writes = rows
+            .into_iter()
+            .map(|(key, members)| put(&USAGE_MEMBERS, key, vec![members], self.seal));
         Ok((Amount::Unique(set), writes.collect()))
-    }
-
-    fn write(
-        &mut self,
-        table: &'static Table,
-        key: exchequer_readstore::Key,
-        values: Vec<Value>,
-    ) -> Write {
-        self.written = (self.written + 1).min(u64::from(u16::MAX));
-        Write {
-            timestamp: timestamp(self.seal) | self.written,
-            ..put(table, key, values, self.seal)
-        }
     }
 }
 

@@ -76,8 +76,7 @@ impl World {
                 views: all_views(views),
                 lives: all_lives(views),
                 consumers,
-                definitions: None,
-                membership: None,
+                ..Parts::default()
             },
         )
         .await?;

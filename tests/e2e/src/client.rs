@@ -61,7 +61,8 @@ impl Client {
         Self::open(address, Bearer::Nothing).await
     }
 
-    async fn open(address: &str, bearer: Bearer) -> Res<Self> {
+    /// Opens a connection of its own to that address, which presents this.
+    pub async fn open(address: &str, bearer: Bearer) -> Res<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
         Ok(Self { channel: InterceptedService::new(endpoint.connect().await?, bearer) })
     }

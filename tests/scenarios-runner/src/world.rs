@@ -146,7 +146,7 @@ impl World {
             live_of(quotas::LiveQuotas),
             live_of(access::LiveAccess),
         ];
-        let given = Parts { views, lives, consumers, definitions: None, membership: None };
+        let given = Parts { views, lives, consumers, ..Parts::default() };
         let started = self.ask(Platform::start(ports, given));
         self.executor.settle();
         let platform = started.take().ok_or("the platform does not start")?;

@@ -179,7 +179,7 @@ fn sums_of(folder: &Path) -> Result<BTreeMap<String, String>, Error> {
     Ok(sums)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -2,6 +2,7 @@
 //! coordinates, started on free ports, ended with their value whatever happens.
 
 mod cassandra;
+pub mod clients;
 mod error;
 mod fetch;
 mod folder;

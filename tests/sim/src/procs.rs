@@ -202,7 +202,7 @@ impl Procs {
             Role::Views => (follows, views(), lives(), vec![]),
             Role::Reactors => (Roles { bootstraps: true, ..follows }, vec![], vec![], consumers()),
         };
-        let given = Parts { views, lives, consumers, definitions: None, membership: None };
+        let given = Parts { views, lives, consumers, ..Parts::default() };
         match Platform::start_as(roles, ports.clone(), given).await {
             Ok(platform) => {
                 let mut slots = lock(&self.slots);

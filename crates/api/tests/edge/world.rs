@@ -314,12 +314,9 @@ async fn platform(
         Arc::new(Forwarder { ports: ports.clone() }),
     ];
     let vault = vault(runtime);
-    let platform = Platform::start(
-        ports,
-        Parts { views, lives, consumers, definitions: None, membership: None },
-    )
-    .await
-    .unwrap();
+    let platform = Platform::start(ports, Parts { views, lives, consumers, ..Parts::default() })
+        .await
+        .unwrap();
     let platform = platform.with_vault(vault).await.unwrap();
     while !platform.is_ready() {
         platform.ports.runtime.sleep(Duration::from_millis(1)).await;

@@ -4,6 +4,7 @@
 
 mod adopted;
 mod fate;
+mod produced;
 mod record;
 mod revision;
 mod root;
@@ -14,6 +15,7 @@ mod wire;
 
 pub use adopted::{adopted_from_proto, adopted_to_proto};
 pub use fate::{Counts, counts_from_proto, counts_to_proto, fate_from_proto, fate_to_proto};
+pub use produced::{Headers, encode_produced};
 pub use record::{
     decode_record, encode_correction, encode_event, encode_forwarded, encode_refused,
 };

@@ -122,9 +122,8 @@ fn read<'a>(bytes: &'a [u8], key: Option<&SealKey>) -> Result<Record<'a>, Malfor
             (2, Value::Bytes(event)) => body = Some(RecordBody::Event(read_event(event)?)),
             (3, Value::Bytes(refused)) => body = Some(read_refused(refused)?),
             (4, Value::Bytes(correction)) => body = Some(read_correction(correction)?),
-            (5, Value::Bytes(_)) => {
-                body = Some(RecordBody::Unreadable("is as a producer wrote it to a broker"));
-            }
+            // It says itself why it counts for nothing, whoever wrote it.
+            (5, Value::Bytes(raw)) => (body, is_authentic) = (Some(read_raw(raw)?), true),
             (6, Value::Bytes(from)) => forwarded = Some(read_forwarded(from)?),
             (7, Value::Bytes(mac)) => {
                 // It is the last field, and over all that stands before it.
@@ -185,6 +184,35 @@ fn read_refused(bytes: &[u8]) -> Result<RecordBody<'_>, Malformed> {
         }
     }
     Ok(RecordBody::Refused { tenant, source, id, field, reason })
+}
+
+fn read_raw(bytes: &[u8]) -> Result<RecordBody<'_>, Malformed> {
+    let mut body = RecordBody::Unreadable("is as a producer wrote it to a broker");
+    let mut fields = Fields::of(bytes);
+    while let Some((number, value)) = fields.next()? {
+        match (number, value) {
+            (1, value) => drop(text(value)?),
+            (2, Value::Bytes(header)) => read_header(header)?,
+            (3 | 4, Value::Bytes(_)) => {}
+            (5, Value::Bytes(refused)) => body = read_refused(refused)?,
+            (2..=5, _) => return Err(Malformed),
+            _ => {}
+        }
+    }
+    Ok(body)
+}
+
+fn read_header(bytes: &[u8]) -> Result<(), Malformed> {
+    let mut fields = Fields::of(bytes);
+    while let Some((number, value)) = fields.next()? {
+        match (number, value) {
+            (1, value) => drop(text(value)?),
+            (2, Value::Bytes(_)) => {}
+            (2, _) => return Err(Malformed),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn read_correction(bytes: &[u8]) -> Result<RecordBody<'_>, Malformed> {

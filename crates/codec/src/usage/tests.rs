@@ -275,3 +275,107 @@ fn what_is_adopted_is_read_back_and_must_have_its_hash() {
         assert!(adopted_from_proto(&other).is_err());
     }
 }
+
+type Header<'a> = (&'a str, &'a [u8]);
+
+fn produced(headers: &[Header<'_>], value: &str) -> Bytes {
+    encode_produced(at(7), Some(b"key"), headers, Some(value.as_bytes()))
+}
+
+/// A record as a gateway would have written it at the same instant.
+fn as_taken(event: &EventRecord<'_>) -> Bytes {
+    encode_event(&mut BytesMut::new(), at(7), event)
+}
+
+// REQ: USE-02
+#[test]
+fn an_event_of_a_producer_is_the_record_that_a_gateway_writes_in_either_mode() {
+    let expected = event("acme", ["/s", "e%201é", "t", "u-1", ""], Some(1_000_000), r#"{"n":1}"#);
+    let structured = r#"{"specversion":"1.0","id":"e%201\u00e9","source":"/s","type":"t",
+        "tenant":"acme","subject":"u-1","time":"1970-01-01T00:00:01Z","data":{"n":1}}"#;
+    for kind in [
+        "application/cloudevents+json",
+        "application/cloudevents+json; charset=UTF-8",
+        "Application/CloudEvents+JSON",
+    ] {
+        let headers: [Header<'_>; 2] = [("content-type", kind.as_bytes()), ("traceparent", b"x")];
+        assert_eq!(produced(&headers, structured), as_taken(&expected), "{kind}");
+    }
+    let binary: [Header<'_>; 9] = [
+        ("Content-Type", b"application/json"),
+        ("ce_specversion", b"1.0"),
+        // Headers of Kafka hold texts as they are: nothing is percent-encoded.
+        ("ce_id", "e%201é".as_bytes()),
+        ("ce_source", b"/s"),
+        ("ce_type", b"t"),
+        ("ce_tenant", b"acme"),
+        ("ce_subject", b"u-1"),
+        ("ce_time", b"1970-01-01T00:00:01Z"),
+        ("other", &[0xff]),
+    ];
+    assert_eq!(produced(&binary, r#"{"n":1}"#), as_taken(&expected));
+    let none = event("acme", ["/s", "e%201é", "t", "u-1", ""], Some(1_000_000), "null");
+    assert_eq!(encode_produced(at(7), None, &binary, None), as_taken(&none), "no data");
+    let own = as_taken(&expected);
+    assert_eq!(encode_produced(at(9), None, &[], Some(&own)), own, "what a gateway wrote");
+}
+
+// REQ: USE-02
+#[test]
+fn what_a_producer_writes_and_is_no_event_says_why_and_is_kept() {
+    let structured: Header<'_> = ("content-type", b"application/cloudevents+json");
+    let binary: [Header<'_>; 4] = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"e-1"),
+        ("ce_source", b"/s"),
+        ("ce_tenant", b"acme"),
+    ];
+    let cases: [(&[Header<'_>], &str, &str, &str); 7] = [
+        (&[], r#"{"specversion":"1.0"}"#, "", "EVENT_MALFORMED: the record must be an event"),
+        (&[("a", b"b")], "x", "", "EVENT_MALFORMED: the record must be an event"),
+        (&[structured], "{", "", "EVENT_MALFORMED: the event must be a JSON object"),
+        (
+            &[("content-type", b"application/cloudevents-batch+json")],
+            "[]",
+            "",
+            "EVENT_MALFORMED: a record holds one event",
+        ),
+        (
+            &[("content-type", b"application/cloudevents+protobuf")],
+            "x",
+            "",
+            "EVENT_MALFORMED: the event must be in JSON",
+        ),
+        (&[("content-type", &[0xff]), ("ce_id", b"e")], "1", "specversion", "EVENT_ATTRIBUTE_"),
+        (&binary, "{}", "type", "EVENT_ATTRIBUTE_MISSING: type is missing"),
+    ];
+    for (headers, value, at_fault, why) in cases {
+        let bytes = produced(headers, value);
+        assert_eq!(bytes, produced(headers, value), "the same record makes the same bytes");
+        let read = decode_record(&bytes, Some(&key()));
+        let RecordBody::Refused { field, reason, .. } = read.body else { panic!("{read:?}") };
+        assert_eq!((read.received_at, field, read.is_authentic), (at(7), at_fault, true));
+        assert!(reason.starts_with(why), "{reason}");
+        let record = pb::UsageRecord::decode(bytes).unwrap();
+        let Some(pb::usage_record::Body::Raw(raw)) = record.body else { panic!("{record:?}") };
+        assert_eq!((&raw.value[..], raw.key.as_deref()), (value.as_bytes(), Some(&b"key"[..])));
+        let kept = raw.headers.len() + usize::from(!raw.content_type.is_empty());
+        assert_eq!(kept, headers.len());
+    }
+    let bytes = produced(&binary, "{}");
+    assert_eq!(decode_record(&bytes, Some(&key())).names(), ("acme", "/s", "e-1"));
+}
+
+// REQ: USE-02
+#[test]
+fn what_is_kept_of_a_record_that_is_no_event_is_bounded() {
+    let (value, name) = (vec![7; 900_000], "n".repeat(2_000));
+    let headers: Vec<Header<'_>> = (0..200).map(|_| (name.as_str(), &[1_u8; 100][..])).collect();
+    let bytes = encode_produced(at(7), Some(&[1; 9_000]), &headers, Some(&value));
+    assert!(bytes.len() < 700_000, "{} bytes", bytes.len());
+    let record = pb::UsageRecord::decode(bytes).unwrap();
+    let Some(pb::usage_record::Body::Raw(raw)) = record.body else { panic!("{record:?}") };
+    assert_eq!((raw.value.len(), raw.headers.len()), (512 * 1024, 31));
+    assert_eq!(raw.key.map(|it| it.len()), Some(1_024));
+    assert_eq!(raw.refused.map(|it| it.bytes), Some(900_000));
+}

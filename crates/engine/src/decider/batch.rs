@@ -49,6 +49,10 @@ pub(crate) struct Deciding {
     /// Epoch under which checkpoints are written: the claim's, and before it is
     /// accepted that of the checkpoint that was loaded.
     pub(crate) checkpoint_epoch: u64,
+    /// Is the claim accepted?
+    pub(crate) leads: bool,
+    /// The checkpoint that was loaded; empty when there was none.
+    pub(crate) loaded: Bytes,
     /// Where that commit is expected to stand, plus one.
     pub(crate) next_offset: Offset,
 }
@@ -302,12 +306,11 @@ impl Deciding {
         let request = &opened.request;
         let reference = self.streams.get(&self.own_stream).map(Reference::of).unwrap_or_default();
         let empty;
-        let stream = match self.streams.get(&request.stream) {
-            Some(stream) => stream,
-            None => {
-                empty = Stream::default();
-                &empty
-            }
+        let stream = if let Some(stream) = self.streams.get(&request.stream) {
+            stream
+        } else {
+            empty = Stream::default();
+            &empty
         };
         match step(stream, request, &reference, now) {
             Ok(decision) if request.validate_only => Resolved::plain(validated(request, &decision)),

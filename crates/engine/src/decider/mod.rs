@@ -28,7 +28,7 @@ use tracing::{info, warn};
 
 use crate::identities::Merged;
 use crate::settings::SKEW_MAX;
-use crate::sharing::OwnPartition;
+use crate::sharing::{Claiming, OwnPartition};
 use crate::tail::{Tail, TailItem, fold_record, unavailable};
 use crate::{EngineError, Ports, spans};
 use batch::{Batch, Deciding, Prepared, Sealed, keeps_identity, looked_up};
@@ -56,7 +56,8 @@ pub(crate) async fn share(
             Either::Right((ended, _)) => return ended,
         }
         tail.set_own(partition, true);
-        let deciding = core::pin::pin!(run(ports.clone(), Arc::clone(&tail), partition));
+        let deciding = run(ports.clone(), Arc::clone(&tail), own.claiming(), partition);
+        let deciding = core::pin::pin!(deciding);
         let ended = match select(core::pin::pin!(own.lost()), deciding).await {
             Either::Left(_) => None,
             Either::Right((ended, _)) => Some(ended),
@@ -73,10 +74,15 @@ pub(crate) async fn share(
 }
 
 /// Decides `partition` until the process ends or the journal can't go on.
-pub async fn run(ports: Ports, tail: Arc<Tail>, partition: PartitionId) -> Result<(), TaskError> {
+async fn run(
+    ports: Ports,
+    tail: Arc<Tail>,
+    claiming: Claiming,
+    partition: PartitionId,
+) -> Result<(), TaskError> {
     let mut failures = 0_u32;
     loop {
-        let led = lead(&ports, &tail, partition, &mut failures).await;
+        let led = lead(&ports, &tail, (&claiming, partition), &mut failures).await;
         let error = match led {
             Ok(reason) => {
                 info!(partition = partition.0, reason, "claiming anew");
@@ -109,12 +115,15 @@ pub async fn run(ports: Ports, tail: Arc<Tail>, partition: PartitionId) -> Resul
 async fn lead(
     ports: &Ports,
     tail: &Tail,
-    partition: PartitionId,
+    (claiming, partition): (&Claiming, PartitionId),
     failures: &mut u32,
 ) -> Result<&'static str, EngineError> {
     let (mut state, mut head) = resume::load(ports, tail, partition).await?;
     tail.reach(partition, &head).await?;
     resume::catch_up(ports, tail, &mut state, &mut head).await?;
+    if !claiming.is_confirmed(state.progress[Lane::Commands.index()].low()).await? {
+        return Ok("the partition is another member's");
+    }
     let owner = ports.runtime.nonce();
     let epoch = head.epoch() + 1;
     let claim = pb::Claim {
@@ -128,8 +137,18 @@ async fn lead(
     if !head.is_held_by(epoch, &owner) {
         return Ok("another writer's claim came first");
     }
+    if !resume::stands(ports, &state).await? {
+        // Whoever led before wrote another meanwhile, and may have deleted since what the
+        // one that was loaded names. From the claim on it does no more.
+        (state, head) = resume::load(ports, tail, partition).await?;
+        tail.reach(partition, &head).await?;
+        resume::catch_up(ports, tail, &mut state, &mut head).await?;
+        if !head.is_held_by(epoch, &owner) {
+            return Ok("another writer's claim came soon after");
+        }
+    }
     state.identities.lead();
-    state.checkpoint_epoch = epoch;
+    (state.checkpoint_epoch, state.leads) = (epoch, true);
     tail.set_leading(partition, Ok(true));
     Metric::DeciderLeading.gauge(&[&partition.to_string()]).set(1.0);
     let intakes = [0, 1].map(|lane: usize| Intake::starting_at(state.progress[lane].low()));
@@ -157,6 +176,8 @@ struct InFlight<'a> {
     sealed: Sealed,
     expected: Offset,
     sent_at: Timestamp,
+    /// Blocks of the index that written checkpoints had left behind by then.
+    left: usize,
 }
 
 /// The write and, behind it, a merge of the index's blocks.
@@ -416,7 +437,8 @@ impl<'a> Leader<'a> {
         let sealed = batch.seal(&mut self.state, self.epoch, self.owner, fresh.as_ref());
         Metric::CommitBytes.histogram(&[]).record(sealed.bytes.len() as f64);
         let acknowledged = self.ports.journal.append(self.state.partition, sealed.bytes.clone());
-        InFlight { acknowledged, sealed, expected, sent_at: self.ports.runtime.now() }
+        let (sent_at, left) = (self.ports.runtime.now(), self.state.identities.left());
+        InFlight { acknowledged, sealed, expected, sent_at, left }
     }
 
     /// The answer rule. Says why the claim is lost, if it is.
@@ -447,6 +469,7 @@ impl<'a> Leader<'a> {
                 spans::decided(self.ports.runtime.as_ref(), &sent.sealed.traced, &appended);
             }
             self.publish(sent.sealed, at);
+            self.state.identities.accepted(sent.left);
             *self.failures = 0;
             return Ok((at != sent.expected).then_some("records of others came between"));
         }

@@ -1,5 +1,6 @@
 //! Where a decider begins: its checkpoint, and the journal's tail folded onto it.
 
+use bytes::Bytes;
 use exchequer_codec::{
     claim_level, decode_event, decode_stream, encode_stream, head_from_proto, head_to_proto,
     status_of,
@@ -17,16 +18,15 @@ use super::batch::Deciding;
 use super::streams::Streams;
 use crate::identities::{Flush, Identities, IndexShape, Known};
 use crate::settings::{COMMIT_BYTES_MAX, IDENTITY_WINDOW};
-use crate::tables::{CELLS, COMMAND_IDENTITIES, PARTITIONS, partition_value};
+use crate::tables::{
+    CELLS, COMMAND_IDENTITIES, PARTITIONS, checkpoint_epoch, checkpoint_stamp, partition_value,
+};
 use crate::tail::{Tail, TailItem, fold_record};
 use crate::{EngineError, Ports};
 
 /// Version of the fold that makes state from events; leads each cell's key, so
 /// that a changed fold refolds beside the old.
 pub(crate) const FOLD_VERSION: i64 = 2;
-
-/// Of the timestamp of a checkpoint; the epoch is above it.
-const OFFSET_BITS: u32 = 40;
 
 /// Where the partition's last decider wrote a checkpoint: whoever follows begins there.
 pub(crate) async fn checkpointed(
@@ -41,8 +41,17 @@ pub(crate) async fn checkpointed(
 }
 
 fn read_checkpoint(row: &Row) -> Result<pb::PartitionCheckpoint, exchequer_codec::DecodeError> {
-    let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
-    Ok(pb::PartitionCheckpoint::decode(bytes)?)
+    Ok(pb::PartitionCheckpoint::decode(column(row))?)
+}
+
+fn column(row: &Row) -> Bytes {
+    row.values.first().map(Value::as_bytes).unwrap_or_default()
+}
+
+/// Is the checkpoint that was loaded still the one that stands?
+pub(crate) async fn stands(ports: &Ports, state: &Deciding) -> Result<bool, EngineError> {
+    let row = ports.store.get(&PARTITIONS, 0, checkpoint_key(state.partition)).await?;
+    Ok(row.map_or_else(Bytes::new, |row| column(&row)) == state.loaded)
 }
 
 /// Reads the checkpoint; everything later is for `catch_up`.
@@ -52,9 +61,9 @@ pub(crate) async fn load(
     partition: PartitionId,
 ) -> Result<(Deciding, Head), EngineError> {
     let row = ports.store.get(&PARTITIONS, 0, checkpoint_key(partition)).await?;
-    let checkpoint_epoch = row.as_ref().map_or(0, |row| row.timestamp >> OFFSET_BITS);
-    let checkpoint = match row {
-        Some(row) => read_checkpoint(&row)?,
+    let epoch = row.as_ref().map_or(0, |row| checkpoint_epoch(row.timestamp));
+    let checkpoint = match &row {
+        Some(row) => read_checkpoint(row)?,
         None => pb::PartitionCheckpoint::default(),
     };
     let head = match &checkpoint.head {
@@ -84,7 +93,9 @@ pub(crate) async fn load(
         seq: head.seq,
         hash: head.hash,
         commit_bytes_max: settings.commit_bytes_max.min(COMMIT_BYTES_MAX),
-        checkpoint_epoch,
+        checkpoint_epoch: epoch,
+        leads: false,
+        loaded: row.map_or_else(Bytes::new, |row| column(&row)),
         next_offset: head.offset,
     };
     state.take_progress(&checkpoint.progress);
@@ -241,9 +252,7 @@ pub(crate) fn snapshot(state: &Deciding, head: &Head) -> WriteBehind {
         generation: 0,
         key: checkpoint_key(state.partition),
         values: Some(vec![Value::Bytes(checkpoint.encode_to_vec().into())]),
-        // A leader's stands above those of all before it, and of who has yet to lead,
-        // however far these have read: it may delete what theirs name.
-        timestamp: (state.checkpoint_epoch << OFFSET_BITS) | head.offset,
+        timestamp: checkpoint_stamp((state.checkpoint_epoch, state.leads), head.offset),
     }];
     WriteBehind { batch: Batch { rows, last }, seq: state.seq, identities }
 }

@@ -9,6 +9,9 @@
 //! from a start of its own, and names in its checkpoints only its own runs; once
 //! it leads, only those that it wrote since. It deletes runs when a checkpoint
 //! that it wrote under its claim, which no earlier one outdoes, names them no more.
+//! Blocks are never written anew: whoever claims next may have read an earlier
+//! checkpoint, which names them. So they are deleted once something that was appended
+//! behind that checkpoint is accepted: a later claim then finds the checkpoint there.
 
 mod entries;
 mod filter;
@@ -123,9 +126,11 @@ pub(crate) struct Identities {
     retired: Vec<(u64, u64)>,
     /// Those of them that a checkpoint under the claim has left behind.
     deletable: Vec<(u64, u64)>,
-    /// Blocks, with their pages, that another one took the place of; and those of them
-    /// that a checkpoint under the claim has left behind.
+    /// Blocks, with their pages, that another one took the place of; those of them that a
+    /// checkpoint under the claim has left behind; and those that whoever claims next knows
+    /// to be left.
     retired_blocks: Vec<(u64, u32)>,
+    left_blocks: Vec<(u64, u32)>,
     deletable_blocks: Vec<(u64, u32)>,
     /// Being written by a merge: its number, and pages that it has at most.
     merging: Option<(u64, u32)>,
@@ -138,8 +143,9 @@ pub(crate) struct Flush {
     pub(crate) writes: Vec<Write>,
     pub(crate) blocks: Vec<pb::IdentityBlock>,
     pub(crate) runs: (u64, u64),
-    /// Blocks that were retired by then.
+    /// Blocks that were retired by then, and those that it deletes.
     retired: usize,
+    deleted: usize,
     /// Entries that it holds.
     fresh: usize,
     now: Timestamp,
@@ -169,6 +175,7 @@ impl Identities {
             retired: Vec::new(),
             deletable: Vec::new(),
             retired_blocks: Vec::new(),
+            left_blocks: Vec::new(),
             deletable_blocks: Vec::new(),
             merging: None,
             next_merged: first | MERGED,
@@ -281,6 +288,9 @@ impl Identities {
                     firsts: Vec::new(),
                 };
                 self.load_filter(store, &mut again).await?;
+                if again.filter.is_none() {
+                    return Err(deleted(block.id));
+                }
                 &loaded.insert(again).firsts
             };
             let wanted = first_of(&identity.0);
@@ -292,7 +302,9 @@ impl Identities {
                     partition: vec![partition_value(self.partition), Value::uint(block.id)],
                     clustering: vec![Value::uint(page as u64)],
                 };
-                let Some(row) = store.get(self.shape.tables.pages, 0, key).await? else { continue };
+                let Some(row) = store.get(self.shape.tables.pages, 0, key).await? else {
+                    return Err(deleted(block.id));
+                };
                 let found = find_entry(&column(&row, 0), identity);
                 if found.is_some() {
                     return Ok(found);
@@ -323,7 +335,7 @@ impl Identities {
         }
         let mut blocks: Vec<_> =
             self.blocks.iter().filter(|block| !expired(block)).map(Block::named).collect();
-        let retired = self.retired_blocks.iter().chain(&self.merging);
+        let retired = self.retired_blocks.iter().chain(&self.left_blocks).chain(&self.merging);
         blocks.extend(retired.map(|(id, pages)| pb::IdentityBlock {
             id: *id,
             pages: *pages,
@@ -331,16 +343,18 @@ impl Identities {
             retired: true,
         }));
         let (retired, fresh) = (self.retired_blocks.len(), self.fresh.len());
+        let deleted = self.deletable_blocks.len();
         if self.recent.len() < self.shape.entries_max {
             let runs = self.write_run(&mut writes);
-            return Flush { writes, blocks, runs, retired, fresh, now, outcome: FlushOutcome::Run };
+            let outcome = FlushOutcome::Run;
+            return Flush { writes, blocks, runs, retired, deleted, fresh, now, outcome };
         }
         let block = self.write_block(&mut writes);
         blocks.push(block.named());
         // Runs are numbered on, so that a block's number is never used again.
         let runs = (self.runs.1 + 1, self.runs.1 + 1);
         let outcome = FlushOutcome::Block(block);
-        Flush { writes, blocks, runs, retired, fresh, now, outcome }
+        Flush { writes, blocks, runs, retired, deleted, fresh, now, outcome }
     }
 
     fn write_run(&self, writes: &mut Vec<Write>) -> (u64, u64) {
@@ -382,13 +396,13 @@ impl Identities {
         let (now, window) = (flush.now, self.shape.window);
         self.blocks.retain(|block| now.since(block.newest) <= window);
         self.deletable.clear();
-        self.deletable_blocks.clear();
+        self.deletable_blocks.drain(..flush.deleted);
         if flush.runs.0 != self.runs.0 {
             self.retired.push(self.runs);
         }
         if self.leads {
             self.deletable.append(&mut self.retired);
-            self.deletable_blocks.extend(self.retired_blocks.drain(..flush.retired));
+            self.left_blocks.extend(self.retired_blocks.drain(..flush.retired));
         }
         self.runs = flush.runs;
         if let FlushOutcome::Block(block) = flush.outcome {
@@ -400,6 +414,18 @@ impl Identities {
             self.blocks.push(block);
             self.bound_filters();
         }
+    }
+
+    /// How many blocks written checkpoints have left behind: to be named when what is
+    /// appended now is accepted.
+    pub(crate) fn left(&self) -> usize {
+        self.left_blocks.len()
+    }
+
+    /// What was appended when `left` blocks were left behind is accepted.
+    pub(crate) fn accepted(&mut self, left: usize) {
+        let left = left.min(self.left_blocks.len());
+        self.deletable_blocks.extend(self.left_blocks.drain(..left));
     }
 
     /// How long an identity is kept.
@@ -495,6 +521,12 @@ impl Block {
             retired: false,
         }
     }
+}
+
+/// Nothing may be taken for unknown because of it.
+fn deleted(block: u64) -> EngineError {
+    let message = format!("block {block} of the index was deleted by whoever leads");
+    exchequer_readstore::Fault::retryable(message).into()
 }
 
 fn block_key(partition: PartitionId, block: u64) -> Key {

@@ -31,7 +31,18 @@ fn day(n: i64) -> Timestamp {
     Timestamp::saturating_from_micros(n * 86_400_000_000)
 }
 
+/// A flush, and something behind it that is accepted.
 async fn flush(
+    index: &mut Identities,
+    store: &MemoryStore,
+    now: Timestamp,
+) -> pb::PartitionCheckpoint {
+    let checkpoint = flush_alone(index, store, now).await;
+    index.accepted(index.left());
+    checkpoint
+}
+
+async fn flush_alone(
     index: &mut Identities,
     store: &MemoryStore,
     now: Timestamp,
@@ -151,4 +162,40 @@ async fn blocks_are_merged_and_what_they_were_is_deleted() {
     }
     let named: usize = again.blocks.iter().map(|block| block.pages as usize).sum();
     assert_eq!(store.snapshot(COMMAND_IDENTITIES.pages, 0).len(), named);
+}
+
+// REQ: KER-03
+#[tokio::test]
+async fn what_an_earlier_checkpoint_names_stays_until_no_later_claim_can_have_read_it() {
+    let store = MemoryStore::new(true);
+    let mut index = new_index(SESSION, 200);
+    index.lead();
+    let mut before = pb::PartitionCheckpoint::default();
+    for n in 0..800 {
+        index.insert(identity(n), known(n));
+        if n % 200 == 199 {
+            before = flush_alone(&mut index, &store, day(1)).await;
+        }
+    }
+    let live = |it: &pb::PartitionCheckpoint| it.blocks.iter().filter(|it| !it.retired).count();
+    assert_eq!(live(&before), 4);
+    // Its blocks are merged, and other checkpoints are written.
+    for n in 0..5 {
+        index.insert(identity(1_000 + n), known(1_000 + n));
+        let after = flush_alone(&mut index, &store, day(1)).await;
+        assert_eq!(live(&after), if n == 0 { 4 } else { 1 });
+    }
+    // Whoever claims next has read the earlier one.
+    let mut other = new_index(SESSION + 2, 200);
+    other.load(&store, &before.blocks, Some(pb::Range::default())).await.unwrap();
+    for n in (0..800).step_by(31) {
+        assert_eq!(find(&other, &store, n, day(7)).await, Some(known(n)));
+    }
+    // What was appended behind the later checkpoint is accepted, and they go. Nothing is
+    // taken for unknown by that.
+    index.accepted(index.left());
+    index.insert(identity(2_000), known(2_000));
+    flush_alone(&mut index, &store, day(1)).await;
+    assert!(other.ask(&store, &identity(1), day(7)).await.is_err());
+    assert_eq!(find(&index, &store, 1, day(7)).await, Some(known(1)));
 }

@@ -41,15 +41,17 @@ impl Outcome {
     }
 }
 
-/// The event of `identity` as the last correction before `before` left it; None when that
-/// voided it.
+/// The event of `identity` that stands at `first`, as the last correction before `before`
+/// left it; None when that voided it. A correction before `first` was of an event that had
+/// the name long ago.
 pub(super) async fn corrected(
     context: &Context,
     state: &Metering,
     identity: Identity,
-    before: Offset,
+    (first, before): (Offset, Offset),
 ) -> Result<Option<Corrected>, EngineError> {
-    let Some(last) = last_correction(context, state, identity, before).await? else {
+    let last = last_correction(context, state, identity, before).await?;
+    let Some(last) = last.filter(|last| *last > first) else {
         return Ok(Some(Corrected::default()));
     };
     let log = read_one(context, state.partition, last).await?;
@@ -121,7 +123,8 @@ pub(super) async fn correct(
         return Ok(Outcome::refused(Fate::Invalid, None, fault));
     };
     let first = Some(known.place.offset);
-    let before = corrected(context, state, identity, log.offset).await?;
+    let range = (known.place.offset, log.offset);
+    let before = corrected(context, state, identity, range).await?;
     let original = read_one(context, state.partition, known.place.offset).await?;
     let original_record = decode_record(&original.bytes, Some(&context.ports.key));
     let RecordBody::Event(event) = &original_record.body else {
@@ -168,7 +171,7 @@ pub(super) async fn first_record(
     if Identity::from(EventIdentity::of_texts(event.tenant, event.source, event.id)) != identity {
         return Ok(None);
     }
-    let left = corrected(context, state, identity, Offset::MAX).await?;
+    let left = corrected(context, state, identity, (log.offset, Offset::MAX)).await?;
     let data = left.as_ref().and_then(|it| it.data.as_deref()).unwrap_or(event.body.data);
     let event = event.with_data(data);
     let mut judge = Judge::new(&state.definitions, state.partition, state.partitions);

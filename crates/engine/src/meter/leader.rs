@@ -24,7 +24,7 @@ use super::handle::Asked;
 use super::judging::{Batch, batch_len, decoded, judge};
 use super::resume::{self, Saved};
 use super::state::Metering;
-use super::{Context, adopting, recounting, revising};
+use super::{Context, adopting, letters, recounting, revising};
 use crate::EngineError;
 use crate::identities::Merged;
 use crate::settings::SKEW_MAX;
@@ -63,6 +63,8 @@ struct InFlight<'a> {
     hash: Hash,
     expected: Offset,
     sent_at: Timestamp,
+    /// Blocks of the index that written checkpoints had left behind by then.
+    left: usize,
 }
 
 /// The write and, behind it, a merge of the index's blocks.
@@ -127,7 +129,7 @@ impl<'a> Leader<'a> {
             // While a flush is due nothing more is judged ahead, so that what is written
             // is what is accepted.
             if flush_due && in_flight.is_none() && gathered.is_none() {
-                *flushing = self.flush();
+                *flushing = self.flush().await?;
             }
             let gathers = gathered.is_none()
                 && (!flush_due || flushing.is_some())
@@ -158,9 +160,7 @@ impl<'a> Leader<'a> {
                 Woken::Flushed(done) => {
                     *flushing = None;
                     let (done, merged) = (*done)?;
-                    let at = done.at();
                     resume::saved(self.context, &mut self.state, done, merged);
-                    recounting::recount(self.context, &mut self.state, at).await?;
                 }
                 Woken::Acknowledged(acknowledged) => {
                     if let Some(sent) = in_flight.take()
@@ -275,10 +275,10 @@ impl<'a> Leader<'a> {
                 || source.is_some_and(|it| it.bytes() >= settings.cells_bytes_max * 2 / partitions))
     }
 
-    fn flush(&mut self) -> Option<Flushing<'a>> {
+    async fn flush(&mut self) -> Result<Option<Flushing<'a>>, EngineError> {
         self.flushed_at = self.context.ports.runtime.now();
-        let written = resume::snapshot(self.context, &mut self.state, &self.head)?;
-        Some(resume::write(self.context, written).boxed())
+        let written = resume::snapshot(self.context, &mut self.state, &self.head).await?;
+        Ok(written.map(|it| resume::write(self.context, it).boxed()))
     }
 
     /// Judges what is there, as much as one seal takes; none when there is nothing to seal.
@@ -383,6 +383,7 @@ impl<'a> Leader<'a> {
     /// Sends on what belongs elsewhere, and seals the batch.
     async fn append(&mut self, mut batch: Batch) -> Result<InFlight<'a>, EngineError> {
         let context = self.context;
+        letters::send(context, self.state.partition, &batch).await?;
         for (partition, record) in core::mem::take(&mut batch.forwards) {
             context.meters.ports.log.append(partition, record).await?;
         }
@@ -410,9 +411,9 @@ impl<'a> Leader<'a> {
         self.state.hash = hash;
         self.state.next_seal += 1;
         let acknowledged = context.meters.ports.seals.append(self.state.partition, bytes);
-        let sent_at = context.ports.runtime.now();
+        let (sent_at, left) = (context.ports.runtime.now(), self.state.identities.left());
         self.sealed_at = sent_at;
-        Ok(InFlight { acknowledged, batch, head, hash, expected, sent_at })
+        Ok(InFlight { acknowledged, batch, head, hash, expected, sent_at, left })
     }
 
     /// The answer rule. Says why the claim is lost, if it is.
@@ -434,6 +435,7 @@ impl<'a> Leader<'a> {
                 return Ok(Some("the fold did not accept a seal at its own place"));
             }
             self.accepted(&sent.batch, at);
+            self.state.identities.accepted(sent.left);
             self.state.spare.take_back(sent.batch);
             *self.failures = 0;
             return Ok((at != sent.expected).then_some("records of others came between"));

@@ -10,6 +10,7 @@ mod folding;
 mod handle;
 mod judging;
 mod leader;
+mod letters;
 mod live;
 mod names;
 mod recounting;
@@ -18,10 +19,11 @@ mod revising;
 mod state;
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use exchequer_codec::usage::encode_claim;
-use exchequer_journal::{Fault, FaultKind};
+use exchequer_journal::{Fault, FaultKind, Outlet};
 use exchequer_kernel::{Head, Verdict};
 use exchequer_proto::usage::v1 as pb;
 use exchequer_runtime::{Metric, TaskError};
@@ -36,7 +38,7 @@ pub use definitions::{
 pub use handle::{FirstRecord, MeterState, Meters};
 pub(crate) use live::LiveDefinitions;
 
-use crate::sharing::OwnPartition;
+use crate::sharing::{Claiming, OwnPartition};
 use crate::tail::unavailable;
 use crate::{EngineError, Ports};
 use leader::Leader;
@@ -54,6 +56,8 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) struct Context {
     pub(crate) ports: Ports,
     pub(crate) meters: Meters,
+    /// Where records go that cannot be counted as they are.
+    pub(crate) letters: Option<Arc<dyn Outlet>>,
 }
 
 impl Context {
@@ -106,7 +110,8 @@ pub(crate) async fn share(context: Context, mut own: OwnPartition) -> Result<(),
         // Asked first: where it is the process's own at once, nothing is followed.
         select(core::pin::pin!(own.gained()), following).await;
         context.meters.update(partition, |it| it.followed = false);
-        let metering = core::pin::pin!(run(&context, partition, &mut asked));
+        let claiming = own.claiming();
+        let metering = core::pin::pin!(run(&context, (&claiming, partition), &mut asked));
         if let Either::Right(_) = select(core::pin::pin!(own.lost()), metering).await {
             return Ok(());
         }
@@ -143,11 +148,15 @@ async fn follow(context: &Context, partition: PartitionId) {
 
 /// Meters `partition` until the process ends. A seal that was not made of its records by
 /// these rules stops the partition for good, and nothing else.
-async fn run(context: &Context, partition: PartitionId, asked: &mut mpsc::Receiver<handle::Asked>) {
+async fn run(
+    context: &Context,
+    (claiming, partition): (&Claiming, PartitionId),
+    asked: &mut mpsc::Receiver<handle::Asked>,
+) {
     let ports = &context.ports;
     let mut failures = 0_u32;
     loop {
-        let fault = match lead(context, partition, (&mut failures, asked)).await {
+        let fault = match lead(context, (claiming, partition), (&mut failures, asked)).await {
             Ok(reason) => {
                 info!(partition = partition.0, reason, "claiming usage anew");
                 None
@@ -188,11 +197,13 @@ async fn run(context: &Context, partition: PartitionId, asked: &mut mpsc::Receiv
 /// Claims and meters until the claim is lost; says why it was.
 async fn lead(
     context: &Context,
-    partition: PartitionId,
+    (claiming, partition): (&Claiming, PartitionId),
     (failures, asked): (&mut u32, &mut mpsc::Receiver<handle::Asked>),
 ) -> Result<&'static str, EngineError> {
-    let (mut state, mut head) = resume::load(context, partition).await?;
-    resume::catch_up(context, &mut state, &mut head).await?;
+    if !claiming.is_confirmed(context.meters.state(partition).next).await? {
+        return Ok("the partition is another member's");
+    }
+    let mut head = resume::head(context, partition).await?;
     let owner = context.ports.runtime.nonce();
     let epoch = head.epoch() + 1;
     let claim = pb::SealClaim {
@@ -201,12 +212,17 @@ async fn lead(
         feature_level: FEATURE_LEVEL,
     };
     context.meters.ports.seals.append(partition, encode_claim(partition, claim)).await?;
-    resume::catch_up(context, &mut state, &mut head).await?;
+    resume::pass(context, partition, &mut head).await?;
     if !head.is_held_by(epoch, &owner) {
         return Ok("another meter's claim came first");
     }
-    state.identities.lead();
-    state.checkpoint_epoch = epoch;
+    // Behind the claim, for whoever led before may have written until then, and deleted
+    // what an earlier checkpoint names.
+    let (mut state, mut head) = resume::load(context, partition, epoch).await?;
+    resume::catch_up(context, &mut state, &mut head).await?;
+    if !head.is_held_by(epoch, &owner) {
+        return Ok("another meter's claim came soon after");
+    }
     let end = context.meters.ports.log.end(partition).await?;
     context.progressed(&state, &head);
     context.meters.update(partition, |it| {

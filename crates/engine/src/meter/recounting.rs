@@ -1,7 +1,8 @@
 //! Windows of which something was taken back and that cannot be subtracted from: minima,
 //! maxima, latest and unique values. The minute is put together anew from its events, longer
-//! windows from the rows of shorter ones. It is done behind the flush that wrote what was
-//! taken back; doing it twice changes nothing, so that it is begun anew after a restart.
+//! windows from the rows of shorter ones. Events are read when the state stands where the
+//! rows are about to, so that nothing later is in what they add; the rows are changed by the
+//! write that brings them there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,11 +12,10 @@ use exchequer_codec::{meter_definition_from_proto, meter_definition_to_proto};
 use exchequer_journal::Record as LogRecord;
 use exchequer_metering::{Aggregation, Contribution, Judge, Meter, Prepared, RecordBody};
 use exchequer_projection_usage::{
-    Amounts, CellOf, FlushError, Kept, Recount, count, ends, ranges, shorter,
+    Amounts, CellOf, FlushError, Kept, Pending, Recount, count, ends, ranges, shorter,
 };
 use exchequer_proto::usage::v1 as pb;
-use exchequer_readstore::Fault;
-use exchequer_types::{Identity, Offset, Period, TenantId, Timestamp};
+use exchequer_types::{Identity, PartitionId, Period, TenantId, Timestamp};
 
 use super::Context;
 use super::correcting::corrected;
@@ -24,9 +24,9 @@ use super::state::Metering;
 use crate::EngineError;
 
 /// Cells that are to be put together anew: all that one event was in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Touched {
-    /// The seal that took back.
+    /// The first seal that took back.
     seal: u64,
     tenant: Arc<TenantId>,
     meter: Arc<Meter>,
@@ -38,15 +38,56 @@ pub(super) struct Touched {
     is_of_period: bool,
 }
 
-/// Where the rows are.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct At {
-    pub(super) seal: u64,
-    /// Records below it are in the rows.
-    pub(super) next: Offset,
+impl Touched {
+    fn is_of_cells_of(&self, other: &Self) -> bool {
+        let of = |it: &Self| (it.time, it.period, it.is_of_period);
+        of(self) == of(other)
+            && self.is_of_meter_of(other)
+            && (&self.groups, &self.subject) == (&other.groups, &other.subject)
+    }
+
+    fn is_of_meter_of(&self, other: &Self) -> bool {
+        self.tenant == other.tenant
+            && (&self.meter.key, self.meter.version) == (&other.meter.key, other.meter.version)
+    }
+
+    fn minute(&self) -> Option<Period> {
+        Kept::Minute.window(self.time).filter(|_| !self.is_of_period)
+    }
 }
 
-/// Notes what `contributions` of seal `seq` take back from where nothing can be taken away.
+/// Which events of a meter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stretch {
+    Minute(Period),
+    /// Of the billing period, in the parts of minutes at both of its ends.
+    Ends(Period),
+}
+
+/// What they add.
+#[derive(Debug)]
+struct Added {
+    of: Touched,
+    stretch: Stretch,
+    totals: Amounts,
+    subjects: Amounts,
+}
+
+/// All that a write has to put together anew.
+#[derive(Debug, Default)]
+pub(super) struct Recounts {
+    due: Vec<(Touched, Vec<Stretch>)>,
+    /// Each stretch of a meter once.
+    added: Vec<Added>,
+}
+
+impl Recounts {
+    fn find(&self, of: &Touched, stretch: Stretch) -> Option<&Added> {
+        self.added.iter().find(|it| it.stretch == stretch && it.of.is_of_meter_of(of))
+    }
+}
+
+/// Notes what `contributions` of seal `seal` take back from where nothing can be taken away.
 pub(super) fn note(state: &mut Metering, seal: u64, contributions: &[Contribution]) {
     for it in contributions.iter().filter(|it| it.sign.is_back()) {
         let can_subtract = matches!(
@@ -66,92 +107,132 @@ pub(super) fn note(state: &mut Metering, seal: u64, contributions: &[Contributio
             period: it.period.map(|it| it.start),
             is_of_period: it.sign.is_of_period(),
         };
-        if !state.touched.contains(&touched) {
-            state.touched.push(touched);
+        put_to(&mut state.touched, touched);
+    }
+}
+
+fn put_to(all: &mut Vec<Touched>, it: Touched) {
+    if !all.iter().any(|known| known.is_of_cells_of(&it)) {
+        all.push(it);
+    }
+}
+
+/// Reads what the events add of all that was taken back from. `state` stands where the rows
+/// are about to.
+pub(super) async fn read(context: &Context, state: &mut Metering) -> Result<Recounts, EngineError> {
+    let mut all = core::mem::take(&mut state.touched);
+    for it in core::mem::take(&mut state.waiting) {
+        put_to(&mut all, it);
+    }
+    let mut recounts = Recounts::default();
+    for it in all {
+        let known = state.definitions.tenant(it.tenant.as_str());
+        let period = it.period.map(|start| {
+            let now = known.and_then(|known| known.period(start));
+            now.filter(|now| now.start == start).unwrap_or(Period { start, end: start })
+        });
+        let stretches = it.minute().map(Stretch::Minute).into_iter();
+        let stretches: Vec<Stretch> = stretches.chain(period.map(Stretch::Ends)).collect();
+        for stretch in &stretches {
+            if recounts.find(&it, *stretch).is_none() {
+                let added = added(context, state, &it, *stretch).await?;
+                recounts.added.push(added);
+            }
         }
+        recounts.due.push((it, stretches));
     }
+    Ok(recounts)
 }
 
-/// Puts together anew what the rows at `at` have, as far as seals up to there took back.
-pub(super) async fn recount(
+async fn added(
     context: &Context,
     state: &mut Metering,
-    at: At,
-) -> Result<(), EngineError> {
-    let due: Vec<Touched> = state.touched.iter().filter(|it| it.seal <= at.seal).cloned().collect();
-    for touched in due {
-        one(context, state, at, &touched).await?;
-        state.touched.retain(|it| *it != touched);
-    }
-    Ok(())
-}
-
-async fn one(
-    context: &Context,
-    state: &mut Metering,
-    at: At,
     it: &Touched,
-) -> Result<(), EngineError> {
-    let store = context.ports.store.as_ref();
-    let mut cells = vec![CellOf::Groups(it.groups.clone())];
-    cells.extend((!it.subject.is_empty()).then(|| CellOf::Subject(it.subject.clone())));
-    let mut rows = Recount::new(store, (&it.tenant, &it.meter), (state.partition, at.seal));
-    let minute = Kept::Minute.window(it.time);
-    if let Some(minute) = minute.filter(|_| !it.is_of_period) {
-        let events = events(context, state, at, it, minute).await?;
-        for of in &cells {
-            let amounts = amounts(of, events.iter());
-            rows.put((Kept::Minute, minute), of, &amounts).await.map_err(of_flush)?;
+    stretch: Stretch,
+) -> Result<Added, EngineError> {
+    let mut found = Vec::new();
+    match stretch {
+        Stretch::Minute(minute) => found = events(context, state, it, minute).await?,
+        Stretch::Ends(period) => {
+            for end in ends(period) {
+                found.extend(events(context, state, it, end).await?);
+            }
+            let starts = |event: &Contribution| event.period.map(|it| it.start);
+            found.retain(|event| starts(event) == Some(period.start));
         }
-        for kept in [Kept::Hour, Kept::Day, Kept::Month] {
-            let Some(window) = kept.window(it.time) else { continue };
-            for of in &cells {
-                let mut amounts = Amounts::new();
-                for piece in shorter(kept, window) {
-                    rows.held(piece, of, &mut amounts).await.map_err(of_flush)?;
+    }
+    let (mut totals, mut subjects) = (Amounts::new(), Amounts::new());
+    for event in &found {
+        count(&mut totals, event.groups.iter().map(ToString::to_string).collect(), event);
+        if !event.subject.is_empty() {
+            count(&mut subjects, vec![event.subject.to_string()], event);
+        }
+    }
+    Ok(Added { of: it.clone(), stretch, totals, subjects })
+}
+
+/// Puts together anew what `recounts` says, in rows that are about to be those of `seal`.
+/// Gives what has to be done again, for rows of it tell of later seals.
+pub(super) async fn put(
+    store: &Pending<'_>,
+    (source, seal): (PartitionId, u64),
+    recounts: &Recounts,
+) -> Result<Vec<Touched>, FlushError> {
+    let mut left = Vec::new();
+    for (it, stretches) in &recounts.due {
+        let rows = Recount::new(store, (&it.tenant, &it.meter), (source, seal));
+        let mut has_taken = true;
+        for stretch in stretches {
+            let Some(added) = recounts.find(it, *stretch) else { continue };
+            has_taken &= put_one(&rows, it, added).await?;
+        }
+        if !has_taken {
+            left.push(it.clone());
+        }
+    }
+    Ok(left)
+}
+
+async fn put_one(rows: &Recount<'_>, it: &Touched, added: &Added) -> Result<bool, FlushError> {
+    let mut cells = vec![(CellOf::Groups(it.groups.clone()), &added.totals)];
+    if !it.subject.is_empty() {
+        cells.push((CellOf::Subject(it.subject.clone()), &added.subjects));
+    }
+    let mut has_taken = true;
+    for (of, own) in &cells {
+        match added.stretch {
+            Stretch::Minute(minute) => {
+                has_taken &= rows.put((Kept::Minute, minute), of, own).await?;
+                for kept in [Kept::Hour, Kept::Day, Kept::Month] {
+                    let Some(window) = kept.window(it.time) else { continue };
+                    has_taken &= put_longer(rows, (kept, window), of, Amounts::new()).await?;
                 }
-                rows.put((kept, window), of, &amounts).await.map_err(of_flush)?;
+            }
+            Stretch::Ends(period) => {
+                has_taken &= put_longer(rows, (Kept::Period, period), of, (*own).clone()).await?;
             }
         }
     }
-    let Some(start) = it.period else { return Ok(()) };
-    let known = state.definitions.tenant(it.tenant.as_str());
-    let now = known.and_then(|known| known.period(start)).filter(|now| now.start == start);
-    let period = now.unwrap_or(Period { start, end: start });
-    let mut at_ends = Vec::new();
-    for end in ends(period) {
-        at_ends.extend(events(context, state, at, it, end).await?);
-    }
-    let is_in = |event: &&Contribution| event.period.is_some_and(|it| it.start == start);
-    for of in &cells {
-        let mut amounts = amounts(of, at_ends.iter().filter(is_in));
-        for piece in shorter(Kept::Period, period) {
-            rows.held(piece, of, &mut amounts).await.map_err(of_flush)?;
-        }
-        rows.put((Kept::Period, period), of, &amounts).await.map_err(of_flush)?;
-    }
-    Ok(())
+    Ok(has_taken)
 }
 
-fn amounts<'c>(of: &CellOf, events: impl Iterator<Item = &'c Contribution>) -> Amounts {
-    let mut amounts = Amounts::new();
-    for it in events {
-        match of {
-            CellOf::Groups(_) => {
-                count(&mut amounts, it.groups.iter().map(ToString::to_string).collect(), it);
-            }
-            CellOf::Subject(_) if it.subject.is_empty() => {}
-            CellOf::Subject(_) => count(&mut amounts, vec![it.subject.to_string()], it),
-        }
+/// A window is what `amounts` say and the shorter ones within it.
+async fn put_longer(
+    rows: &Recount<'_>,
+    (kept, window): (Kept, Period),
+    of: &CellOf,
+    mut amounts: Amounts,
+) -> Result<bool, FlushError> {
+    for piece in shorter(kept, window) {
+        rows.held(piece, of, &mut amounts).await?;
     }
-    amounts
+    rows.put((kept, window), of, &amounts).await
 }
 
-/// What the kept events of `times` add to the meter, by what the rows hold.
+/// What the kept events of `times` add to the meter.
 async fn events(
     context: &Context,
     state: &mut Metering,
-    at: At,
     it: &Touched,
     times: Period,
 ) -> Result<Vec<Contribution>, EngineError> {
@@ -163,8 +244,8 @@ async fn events(
         let range = (times.start, times.end);
         let (parts, next) = ranges(store, live, state.partition, range, from).await?;
         for (from, to) in parts {
-            for log in read_range(context, state.partition, from, to.min(at.next)).await? {
-                let adds = adds(context, state, (at, it, times), &log, &mut seen).await?;
+            for log in read_range(context, state.partition, from, to.min(state.next)).await? {
+                let adds = adds(context, state, (it, times), &log, &mut seen).await?;
                 found.extend(adds);
             }
         }
@@ -177,7 +258,7 @@ async fn events(
 async fn adds(
     context: &Context,
     state: &mut Metering,
-    (at, it, times): (At, &Touched, Period),
+    (it, times): (&Touched, Period),
     log: &LogRecord,
     seen: &mut BTreeSet<Identity>,
 ) -> Result<Vec<Contribution>, EngineError> {
@@ -202,13 +283,18 @@ async fn adds(
     };
     let window = state.identities.window();
     let known = known.filter(|known| known.is_kept(state.through, window));
-    // Of long ago, the first one of its name is it.
-    let is_first =
-        known.map_or_else(|| seen.insert(identity), |known| known.place.offset == log.offset);
+    let known = known.map(|known| known.place.offset);
+    // Of long ago, the first one of its name is it, whoever has taken the name since.
+    let is_first = match known {
+        Some(first) if first <= log.offset => first == log.offset,
+        _ => seen.insert(identity),
+    };
     if !is_first {
         return Ok(adds);
     }
-    let Some(left) = corrected(context, state, identity, at.next).await? else { return Ok(adds) };
+    let until = known.filter(|first| *first > log.offset).unwrap_or(state.next);
+    let range = (log.offset, until);
+    let Some(left) = corrected(context, state, identity, range).await? else { return Ok(adds) };
     let event = event.with_data(left.data.as_deref().unwrap_or(event.body.data));
     let mut judge = Judge::new(&state.definitions, state.partition, state.partitions);
     let place = (log.offset, &record, &event);
@@ -216,14 +302,6 @@ async fn adds(
     let of = (&it.meter.key, it.meter.version);
     adds.retain(|adds| (&adds.meter.key, adds.meter.version) == of);
     Ok(adds)
-}
-
-fn of_flush(error: FlushError) -> EngineError {
-    match error {
-        FlushError::Store(fault) => fault.into(),
-        FlushError::Split { at } => Fault::retryable(format!("rows are at seal {at}")).into(),
-        error @ FlushError::Damaged(_) => EngineError::Stopped(error.to_string()),
-    }
 }
 
 /// As a checkpoint keeps them.

@@ -21,22 +21,51 @@ use prost::Message as _;
 
 use super::folding::{Accepted, fold as fold_batch};
 use super::judging::{Batch, decoded, judge};
-use super::recounting::At;
+use super::recounting::{Recounts, Touched};
 use super::revising::revise;
 use super::state::Metering;
 use super::{Context, adopting, correcting, recounting};
 use crate::EngineError;
 use crate::identities::{self, Identities, IndexShape, Merge, Merged};
-use crate::tables::{USAGE_ADOPTED, USAGE_IDENTITIES, partition_value};
+use crate::tables::{USAGE_ADOPTED, USAGE_IDENTITIES, checkpoint_stamp, partition_value};
 use crate::tail::check_remembered;
 
-/// Of the timestamp of a checkpoint; the epoch is above it.
-const SEQ_BITS: u32 = 40;
+/// Where the seals are that the checkpoint holds, and those behind it up to their present
+/// end: enough to claim.
+pub(super) async fn head(context: &Context, partition: PartitionId) -> Result<Head, EngineError> {
+    let stored = usage::checkpoint(context.ports.store.as_ref(), partition).await?;
+    let checkpoint = pb::MeterCheckpoint::decode(stored.unwrap_or_default().meter)
+        .map_err(exchequer_codec::DecodeError::from)?;
+    let mut head = checkpoint.head.as_ref().map(head_from_proto).transpose()?.unwrap_or_default();
+    let seals = context.meters.ports.seals.as_ref();
+    check_remembered(seals, "the meter", partition, &head).await?;
+    pass(context, partition, &mut head).await?;
+    Ok(head)
+}
 
-/// Reads the checkpoint; everything later is for `catch_up`.
+/// Passes the seals from `head` to their present end, whatever they say.
+pub(super) async fn pass(
+    context: &Context,
+    partition: PartitionId,
+    head: &mut Head,
+) -> Result<(), EngineError> {
+    let seals = &context.meters.ports.seals;
+    let end = seals.end(partition).await?;
+    while head.offset < end {
+        let read = context.ports.settings.read_bytes_max;
+        for record in seals.read(partition, head.offset, read).await? {
+            let (record_head, hash, _) = decode_seal(partition, &record.bytes);
+            fold(head, &record_head, &hash);
+        }
+    }
+    Ok(())
+}
+
+/// Reads the checkpoint, under the claim of `epoch`; everything later is for `catch_up`.
 pub(super) async fn load(
     context: &Context,
     partition: PartitionId,
+    epoch: u64,
 ) -> Result<(Metering, Head), EngineError> {
     let ports = &context.ports;
     let store = ports.store.as_ref();
@@ -56,6 +85,7 @@ pub(super) async fn load(
     let [a, b, c, d, ..] = ports.runtime.nonce();
     let mut identities = Identities::new(partition, u32::from_le_bytes([a, b, c, d]), shape);
     identities.load(store, &checkpoint.blocks, checkpoint.runs).await?;
+    identities.lead();
     let mut state = Metering {
         partition,
         partitions: context.partitions(),
@@ -69,7 +99,8 @@ pub(super) async fn load(
         next: checkpoint.next,
         through: Timestamp::saturating_from_micros(checkpoint.through),
         unsaved: Vec::new(),
-        touched: recounting::from_proto(&checkpoint.touched)?,
+        touched: Vec::new(),
+        waiting: recounting::from_proto(&checkpoint.touched)?,
         revisions: revisions_from_proto(&checkpoint)?,
         corrections: BTreeMap::new(),
         may_have_corrections: checkpoint.has_corrections,
@@ -77,13 +108,11 @@ pub(super) async fn load(
         changes_seen: None,
         adopted_at: BTreeMap::new(),
         absent: std::collections::BTreeSet::new(),
-        checkpoint_epoch: head.epoch(),
+        checkpoint_epoch: epoch,
     };
     load_adopted(context, &mut state, head.seq).await?;
     let position = Position { seal: stored.seal, offset: state.next, through: state.through };
     context.meters.live.begin(partition, position);
-    let at = At { seal: position.seal, next: state.next };
-    recounting::recount(context, &mut state, at).await?;
     Ok((state, head))
 }
 
@@ -217,18 +246,14 @@ pub(super) async fn read_range(
 #[derive(Debug)]
 pub(super) struct WriteBehind {
     segment: Arc<Segment>,
+    recounts: Recounts,
+    /// With `meter` in it.
     checkpoint: Checkpoint,
+    meter: pb::MeterCheckpoint,
     rows: Vec<Write>,
     epoch: u64,
     pub(super) merge: Option<Merge>,
     pub(super) saved: Saved,
-}
-
-impl Saved {
-    /// Where the rows are by it.
-    pub(super) fn at(&self) -> At {
-        At { seal: self.seq, next: self.next }
-    }
 }
 
 /// What a flush holds, once it is done.
@@ -238,16 +263,20 @@ pub(super) struct Saved {
     next: Offset,
     unsaved: usize,
     identities: identities::Flush,
+    /// What the next write has to put together anew.
+    waiting: Vec<Touched>,
 }
 
 /// The state as it is, to be written. `head` is where it stands: everything in it must be
 /// accepted. None when there is nothing to write.
-pub(super) fn snapshot(
+pub(super) async fn snapshot(
     context: &Context,
     state: &mut Metering,
     head: &Head,
-) -> Option<WriteBehind> {
-    let segment = context.meters.live.source(state.partition)?.freeze()?;
+) -> Result<Option<WriteBehind>, EngineError> {
+    let segment = context.meters.live.source(state.partition).and_then(|mut it| it.freeze());
+    let Some(segment) = segment else { return Ok(None) };
+    let recounts = recounting::read(context, state).await?;
     let merge = state.identities.merge_due(state.through);
     let mut flush = state.identities.flush(state.through);
     let mut rows = core::mem::take(&mut flush.writes);
@@ -269,7 +298,6 @@ pub(super) fn snapshot(
         blocks: flush.blocks.clone(),
         runs: Some(Range { from: flush.runs.0, to: flush.runs.1 }),
         has_corrections: state.may_have_corrections || !state.corrections.is_empty(),
-        touched: recounting::to_proto(&state.touched),
         ..pb::MeterCheckpoint::default()
     };
     revisions_to_proto(&state.revisions, &mut meter);
@@ -282,30 +310,32 @@ pub(super) fn snapshot(
         meter: Bytes::from(meter.encode_to_vec()),
     };
     let (unsaved, next) = (state.unsaved.len(), state.next);
-    let saved = Saved { seq: seal, next, unsaved, identities: flush };
-    Some(WriteBehind { segment, checkpoint, rows, epoch: state.checkpoint_epoch, merge, saved })
+    let saved = Saved { seq: seal, next, unsaved, identities: flush, waiting: Vec::new() };
+    let epoch = state.checkpoint_epoch;
+    Ok(Some(WriteBehind { segment, recounts, checkpoint, meter, rows, epoch, merge, saved }))
 }
 
 /// Writes what `snapshot` gave and, behind it, merges blocks of the index.
 pub(super) async fn write(
     context: &Context,
-    it: WriteBehind,
+    mut it: WriteBehind,
 ) -> Result<(Saved, Option<Merged>), EngineError> {
     let store = context.ports.store.as_ref();
     let _permit = context.meters.may_flush().await;
-    let mut batch = match usage::flush(store, &it.segment, &it.checkpoint).await {
-        Ok(batch) => batch,
-        Err(FlushError::Store(fault)) => return Err(fault.into()),
-        Err(FlushError::Split { at }) => return Err(EngineError::Split { at }),
-        Err(error @ FlushError::Damaged(_)) => {
-            return Err(EngineError::Stopped(error.to_string()));
-        }
-    };
+    let mut batch = usage::flush(store, &it.segment, &it.checkpoint).await.map_err(of_flush)?;
+    let rows = usage::Pending::above(store, core::mem::take(&mut batch.rows));
+    let place = (it.segment.source(), it.saved.seq);
+    it.saved.waiting = recounting::put(&rows, place, &it.recounts).await.map_err(of_flush)?;
+    batch.rows = rows.into_writes();
+    if !it.saved.waiting.is_empty() {
+        it.meter.touched = recounting::to_proto(&it.saved.waiting);
+        it.checkpoint.meter = Bytes::from(it.meter.encode_to_vec());
+        batch.last = vec![it.checkpoint.put(&it.segment)];
+    }
     drop(it.segment);
     batch.rows.extend(it.rows);
     for write in &mut batch.last {
-        // A leader's stands above those of all before it: it may delete what theirs name.
-        write.timestamp = (it.epoch << SEQ_BITS) | it.saved.seq;
+        write.timestamp = checkpoint_stamp((it.epoch, true), it.saved.seq);
     }
     store.write(batch).await?;
     let merged = match it.merge {
@@ -313,6 +343,14 @@ pub(super) async fn write(
         None => None,
     };
     Ok((it.saved, merged))
+}
+
+fn of_flush(error: FlushError) -> EngineError {
+    match error {
+        FlushError::Store(fault) => fault.into(),
+        FlushError::Split { at } => EngineError::Split { at },
+        error @ FlushError::Damaged(_) => EngineError::Stopped(error.to_string()),
+    }
 }
 
 /// What was written is in the store.
@@ -327,6 +365,7 @@ pub(super) fn saved(context: &Context, state: &mut Metering, saved: Saved, merge
         !offsets.is_empty()
     });
     state.identities.flushed(saved.identities);
+    state.waiting = saved.waiting;
     if let Some(merged) = merged {
         state.identities.merged(merged);
     }
@@ -337,9 +376,8 @@ async fn write_behind(
     state: &mut Metering,
     head: &Head,
 ) -> Result<(), EngineError> {
-    let Some(written) = snapshot(context, state, head) else { return Ok(()) };
+    let Some(written) = snapshot(context, state, head).await? else { return Ok(()) };
     let (done, merged) = write(context, written).await?;
-    let at = done.at();
     saved(context, state, done, merged);
-    recounting::recount(context, state, at).await
+    Ok(())
 }

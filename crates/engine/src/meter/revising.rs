@@ -151,5 +151,5 @@ async fn stands(
     if known.is_none_or(|known| known.place.offset != offset) {
         return Ok(None);
     }
-    corrected(context, state, identity, Offset::MAX).await
+    corrected(context, state, identity, (offset, Offset::MAX)).await
 }

@@ -52,6 +52,8 @@ pub(super) struct Metering {
     pub(super) unsaved: Vec<(u64, u64, Offset, pb::Adopted)>,
     /// What was taken back from windows that are to be put together anew.
     pub(super) touched: Vec<Touched>,
+    /// The same of earlier writes, whose rows told of later seals: with the next write.
+    pub(super) waiting: Vec<Touched>,
     /// What has to be looked at again.
     pub(super) revisions: Revisions,
     /// Corrections that are not written yet, by the identity of their event.
@@ -65,7 +67,7 @@ pub(super) struct Metering {
     pub(super) adopted_at: BTreeMap<Adoptee, Position>,
     /// Tenants that were asked for and that there are not, until something changes.
     pub(super) absent: BTreeSet<String>,
-    /// Epoch under which checkpoints are written.
+    /// Epoch of the claim, under which checkpoints are written.
     pub(super) checkpoint_epoch: u64,
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
+mod produced;
 mod revised;
 mod world;
 

@@ -10,12 +10,16 @@ use exchequer_metering::{
 use exchequer_projection_usage::Kind;
 use exchequer_proto::usage::v1 as pb;
 use exchequer_readstore::MemoryStore;
-use exchequer_types::{Period, Slug};
+use exchequer_types::{Period, Slug, Timestamp};
 
 use crate::world::{PARTITIONS, Process, World, counter, event, key, now, sum_of_tokens, tenant};
 use crate::{DATA, until};
 
 fn correct(world: &World, id: &str, event: &str, amended: Option<&str>) {
+    correct_at(world, now(), (id, event), amended);
+}
+
+fn correct_at(world: &World, at: Timestamp, (id, event): (&str, &str), amended: Option<&str>) {
     let what = match amended {
         None => pb::correction::What::Void(pb::Void {}),
         Some(data) => pb::correction::What::Amend(pb::Amend { data: data.to_owned() }),
@@ -30,7 +34,7 @@ fn correct(world: &World, id: &str, event: &str, amended: Option<&str>) {
         actor: "u-1".to_owned(),
     };
     let partition = partition_of_event("acme", event, PARTITIONS, &mut Vec::new());
-    world.log.push(partition, encode_correction(now(), correction, &key()));
+    world.log.push(partition, encode_correction(at, correction, &key()));
 }
 
 /// A process that has to read everything again, from the seals and the records.
@@ -185,6 +189,27 @@ async fn events_are_voided_and_amended_once() {
         (process.shown("tokens").await, process.shown("calls").await),
         ("16".into(), "8".into())
     );
+    process.stop().await;
+}
+
+// REQ: USE-03 USE-16
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_taken_anew_is_not_what_it_was_corrected_to() {
+    let mut world = World::new();
+    let long_ago = now().saturating_sub(Duration::from_secs(36 * 86_400));
+    world.send_as(&event("acme", "e-1", DATA), long_ago);
+    correct_at(&world, long_ago, ("c-1", "e-1"), None);
+    world.send("e-1", DATA);
+    correct(&world, "c-2", "e-1", Some(r#"{"tokens":10,"model":"small"}"#));
+    let process = world.start().await;
+    process.settled().await;
+    assert_eq!(process.shown("tokens").await, "10");
+    process.written().await;
+    process.stop().await;
+    let process = world.start().await;
+    correct(&world, "c-3", "e-1", Some(r#"{"tokens":4,"model":"small"}"#));
+    process.settled().await;
+    assert_eq!(process.shown("tokens").await, "4");
     process.stop().await;
 }
 

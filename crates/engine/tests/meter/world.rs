@@ -6,8 +6,11 @@ use std::time::Duration;
 use bytes::BytesMut;
 use exchequer_codec::usage::encode_event;
 use exchequer_engine::meter::{MemoryDefinitions, Meters};
-use exchequer_engine::{Parts, Platform, Ports, Roles, Settings, UsagePorts};
-use exchequer_journal::{Journal, MemoryInput, MemoryInputLimits, MemoryJournal};
+use exchequer_engine::{Outlets, Parts, Platform, Ports, Roles, Settings, UsageIntake, UsagePorts};
+use exchequer_journal::{
+    Intake as _, Journal, MemoryInput, MemoryInputLimits, MemoryJournal, MemoryOutlet, Outgoing,
+    Produced,
+};
 use exchequer_kernel::SealKey;
 use exchequer_metering::{
     Aggregation, Body, EventRecord, GROUPS_DEFAULT, GroupBy, Meter, Path, partition_of_event,
@@ -28,6 +31,8 @@ pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) definitions: Arc<MemoryDefinitions>,
     pub(crate) settings: Settings,
+    /// Dead letters.
+    letters: Arc<MemoryOutlet>,
     starts: u8,
 }
 
@@ -92,6 +97,7 @@ impl World {
             store: Arc::new(MemoryStore::new(true)),
             definitions: Arc::new(definitions),
             settings,
+            letters: Arc::new(MemoryOutlet::new(PARTITIONS)),
             starts: 0,
         }
     }
@@ -121,7 +127,9 @@ impl World {
         };
         let roles = Roles { decides: false, bootstraps: false, meters: true };
         let definitions = Arc::<MemoryDefinitions>::clone(&self.definitions);
-        let given = Parts { definitions: Some(definitions), ..Parts::default() };
+        let letters = Arc::<MemoryOutlet>::clone(&self.letters);
+        let outlets = Outlets { dead_letters: Some(letters), ..Outlets::default() };
+        let given = Parts { definitions: Some(definitions), outlets, ..Parts::default() };
         let platform = Platform::start_as(roles, ports, given).await.unwrap();
         let meters = platform.meters.clone().unwrap();
         Process { platform, meters, runtime }
@@ -149,6 +157,24 @@ impl World {
     ) -> u64 {
         let mut out = BytesMut::new();
         self.log.push(partition, encode_event(&mut out, received_at, event))
+    }
+
+    /// What a producer writes to a partition by itself.
+    pub(crate) fn produce(
+        &self,
+        partition: PartitionId,
+        headers: &[(&str, &[u8])],
+        value: &str,
+    ) -> u64 {
+        let (key, headers) = (Some(&b"any"[..]), headers.to_vec());
+        let value = Some(value.as_bytes());
+        let record = Produced { appended_at: now(), key, headers, value };
+        self.log.push(partition, UsageIntake.take(&record))
+    }
+
+    /// All dead letters, by partition.
+    pub(crate) fn letters(&self) -> Vec<Outgoing> {
+        (0..PARTITIONS).flat_map(|it| self.letters.records(PartitionId(it))).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 //! each with the command that changes it.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
@@ -24,31 +25,60 @@ pub fn check(settings: &Settings, specs: &[Spec]) -> Result<Vec<Known>, SetupErr
     let notes = known::read(settings, &consumer)?;
     let mut problems = Vec::new();
     let mut found = Vec::new();
+    let mut absent = Vec::new();
+    let mut other_numbers: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     for spec in specs {
         let name = settings.named(&spec.name);
-        problems.extend(differences(settings, &consumer, &name, spec)?);
-        match notes.get(&name) {
-            Some(note) if note.partitions == spec.partitions => {
-                found.push(Known { spec: spec.clone(), id: note.id });
+        let shape = shape(&consumer, settings, &name)?;
+        match (notes.get(&name), shape) {
+            (None, None) => absent.push(name),
+            (Some(note), _) if note.partitions != spec.partitions => {
+                other_numbers.entry(note.partitions).or_default().push(name);
             }
-            Some(note) => problems.push(format!(
-                "{name} was created with {} partitions and {} are configured; the number is \
-                 fixed for good: set it back to {}",
-                note.partitions, spec.partitions, note.partitions
-            )),
-            None => problems.push(format!("{name} is not noted; run `exchequer admin init`")),
+            (note, _) => {
+                problems.extend(differences(settings, &consumer, &name, spec)?);
+                match note {
+                    Some(note) => found.push(Known { spec: spec.clone(), id: note.id }),
+                    None => {
+                        problems.push(format!("{name} is not noted; run `exchequer admin init`"));
+                    }
+                }
+            }
         }
     }
-    if problems.is_empty() {
-        return Ok(found);
+    if !absent.is_empty() {
+        problems.push(format!("{} {}", all_of(&absent, "does", "do"), not_there(settings)));
+    }
+    for (number, names) in other_numbers {
+        let wanted = specs.first().map_or(0, |spec| spec.partitions);
+        problems.push(format!("{} {}", all_of(&names, "has", "have"), fixed(number, wanted)));
     }
     problems.sort();
-    problems.dedup();
-    Err(SetupError::topics(format!(
-        "the topics at {} are not as they must be:\n  {}",
-        settings.bootstrap,
-        problems.join("\n  ")
-    )))
+    match problems.as_slice() {
+        [] => Ok(found),
+        [only] => Err(SetupError::topics(only.clone())),
+        problems => Err(SetupError::topics(format!(
+            "the topics at {} are not as they must be:\n  {}",
+            settings.bootstrap,
+            problems.join("\n  ")
+        ))),
+    }
+}
+
+fn all_of(names: &[String], one: &str, several: &str) -> String {
+    format!("{} {}", names.join(", "), if names.len() == 1 { one } else { several })
+}
+
+fn not_there(settings: &Settings) -> String {
+    format!("not exist at {}; run `exchequer admin init`", settings.bootstrap)
+}
+
+/// What there is to do about topics that were created with another number.
+fn fixed(found: u32, wanted: u32) -> String {
+    format!(
+        "{found} partitions and must have {wanted}: the number says where each key lives and is \
+         fixed when topics are created; set journal.partitions to {found}"
+    )
 }
 
 /// A client that has spoken to a broker. One that refuses or cannot be understood is told
@@ -124,7 +154,7 @@ fn shape(
 }
 
 fn missing(settings: &Settings, name: &str) -> String {
-    format!("{name} does not exist at {}; run `exchequer admin init`", settings.bootstrap)
+    format!("{name} does {}", not_there(settings))
 }
 
 fn other_number(name: &str, found: u32, wanted: u32) -> String {

@@ -1,8 +1,13 @@
 //! The port's own suite, all of it, on a broker.
 
+use std::time::Duration;
+
 use exchequer_journal::conformance::CASES;
-use exchequer_journal::{FaultKind, Journal as _};
-use exchequer_journal_kafka::KafkaJournal;
+use exchequer_journal::conformance::membership::Groups;
+use exchequer_journal::{FaultKind, Group, Journal as _, Membership};
+use exchequer_journal_kafka::{
+    KafkaInput, KafkaJournal, KafkaMembership, KafkaOutlet, Settings, topics,
+};
 use exchequer_types::PartitionId;
 
 use crate::support::{broker, create, journal, layout, settings};
@@ -118,4 +123,53 @@ async fn ends_asked_for_while_others_append_are_no_alarm() {
         }
     };
     futures::join!(appending, asking);
+}
+
+// REQ: KER-07
+#[tokio::test]
+async fn the_lanes_conform() {
+    let kafka = broker();
+    for (at, (name, case)) in exchequer_journal::conformance::input::CASES.iter().enumerate() {
+        println!("{name}");
+        let settings = settings(&kafka, &format!("conform-input-{at}"));
+        let specs = create(&settings, layout(2, 1), &["commands", "commands-internal"]);
+        let known = topics::check(&settings, &specs).unwrap();
+        case(&KafkaInput::open(&settings, &known[0], &known[1]).unwrap()).await;
+    }
+}
+
+// REQ: KER-07
+#[tokio::test]
+async fn outlets_conform() {
+    let kafka = broker();
+    for (at, (name, case)) in exchequer_journal::conformance::outlet::CASES.iter().enumerate() {
+        println!("{name}");
+        let settings = settings(&kafka, &format!("conform-outlet-{at}"));
+        let specs = create(&settings, layout(2, 1), &["audit"]);
+        case(&KafkaOutlet::open(&settings, &specs[0]).unwrap()).await;
+    }
+}
+
+struct KafkaGroups(Settings);
+
+impl Groups for KafkaGroups {
+    fn partitions(&self) -> u32 {
+        4
+    }
+
+    fn join(&self, groups: &[Group]) -> Box<dyn Membership> {
+        Box::new(KafkaMembership::join(&self.0, groups).unwrap())
+    }
+}
+
+// REQ: KER-07
+#[tokio::test]
+async fn groups_conform() {
+    let kafka = broker();
+    for (at, (name, case)) in exchequer_journal::conformance::membership::CASES.iter().enumerate() {
+        println!("{name}");
+        let groups = KafkaGroups(settings(&kafka, &format!("conform-groups-{at}")));
+        create(&groups.0, layout(4, 1), &["usage", "audit"]);
+        tokio::time::timeout(Duration::from_secs(60), case(&groups)).await.unwrap();
+    }
 }

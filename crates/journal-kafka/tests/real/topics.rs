@@ -36,9 +36,10 @@ fn all_topics_are_created_once_and_found_right() {
     let specs = layout(4, 1).topics();
     let before = topics::check(&settings, &specs).unwrap_err();
     assert_eq!(before.kind, SetupKind::Topics);
-    for spec in &specs {
-        assert!(before.to_string().contains(&format!("all.{} does not exist", spec.name)));
-    }
+    let before = before.to_string();
+    assert!(specs.iter().all(|spec| before.contains(&format!("all.{}", spec.name))), "{before}");
+    assert!(before.contains("do not exist at") && before.contains("admin init"), "{before}");
+    assert_eq!(before.lines().count(), 1, "{before}");
     let made = topics::create(&settings, &specs).unwrap();
     assert!(made.iter().all(|(_, what)| *what == Created::New), "{made:?}");
     let known = topics::check(&settings, &specs).unwrap();

@@ -14,11 +14,29 @@ pub fn binary<'a>(
     content_type: Option<&'a [u8]>,
     body: &'a [u8],
 ) -> Result<Event<'a>, Refused> {
+    read(headers, decoded, content_type, body)
+}
+
+/// The same where a carrier's headers hold any text as it is, as those of Kafka do.
+pub fn binary_plain<'a>(
+    headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    content_type: Option<&'a [u8]>,
+    body: &'a [u8],
+) -> Result<Event<'a>, Refused> {
+    read(headers, plain, content_type, body)
+}
+
+fn read<'a>(
+    headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    value_of: fn(&'a [u8]) -> Value<'a>,
+    content_type: Option<&'a [u8]>,
+    body: &'a [u8],
+) -> Result<Event<'a>, Refused> {
     let mut parts = Parts::default();
     let mut bytes = body.len();
     for (name, value) in headers {
         bytes += name.len() + value.len();
-        parts.put(name, decoded(value));
+        parts.put(name, value_of(value));
     }
     if let Some(kind) = content_type {
         parts.put("datacontenttype", plain(kind));

@@ -17,7 +17,7 @@ use exchequer_types::Timestamp;
 
 use crate::normal::{Body, EventIdentity};
 
-pub use binary::binary;
+pub use binary::{binary, binary_plain};
 pub use parts::{Data, Parts, Value};
 pub use rejection::{REASON_BYTES_MAX, Refused, Rejection, Told, codes, cut};
 pub use structured::{Batch, batch, is_no_list, structured};

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod faults;
+mod keys;
 mod schema;
 mod store;
 mod support;

@@ -1,11 +1,13 @@
-//! The embedded journal.
+//! The journal: where it is, and the bounds of the embedded one.
 
-use super::section::{anything, section, within};
+use super::section::{anything, one_of, section, within};
 
 section! {
-    /// The embedded journal.
+    /// The journal: where it is, and the bounds of the embedded one.
     Journal "journal" {
-        /// Number of partitions. Fixed when the data folder is created.
+        /// Where the logs are: in the data folder, or on a cluster's brokers.
+        backend: String = "embedded".to_owned(), "word", one_of(&["embedded", "kafka"]);
+        /// Number of partitions. Fixed when the data folder or the topics are created.
         partitions: u32 = 16, "partitions", within(1, 1_024);
         /// Size of a segment file before the next one is begun.
         segment_bytes_max: u64 = 67_108_864, "bytes", within(65_536, 1_073_741_824);

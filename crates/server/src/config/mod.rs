@@ -3,14 +3,18 @@
 //! wrong is named at once, with its place and what to do.
 
 mod access;
+mod cluster;
 mod dump;
 mod engine;
 mod folder;
 mod journal;
+mod kafka;
 mod keys;
 mod limits;
 mod reader;
 mod readiness;
+mod roles;
+mod scylla;
 mod section;
 mod shutdown;
 mod telemetry;
@@ -22,13 +26,14 @@ mod views;
 
 use core::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use dump::Described;
 pub use reader::Problem;
 use reader::Reader;
+pub use roles::{Role, Roles};
 use section::Section;
 pub(crate) use shutdown::Shutdown;
 pub(crate) use telemetry::Telemetry;
@@ -46,6 +51,10 @@ pub struct RunArgs {
     /// TOML file with settings.
     #[arg(long)]
     config: Option<PathBuf>,
+    /// What this process does, once or several times; everything when absent. Processes of
+    /// a cluster share their roles' work; without a cluster there is one process.
+    #[arg(long = "role", value_enum)]
+    roles: Vec<Role>,
     /// Checks the settings, the files that they name and the data folder, and ends: 0
     /// when all is well, 1 when not, with every problem named.
     #[arg(long)]
@@ -62,11 +71,13 @@ macro_rules! config {
         #[derive(Clone, Debug, Default)]
         pub struct Config {
             $( pub $field: $section, )*
+            /// From the command line alone: the file is the same for all processes.
+            pub roles: Roles,
         }
 
         impl Config {
-            fn read(reader: &mut Reader) -> Self {
-                Self { $( $field: <$section>::read(reader), )* }
+            fn read(reader: &mut Reader, roles: Roles) -> Self {
+                Self { $( $field: <$section>::read(reader), )* roles }
             }
 
             fn described(&self) -> Vec<Described> {
@@ -86,6 +97,8 @@ config! {
     journal: journal::Journal,
     usage: usage::Usage,
     views: views::Views,
+    kafka: kafka::Kafka,
+    scylla: scylla::Scylla,
     keys: keys::Keys,
     access: access::Access,
     tls: tls::Tls,
@@ -116,7 +129,7 @@ impl Config {
     /// Settings from all their sources.
     pub fn load(args: RunArgs) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(args.config.as_deref());
-        let mut config = Self::read(&mut reader);
+        let mut config = Self::read(&mut reader, Roles::named(&args.roles));
         if let Some(data) = args.data {
             config.place.data = data;
         }
@@ -128,12 +141,23 @@ impl Config {
         if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
     }
 
+    /// The same for what makes a deployment ready: keys that it is about to make may be
+    /// missing.
+    pub(crate) fn load_for_setup(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(file);
+        let config = Self::read(&mut reader, Roles::default());
+        config.check_backends(&mut reader);
+        let problems = reader.finish();
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
+    }
+
     /// What is wrong between settings that are right by themselves, and with the files
     /// that they name.
     fn check(&self, reader: &mut Reader) {
         Telemetry::check_variable(reader);
         self.telemetry.check_endpoint(reader);
         self.place.check(reader);
+        self.check_backends(reader);
         self.keys.check(reader, &self.place.data);
         self.access.check(reader);
         self.tls.check(reader, self.place.listen, &self.access);

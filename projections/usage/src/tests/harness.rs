@@ -130,7 +130,7 @@ impl Platform {
         self.refold(source, self.seals[source as usize].len() as u64).await;
     }
 
-    async fn refold(&self, source: u32, to: u64) {
+    pub(super) async fn refold(&self, source: u32, to: u64) {
         let found = checkpoint(&self.store, PartitionId(source)).await.unwrap().unwrap_or_default();
         let written = Position { seal: found.seal, offset: found.offset, through: found.through };
         self.live.begin(PartitionId(source), written);

@@ -5,3 +5,4 @@ mod figures;
 mod harness;
 mod packed;
 mod property;
+mod recounted;

@@ -1,0 +1,199 @@
+//! Brokers and nodes that processes share: each topic is found as it must be, the keyspace
+//! as this program needs it, and this process joins those that do the same work.
+
+use std::sync::Arc;
+
+use exchequer_engine::{Outlets, UsageIntake, UsagePorts};
+use exchequer_journal::{Group, Outlet};
+use exchequer_journal_kafka::topics::{self, Known, Layout};
+use exchequer_journal_kafka::{
+    KafkaInput, KafkaJournal, KafkaMembership, KafkaOutlet, Settings, SetupError, SetupKind,
+};
+use exchequer_readstore_scylla::{
+    MIGRATIONS, OpenError, ScyllaKeys, ScyllaReadStore, check_deployment, keys_settings,
+};
+use exchequer_runtime::TokioRuntime;
+use exchequer_types::Hash;
+use exchequer_vault::Vault;
+
+use super::tables::tables;
+use super::{Backend, Closing};
+use crate::config::{Config, Role, Roles};
+use crate::{RunError, keys, persons};
+
+/// As sysexits.h has them.
+const EXIT_USAGE: u8 = 64;
+const EXIT_UNAVAILABLE: u8 = 69;
+const EXIT_NO_PERMISSION: u8 = 77;
+const EXIT_CONFIG: u8 = 78;
+
+/// Why a cluster cannot be used. The message says what, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    #[error(transparent)]
+    Logs(#[from] SetupError),
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error("a file of kafka.ca_file, kafka.cert_file and kafka.key_file cannot be read: {0}")]
+    Files(#[from] std::io::Error),
+    #[error("this program describes no topic called {0}")]
+    Undescribed(&'static str),
+    #[error("the work was cut off: {0}")]
+    CutOff(#[from] tokio::task::JoinError),
+}
+
+impl ClusterError {
+    /// What whoever started the process can do about it, as an exit code.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Logs(error) => match error.kind {
+                SetupKind::Settings => EXIT_USAGE,
+                SetupKind::Unreachable => EXIT_UNAVAILABLE,
+                SetupKind::Refused => EXIT_NO_PERMISSION,
+                SetupKind::Topics => EXIT_CONFIG,
+            },
+            Self::Store(error) => match error {
+                OpenError::Unreachable { .. } => EXIT_UNAVAILABLE,
+                OpenError::Refused { .. } => EXIT_NO_PERMISSION,
+                OpenError::Keyspace { .. } | OpenError::Settings { .. } => EXIT_USAGE,
+                OpenError::Fault(fault) if fault.retryable => EXIT_UNAVAILABLE,
+                _ => EXIT_CONFIG,
+            },
+            Self::Files(_) => EXIT_USAGE,
+            Self::Undescribed(_) | Self::CutOff(_) => 1,
+        }
+    }
+}
+
+/// What this process has of a cluster.
+pub(super) struct Opened {
+    membership: Arc<KafkaMembership>,
+}
+
+impl Opened {
+    pub(super) async fn leave(&self) {
+        let membership = Arc::clone(&self.membership);
+        if let Err(error) = apart(move || membership.leave()).await {
+            tracing::warn!(%error, "others take over after the session's end");
+        }
+    }
+}
+
+pub(super) async fn open(config: &Config, runtime: &TokioRuntime) -> Result<Backend, RunError> {
+    let deployment_key = keys::load(&config.place.data, config.keys.deployment_file.as_deref())?;
+    let settings = config.kafka.settings().map_err(ClusterError::Files)?;
+    let layout = config.kafka.layout(config.journal.partitions);
+    let logs = open_logs(&settings, layout, &config.roles).await?;
+    let store = ScyllaReadStore::open(&config.scylla.settings(), MIGRATIONS, &tables()).await;
+    let store = store.map_err(ClusterError::Store)?;
+    let vault = open_keys(config, runtime, &deployment_key).await?;
+    let groups = groups(&config.roles);
+    let membership = apart(move || KafkaMembership::join(&settings, &groups)).await;
+    let membership = membership?.map_err(ClusterError::Logs)?;
+    let membership = Arc::new(membership);
+    Ok(Backend {
+        deployment_key,
+        journal: logs.journal,
+        inputs: logs.inputs,
+        usage: logs.usage,
+        store: Arc::new(store),
+        vault,
+        membership: Some(Arc::<KafkaMembership>::clone(&membership)),
+        outlets: logs.outlets,
+        closing: Closing::Cluster(Opened { membership }),
+    })
+}
+
+/// The keys of persons, where calls are answered. Every process must have the deployment's
+/// key, whatever it does: with another one, what it writes would be refused by the others.
+async fn open_keys(
+    config: &Config,
+    runtime: &TokioRuntime,
+    deployment_key: &[u8; 32],
+) -> Result<Option<Vault>, RunError> {
+    let settings = keys_settings(&config.scylla.settings());
+    let fingerprint = fingerprint(deployment_key);
+    if !config.roles.has(Role::Gateway) {
+        let checked = check_deployment(&settings, &fingerprint).await;
+        checked.map_err(ClusterError::Store)?;
+        return Ok(None);
+    }
+    let keys = ScyllaKeys::open(&settings, &fingerprint).await.map_err(ClusterError::Store)?;
+    Ok(Some(persons::open_shared(config, runtime, Arc::new(keys)).await?))
+}
+
+/// Tells the deployment's key from others, and does not give it away.
+pub(crate) fn fingerprint(deployment_key: &[u8; 32]) -> [u8; 32] {
+    const CONTEXT: &[u8] = b"exchequer deployment key fingerprint v1 ";
+    Hash::blake3(&[CONTEXT, deployment_key].concat()).0
+}
+
+/// The groups whose work a process shares.
+fn groups(roles: &Roles) -> Vec<Group> {
+    [
+        (Role::Decider, Group::Deciders),
+        (Role::Meter, Group::Meters),
+        (Role::Projector, Group::Projectors),
+        (Role::Consumer, Group::Consumers),
+        (Role::Sealer, Group::Sealers),
+    ]
+    .into_iter()
+    .filter(|(role, _)| roles.has(*role))
+    .map(|(_, group)| group)
+    .collect()
+}
+
+struct Logs {
+    journal: Arc<KafkaJournal>,
+    inputs: Arc<KafkaInput>,
+    /// Of those that take it in, count it or correct it.
+    usage: Option<UsagePorts>,
+    outlets: Outlets,
+}
+
+async fn open_logs(
+    settings: &Settings,
+    layout: Layout,
+    roles: &Roles,
+) -> Result<Logs, ClusterError> {
+    let settings = settings.clone();
+    let (publishes, meters) = (roles.has(Role::Sealer), roles.has(Role::Meter));
+    let meets_usage = meters || roles.has(Role::Gateway) || roles.has(Role::Consumer);
+    apart(move || {
+        let found = topics::check(&settings, &layout.topics())?;
+        let topic = |name: &'static str| -> Result<&Known, ClusterError> {
+            let known = found.iter().find(|it| it.spec.name == name);
+            known.ok_or(ClusterError::Undescribed(name))
+        };
+        let journal = KafkaJournal::open(&settings, &topic("journal")?.spec)?;
+        let inputs = KafkaInput::open(&settings, topic("commands")?, topic("commands-internal")?)?;
+        let usage = if meets_usage {
+            let (log, intake) = (&topic("usage")?.spec, Arc::new(UsageIntake));
+            let log = Arc::new(KafkaJournal::open_produced(&settings, log, intake)?);
+            let seals = KafkaJournal::open(&settings, &topic("usage-seals")?.spec)?;
+            Some(UsagePorts { log, seals: Arc::new(seals) })
+        } else {
+            None
+        };
+        let outlet = |is_used: bool, name| -> Result<Option<Arc<dyn Outlet>>, ClusterError> {
+            if !is_used {
+                return Ok(None);
+            }
+            let outlet = KafkaOutlet::open(&settings, &topic(name)?.spec)?;
+            Ok(Some(Arc::new(outlet)))
+        };
+        let outlets = Outlets {
+            audit: outlet(publishes, "audit")?,
+            dead_letters: outlet(meters, "dead-letters")?,
+        };
+        Ok(Logs { outlets, journal: Arc::new(journal), inputs: Arc::new(inputs), usage })
+    })
+    .await?
+}
+
+/// Runs what blocks where it stops nobody else.
+pub(crate) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ClusterError> {
+    Ok(tokio::task::spawn_blocking(work).await?)
+}

@@ -1,0 +1,62 @@
+//! The programs that a guide prints, as files, and how they are run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use exchequer_services::clients;
+
+/// A guide whose programs stand in a folder.
+pub(crate) struct Guide {
+    folder: PathBuf,
+}
+
+/// What a program said.
+pub(crate) struct Said {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Before each program stands its name: the next fenced block is the file.
+const NAME: &str = "<!-- file: ";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+impl Guide {
+    pub(crate) fn read(page: &str, folder: &Path) -> Self {
+        let page = fs::read_to_string(root().join(page)).unwrap();
+        for part in page.split(NAME).skip(1) {
+            let (name, rest) = part.split_once(" -->").unwrap();
+            let (_, rest) = rest.split_once("```").unwrap();
+            let (_, rest) = rest.split_once('\n').unwrap();
+            let (text, _) = rest.split_once("\n```").unwrap();
+            fs::write(folder.join(name), format!("{text}\n")).unwrap();
+        }
+        Self { folder: folder.to_owned() }
+    }
+
+    /// Runs a program of the guide, which must succeed.
+    pub(crate) fn run(&self, name: &str, bootstrap: &str) -> Said {
+        let program = self.folder.join(name);
+        let output = if name.ends_with(".java") {
+            clients::java(bootstrap, &program)
+        } else {
+            clients::python(bootstrap, &program, &[])
+        };
+        said(name, &output.unwrap())
+    }
+
+    /// Runs a program of the tests.
+    pub(crate) fn run_own(&self, name: &str, bootstrap: &str) -> String {
+        let program = root().join("tests/services/clients").join(name);
+        said(name, &clients::python(bootstrap, &program, &[]).unwrap()).stdout
+    }
+}
+
+fn said(name: &str, output: &std::process::Output) -> Said {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{name}: {stdout}{stderr}");
+    Said { stdout, stderr }
+}
