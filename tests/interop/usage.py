@@ -384,7 +384,10 @@ class Partition:
         fate, added = self._standing(event, text, record, offset, before)
         provider = self.definitions.provider_of(event.tenant)
         for seal, order in list(self.definitions.orders.get(provider, {}).values()):
-            if not self.revisions.is_backfill_ahead(order.id, offset):
+            # A backfill looks at what came before its version did, and at nothing later.
+            to = self.definitions.since.get((provider, order.meter, order.version))
+            is_in = to is None or offset < to
+            if is_in and not self.revisions.is_backfill_ahead(order.id, offset):
                 start = getattr(order, "from")
                 until = order.until if order.HasField("until") else None
                 what = (order.meter, order.version, start, until, seal)

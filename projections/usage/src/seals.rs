@@ -42,8 +42,9 @@ pub async fn ranges(
     let is_in = |it: &Sealed| {
         it.to > after && it.times.is_some_and(|(first, last)| first < to && from <= last)
     };
-    // Memory first: what is written meanwhile is found in the rows.
-    let held = held(live, partition);
+    // Memory first: what is written meanwhile is found in the rows. Where a write was cut
+    // off, some of it stands between rows.
+    let mut held = held(live, partition).into_iter().peekable();
     let mut found: Vec<(Offset, Offset)> = Vec::new();
     let mut take = |it: &Sealed| match found.last_mut() {
         Some(last) if last.1 >= it.from => last.1 = last.1.max(it.to),
@@ -57,9 +58,14 @@ pub async fn ranges(
         let mut scan = scan(partition, CHUNK_ROWS_MAX);
         scan.from = Some(vec![Value::uint(next)]);
         let rows = store.scan(scan).await?;
-        let seals: Vec<Sealed> = rows.iter().map(read).collect();
-        seals.iter().filter(|it| is_in(it)).for_each(&mut take);
-        next = seals.last().map_or(next, |it| it.to);
+        for row in &rows {
+            let seal = read(row);
+            while let Some(held) = held.next_if(|it| it.from < seal.from) {
+                [held].iter().filter(|it| it.from >= next && is_in(it)).for_each(&mut take);
+            }
+            [seal].iter().filter(|it| is_in(it)).for_each(&mut take);
+            next = seal.to;
+        }
         examined += rows.len();
         if rows.len() < CHUNK_ROWS_MAX {
             break;
@@ -68,7 +74,7 @@ pub async fn ranges(
             return Ok((found, Some(next)));
         }
     }
-    held.iter().filter(|it| it.from >= next && is_in(it)).for_each(&mut take);
+    held.filter(|it| it.from >= next && is_in(it)).for_each(|it| take(&it));
     Ok((found, None))
 }
 

@@ -1,5 +1,5 @@
 //! `docker-compose.yml` is YAML that names the images, ports and settings which the guide
-//! speaks of. It is not run here: there are no containers.
+//! speaks of. The tests do not run it.
 
 use std::collections::BTreeMap;
 

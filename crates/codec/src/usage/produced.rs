@@ -2,6 +2,8 @@
 //! or binary mode as if a gateway had taken it, and anything else as it is, with the reason
 //! why it is no event. The same record makes the same bytes, so that hashes can be taken.
 
+use core::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use exchequer_metering::EventRecord;
 use exchequer_metering::event::{
@@ -23,6 +25,9 @@ const PREFIX: &str = "ce_";
 const OWN: u8 = 0x08;
 /// They write nothing larger; what is could not be sent on.
 const OWN_BYTES_MAX: usize = 128 * 1024;
+/// No gateway's clock is so far ahead of the brokers'. Further ahead is what somebody made
+/// up, and a meter would wait for it.
+const OWN_AHEAD_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Of what is kept of a record that is no event.
 const VALUE_BYTES_MAX: usize = 512 * 1024;
@@ -40,8 +45,7 @@ pub fn encode_produced(
     value: Option<&[u8]>,
 ) -> Bytes {
     let body = value.unwrap_or_default();
-    let is_own = headers.is_empty() && body.first() == Some(&OWN);
-    if is_own && body.len() <= OWN_BYTES_MAX {
+    if headers.is_empty() && is_own(appended_at, body) {
         return Bytes::copy_from_slice(body);
     }
     match read(headers, body) {
@@ -53,6 +57,15 @@ pub fn encode_produced(
         }
         Err(refused) => raw(appended_at, key, headers, body, refused),
     }
+}
+
+fn is_own(appended_at: Timestamp, body: &[u8]) -> bool {
+    let Some((&OWN, mut rest)) = body.split_first() else { return false };
+    let latest = appended_at.saturating_add(OWN_AHEAD_MAX).micros();
+    let received_at = prost::encoding::decode_varint(&mut rest);
+    // Of what is too long or cannot be read, no meter waits for the time.
+    let is_ahead = received_at.is_ok_and(|it| i64::try_from(it).is_ok_and(|it| it > latest));
+    body.len() <= OWN_BYTES_MAX && !is_ahead
 }
 
 fn read<'a>(headers: &Headers<'a>, body: &'a [u8]) -> Result<Event<'a>, Refused> {

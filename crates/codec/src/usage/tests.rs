@@ -318,6 +318,14 @@ fn an_event_of_a_producer_is_the_record_that_a_gateway_writes_in_either_mode() {
     assert_eq!(encode_produced(at(7), None, &binary, None), as_taken(&none), "no data");
     let own = as_taken(&expected);
     assert_eq!(encode_produced(at(9), None, &[], Some(&own)), own, "what a gateway wrote");
+    // Of a day that has not come: no meter is to wait for it.
+    let ahead = |micros| encode_event(&mut BytesMut::new(), at(micros), &expected);
+    let (day, beyond) = (ahead(86_400_000_009), ahead(86_400_000_010));
+    assert_eq!(encode_produced(at(9), None, &[], Some(&day)), day);
+    let kept = encode_produced(at(9), None, &[], Some(&beyond));
+    let kept = pb::UsageRecord::decode(kept).unwrap();
+    assert_eq!(kept.received_at, 9);
+    assert!(matches!(kept.body, Some(pb::usage_record::Body::Raw(raw)) if raw.value == beyond));
 }
 
 // REQ: USE-02

@@ -440,6 +440,19 @@ async fn seals_tell_where_events_are() {
     assert_eq!(hour, (vec![(0, 9)], None));
     let all = within("2026-01-05T10:06:00Z", "2026-01-05T13:00:00Z", 7).await;
     assert_eq!(all, (vec![(7, 9), (10, 30)], None));
+    // A write was cut off behind the last row: what is before it is in memory alone.
+    let times = times("2026-01-05T12:00:00Z", "2026-01-05T12:30:00Z");
+    let last = Sealed { seq: 5, offset: 105, from: 30, to: 40, through: Timestamp::MIN, times };
+    live.source(own).unwrap().open().seal(last);
+    let segment = {
+        let mut alone = crate::Part::new(own, 4);
+        alone.seal(last);
+        alone
+    };
+    let batch = crate::flush(store, &segment, &crate::Checkpoint::default()).await.unwrap();
+    store.write(exchequer_readstore::Batch { last: Vec::new(), ..batch }).await.unwrap();
+    let all = within("2026-01-05T10:06:00Z", "2026-01-05T13:00:00Z", 7).await;
+    assert_eq!(all, (vec![(7, 9), (10, 40)], None));
 }
 
 // REQ: USE-04
