@@ -321,7 +321,7 @@ pub(super) async fn write(
     mut it: WriteBehind,
 ) -> Result<(Saved, Option<Merged>), EngineError> {
     let store = context.ports.store.as_ref();
-    let _permit = context.meters.may_flush().await;
+    let permit = context.meters.may_flush().await;
     let mut batch = usage::flush(store, &it.segment, &it.checkpoint).await.map_err(of_flush)?;
     let rows = usage::Pending::above(store, core::mem::take(&mut batch.rows));
     let place = (it.segment.source(), it.saved.seq);
@@ -338,6 +338,8 @@ pub(super) async fn write(
         write.timestamp = checkpoint_stamp((it.epoch, true), it.saved.seq);
     }
     store.write(batch).await?;
+    // A merge holds little and takes long.
+    drop(permit);
     let merged = match it.merge {
         Some(merge) => Some(merge.run(store).await?),
         None => None,
