@@ -277,6 +277,7 @@ class Partition:
     revisions: later.Revisions = field(default_factory=later.Revisions)
     taken: dict = field(default_factory=dict)
     corrections: dict = field(default_factory=dict)
+    ends: list = field(default_factory=list)
 
     def adopt(self, adopted, seal=1, at=0, through=0):
         """Takes over what a seal names. What is wrong with it; None when nothing is."""
@@ -456,6 +457,14 @@ class Partition:
         self.corrections.setdefault(name, []).append(offset)
         return COUNTED, added
 
+    def sealed(self, to, through):
+        """A seal covers the records below `to`, and is as late as `through`."""
+        self.ends.append((to, through))
+
+    def _reach(self, at):
+        """Up to where all was received before `at`."""
+        return max((to for to, through in self.ends if through < at), default=0)
+
     def revise(self, seal, through):
         """What differs between a revision and its records, None when nothing does; and what
         it adds."""
@@ -470,6 +479,10 @@ class Partition:
             return f"revises from record {start} on, and the one before came to {front.next}", []
         if said.to > max(front.to, start) or said.last != (said.to >= front.to):
             return f"revises up to record {said.to}, of {front.to}", []
+        if front.received_from is not None:
+            for offset in range(max(front.next, self._reach(front.received_from)), start):
+                if offset in self.log and self._revised(front, offset, through):
+                    return f"passes over record {offset}, which it is about", []
         root, counted, left, added = Root(), 0, False, []
         for offset in range(start, said.to):
             if offset not in self.log:

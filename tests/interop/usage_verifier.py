@@ -100,6 +100,7 @@ def _follow(partition, seals, records, sealed, figure, bad):
             bad.append(_bad(record.file, record.byte, f"seal {seal.seq} {reason}", *where))
             break
         at, through = seal.to, seal.through
+        partition.sealed(at, through)
     sealed["sealed"] += at
     sealed["unsealed"] += len(records) - at
 

@@ -34,17 +34,21 @@ pub(crate) fn sim(args: &Args) -> Res<()> {
     package("exchequer-sim", "sim", args)
 }
 
-/// The idle-memory figures are taken from the server itself, so it is built too.
+/// The idle-memory figures are taken from the server itself, so it is built too. What starts
+/// servers, by its name, is built with their clients.
 pub(crate) fn bench(args: &Args) -> Res<()> {
-    let built = build(&["--release", "--package", "exchequer-server", "--bin", "exchequer"])?;
+    let mut server = vec!["--release", "--package", "exchequer-server", "--bin", "exchequer"];
+    let mut bench = vec!["run", "--release", "--package", "exchequer-bench"];
+    if args.forwarded().iter().any(|it| it.starts_with("cluster-")) {
+        server.extend(["--features", "exchequer-server/cluster"]);
+        bench.extend(["--features", "exchequer-bench/cluster"]);
+    }
+    let built = build(&server)?;
     if !built.complete {
         return Err("the server did not build".into());
     }
-    exec(
-        cargo(&["run", "--release", "--package", "exchequer-bench", "--"])?
-            .env(SERVER_VARIABLE, built.program("exchequer")?)
-            .args(args.forwarded()),
-    )
+    bench.push("--");
+    exec(cargo(&bench)?.env(SERVER_VARIABLE, built.program("exchequer")?).args(args.forwarded()))
 }
 
 pub(crate) fn protos(args: &Args) -> Res<()> {

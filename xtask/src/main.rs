@@ -4,6 +4,7 @@
 mod artefacts;
 mod codegen;
 mod deps;
+mod faults;
 mod forward;
 mod fuzz;
 mod interop;
@@ -62,6 +63,12 @@ const COMMANDS: &[Command] = &[
         "[ARGS]",
         "kill -9 rounds against the real binary, for example --rounds 20",
         forward::kill,
+    ),
+    command(
+        "faults",
+        "[--rounds N] [--seed S]",
+        "break a cluster's servers and processes under load, and check everything",
+        faults::main,
     ),
     command("bench", "[ARGS]", "benchmarks, for example --only NAME --json FILE", forward::bench),
     command(

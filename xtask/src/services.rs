@@ -28,8 +28,8 @@ pub(crate) const ADAPTERS: &[&str] = &["exchequer-journal-kafka", "exchequer-rea
 pub(crate) const SERVERS: &str = "exchequer-services";
 
 /// The program as a cluster's processes run it.
-const PROGRAM: &str = "exchequer-server";
-const WITH_CLIENTS: &str = "exchequer-server/cluster";
+pub(crate) const PROGRAM: &str = "exchequer-server";
+pub(crate) const WITH_CLIENTS: &str = "exchequer-server/cluster";
 
 struct Words {
     what: String,

@@ -1,6 +1,7 @@
 //! `exchequer.system.v1.SystemService`, for operators.
 
 use exchequer_engine::{Answer, Failure, Submission};
+use exchequer_journal::{Fault, GroupMember};
 use exchequer_kernel::Status as Decided;
 use exchequer_projection_dead_letters as letters_view;
 use exchequer_proto::journal::v1 as pbj;
@@ -39,7 +40,10 @@ impl SystemService for System {
         let (call, it) = self.edge.receive(request)?;
         let mut check = Check::default();
         let mask = Mask::read::<pb::Status>(&mut check, "read_mask", it.read_mask);
-        let result = check.done().and_then(|()| mask.apply(self.status()));
+        let result = match check.done() {
+            Ok(()) => mask.apply(self.status().await),
+            Err(refused) => Err(refused),
+        };
         call.reply(result)
     }
 
@@ -111,7 +115,11 @@ impl SystemService for System {
 }
 
 impl System {
-    fn status(&self) -> pb::Status {
+    async fn status(&self) -> pb::Status {
+        let (owners, owners_unknown) = match self.owners().await {
+            Ok(owners) => (owners, String::new()),
+            Err(fault) => (Vec::new(), fault.message),
+        };
         let platform = &self.edge.platform;
         let now = platform.ports.runtime.now();
         let partitions = (0..platform.tail.partitions()).map(|partition| {
@@ -143,7 +151,21 @@ impl System {
             cursors: self.cursors(),
             failures: self.failures(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            owners,
+            owners_unknown,
         }
+    }
+
+    /// Who works on what, where processes share work.
+    async fn owners(&self) -> Result<Vec<pb::RoleOwner>, Fault> {
+        let Some(membership) = &self.edge.platform.membership else { return Ok(Vec::new()) };
+        let owner = |it: GroupMember| pb::RoleOwner {
+            // A group is called after those who are in it.
+            role: it.group.as_str().trim_end_matches('s').to_owned(),
+            process: it.process,
+            partitions: it.partitions.iter().map(|partition| partition.0).collect(),
+        };
+        Ok(membership.members().await?.into_iter().map(owner).collect())
     }
 
     fn failures(&self) -> Vec<pb::BackgroundFailure> {

@@ -18,8 +18,9 @@ use tonic_types::StatusExt as _;
 use crate::connect::{Caller, Connection, connect};
 use crate::keys::Keys;
 use crate::output::{say, say_json};
+use crate::status;
 
-const PAGE_SIZE: u32 = 1_000;
+pub(crate) const PAGE_SIZE: u32 = 1_000;
 /// Dead letters carry their records.
 const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -44,7 +45,21 @@ enum What {
     Init(Settings),
     /// Brings the keyspace of a cluster up to this program. May be repeated, once at a time.
     Migrate(Settings),
-    /// Partitions, views and cursors.
+    /// Carries the logs and keys of a data folder, or of a backup, to a cluster whose topics
+    /// and tables are ready and new. No server may run on the folder. When it is cut short,
+    /// the same command goes on where it was.
+    MigrateLog {
+        #[command(flatten)]
+        with: Settings,
+        /// The keys of persons, from `exchequer admin keys backup`: when they are not in the
+        /// folder, as with a backup.
+        #[arg(long)]
+        persons: Option<PathBuf>,
+        /// The keys of persons are lost: what the journal says of persons is shown as erased.
+        #[arg(long, conflicts_with = "persons")]
+        without_persons: bool,
+    },
+    /// Partitions and their owners, views and cursors.
     Status,
     /// Builds a view anew beside the old one, then swaps.
     Rebuild { view: String },
@@ -94,10 +109,22 @@ struct Settings {
 }
 
 /// What is done with a deployment's settings, and needs no running server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Setup {
     Topics,
     Store,
+    Logs(Moving),
+}
+
+/// What is carried from a data folder to a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moving {
+    /// The data folder, or a backup's.
+    pub data: PathBuf,
+    /// A backup of the keys of persons, in place of those in the folder.
+    pub persons: Option<PathBuf>,
+    /// Go on without them.
+    pub without_persons: bool,
 }
 
 impl Admin {
@@ -106,6 +133,12 @@ impl Admin {
         match &self.what {
             What::Init(with) => Some((Setup::Topics, with.config.clone(), self.json)),
             What::Migrate(with) => Some((Setup::Store, with.config.clone(), self.json)),
+            What::MigrateLog { with, persons, without_persons } => {
+                let (persons, without_persons) = (persons.clone(), *without_persons);
+                let data = self.caller.data().to_owned();
+                let moving = Moving { data, persons, without_persons };
+                Some((Setup::Logs(moving), with.config.clone(), self.json))
+            }
             _ => None,
         }
     }
@@ -114,8 +147,8 @@ impl Admin {
 /// The tenant whose operators run the deployment.
 const ROOT: &str = "platform";
 
-type Client = SystemServiceClient<Connection>;
-type Done = Result<(), Box<dyn Error>>;
+pub(crate) type Client = SystemServiceClient<Connection>;
+pub(crate) type Done = Result<(), Box<dyn Error>>;
 
 pub(crate) async fn run(args: Admin) -> Result<ExitCode, Box<dyn Error>> {
     if let What::Keys { what } = &args.what
@@ -128,10 +161,10 @@ pub(crate) async fn run(args: Admin) -> Result<ExitCode, Box<dyn Error>> {
         SystemServiceClient::new(connection.clone()).max_decoding_message_size(REPLY_BYTES_MAX);
     let client = &mut client;
     match args.what {
-        What::Init(_) | What::Migrate(_) => {
+        What::Init(_) | What::Migrate(_) | What::MigrateLog { .. } => {
             Err("the server's program alone knows its settings".into())
         }
-        What::Status => status(client, args.json).await,
+        What::Status => status::show(client, args.json).await,
         What::Rebuild { view } => rebuild(client, args.json, view).await,
         What::DeadLetters => dead_letters(client, args.json).await,
         What::Replay { id } => replay(client, args.json, id).await,
@@ -175,106 +208,6 @@ async fn token(
     let id = made.credential.unwrap_or_default().id;
     // The token alone, so that a shell can take it: TOKEN=$(exchequer admin token).
     tell(json, &json!({ "id": id, "token": made.secret }), || say(&made.secret))
-}
-
-async fn status(client: &mut Client, json: bool) -> Done {
-    let it =
-        client.get_status(pb::GetStatusRequest::default()).await.map_err(refused)?.into_inner();
-    let partitions: Vec<Value> = it
-        .partitions
-        .iter()
-        .map(|it| {
-            json!({
-                "partition": it.partition, "epoch": it.epoch, "offset": it.offset, "seq": it.seq,
-                "head": it.head, "ignored": it.ignored, "breaks": it.breaks, "leading": it.leading,
-            })
-        })
-        .collect();
-    let views: Vec<Value> = it
-        .views
-        .iter()
-        .map(|it| {
-            json!({
-                "view": it.view, "generation": it.generation, "building": it.building,
-                "lag_events": it.lag_events, "lag_seconds": it.lag_seconds,
-            })
-        })
-        .collect();
-    let cursors: Vec<Value> = it
-        .cursors
-        .iter()
-        .map(|it| {
-            json!({
-                "consumer": it.consumer, "destination": it.destination,
-                "lag_events": it.lag_events, "failure": it.failure,
-            })
-        })
-        .collect();
-    let failures: Vec<Value> = it
-        .failures
-        .iter()
-        .map(|it| {
-            json!({
-                "stream": it.stream, "work": it.work, "attempts": it.attempts, "message": it.message,
-            })
-        })
-        .collect();
-    let letters = dead_letter_count(client).await?;
-    let value = json!({
-        "version": it.version, "partitions": partitions, "views": views, "cursors": cursors,
-        "failures": failures, "dead_letters": letters.0, "dead_letters_more": letters.1,
-    });
-    tell(json, &value, || {
-        show_status(&it);
-        let more = if letters.1 { " or more" } else { "" };
-        say(&format!("\n{}{more} dead letters", letters.0));
-    })
-}
-
-/// How many are on the first page, and whether there are more.
-async fn dead_letter_count(client: &mut Client) -> Result<(usize, bool), Box<dyn Error>> {
-    let read_mask = Some(prost_types::FieldMask { paths: vec!["id".to_owned()] });
-    let request = pb::ListDeadLettersRequest { page_size: PAGE_SIZE, read_mask, ..<_>::default() };
-    let page = client.list_dead_letters(request).await.map_err(refused)?.into_inner();
-    Ok((page.dead_letters.len(), !page.next_page_token.is_empty()))
-}
-
-fn show_status(it: &pb::Status) {
-    say(&format!("version {}", it.version));
-    say("\npartition  epoch      offset         seq  ignored  breaks  leading  head");
-    for it in &it.partitions {
-        say(&format!(
-            "{:>9} {:>6} {:>11} {:>11} {:>8} {:>7} {:>8}  {}",
-            it.partition,
-            it.epoch,
-            it.offset,
-            it.seq,
-            it.ignored,
-            it.breaks,
-            if it.leading { "here" } else { "not here" },
-            it.head.get(..16).unwrap_or_default()
-        ));
-    }
-    say("\nview            generation  building  lag events  lag seconds");
-    for it in &it.views {
-        say(&format!(
-            "{:<15} {:>10} {:>9} {:>11} {:>12.3}",
-            it.view, it.generation, it.building, it.lag_events, it.lag_seconds
-        ));
-    }
-    say("\nconsumer        destination  lag events  failure");
-    for it in &it.cursors {
-        say(&format!(
-            "{:<15} {:>11} {:>11}  {}",
-            it.consumer, it.destination, it.lag_events, it.failure
-        ));
-    }
-    if !it.failures.is_empty() {
-        say("\nstream                          work        attempts  message");
-    }
-    for it in &it.failures {
-        say(&format!("{:<31} {:<11} {:>8}  {}", it.stream, it.work, it.attempts, it.message));
-    }
 }
 
 async fn rebuild(client: &mut Client, json: bool, view: String) -> Done {
@@ -364,7 +297,7 @@ async fn parked(client: &mut Client, json: bool) -> Done {
     })
 }
 
-fn tell(as_json: bool, value: &Value, show: impl FnOnce()) -> Done {
+pub(crate) fn tell(as_json: bool, value: &Value, show: impl FnOnce()) -> Done {
     if as_json {
         return say_json(value);
     }

@@ -7,6 +7,7 @@ mod chains;
 mod connect;
 mod keys;
 mod output;
+mod status;
 mod tools;
 mod usage;
 
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-pub use admin::Setup;
+pub use admin::{Moving, Setup};
 pub use chains::{AuditReport, Bad, PartitionReport, Report, VerifyError, verify};
 pub use usage::{
     Asked, FigureReport, GroupReport, SealReport, UsageReport, VersionReport, verify_usage,

@@ -73,18 +73,21 @@ impl Publisher {
         }
         loop {
             own.gained().await;
-            let publishing = core::pin::pin!(self.run());
-            match select(core::pin::pin!(own.lost()), publishing).await {
-                Either::Left(_) => {}
-                Either::Right((error, _)) => return Err(error),
+            let has_stopped = {
+                let publishing = core::pin::pin!(self.run());
+                matches!(select(core::pin::pin!(own.lost()), publishing).await, Either::Right(_))
+            };
+            if has_stopped {
+                // Whoever gets the partition next must not wait for this process.
+                own.lost().await;
             }
             info!(partition = self.partition.0, "the audit topic given up");
             own.release();
         }
     }
 
-    /// Publishes for ever; ends with what cannot be tried again.
-    async fn run(&self) -> TaskError {
+    /// Publishes for ever; ends with what cannot be tried again here.
+    async fn run(&self) {
         let partition = self.partition;
         loop {
             match self.publish().await {
@@ -94,7 +97,7 @@ impl Publisher {
                 }
                 Err(error) => {
                     error!(partition = partition.0, %error, "the audit topic stopped");
-                    return TaskError(format!("audit topic, partition {partition}: {error}"));
+                    return;
                 }
             }
         }

@@ -91,6 +91,8 @@ pub struct Platform {
     pub vault: Option<Vault>,
     /// Of usage, where this process meters it or answers for it.
     pub meters: Option<Meters>,
+    /// Of a process that shares its work with others.
+    pub membership: Option<Arc<dyn Membership>>,
 }
 
 impl Platform {
@@ -133,14 +135,7 @@ impl Platform {
             let watch = thresholds::Watch { ports, gateway, meters, view, quotas, entitlements };
             watch.start(THRESHOLDS);
         }
-        let mut cursors = BTreeMap::new();
-        for react in given.consumers {
-            let states = Arc::new(Cursors::default());
-            cursors.insert(react.name(), Arc::clone(&states));
-            let share = shares.of(Group::Consumers);
-            let run = reactor::run(ports.clone(), gateway.clone(), react, states, share);
-            ports.runtime.spawn(REACTOR, Box::pin(run));
-        }
+        let cursors = start_consumers(given.consumers, &ports, &gateway, &shares);
         if let Some(timers) = views.get(TIMERS) {
             // Who folds the timers of a partition hears of them first.
             let sources = clock::Sources { view: Arc::clone(timers), notices };
@@ -153,8 +148,19 @@ impl Platform {
         }
         let cursors = Arc::new(cursors);
         let draining = Arc::new(AtomicBool::new(false));
-        let platform =
-            Self { ports, tail, gateway, views, lives, draining, cursors, vault: None, meters };
+        let (vault, membership) = (None, given.membership);
+        let platform = Self {
+            ports,
+            tail,
+            gateway,
+            views,
+            lives,
+            draining,
+            cursors,
+            vault,
+            meters,
+            membership,
+        };
         if roles.bootstraps {
             platform.ports.runtime.spawn(BOOTSTRAP, Box::pin(platform.clone().bootstrap()));
         }
@@ -235,6 +241,23 @@ impl Platform {
     {
         self.lives.get()
     }
+}
+
+fn start_consumers(
+    consumers: Vec<Arc<dyn React>>,
+    ports: &Ports,
+    gateway: &Gateway,
+    shares: &Shares,
+) -> BTreeMap<&'static str, Arc<Cursors>> {
+    let mut cursors = BTreeMap::new();
+    for react in consumers {
+        let states = Arc::new(Cursors::default());
+        cursors.insert(react.name(), Arc::clone(&states));
+        let share = shares.of(Group::Consumers);
+        let run = reactor::run(ports.clone(), gateway.clone(), react, states, share);
+        ports.runtime.spawn(REACTOR, Box::pin(run));
+    }
+    cursors
 }
 
 /// What this process shares with others, by group.

@@ -15,7 +15,8 @@ use exchequer_engine::{
     Commanding, Forwarder, Outlets, Parts, Platform, Ports, React, Roles, Settings, Submission,
 };
 use exchequer_journal::{
-    Fault, FaultKind, MemoryInput, MemoryInputLimits, MemoryJournal, MemoryOutlet, Outgoing, Outlet,
+    Fault, FaultKind, Group, Membership, MemoryGroups, MemoryInput, MemoryInputLimits,
+    MemoryJournal, MemoryOutlet, Outgoing, Outlet,
 };
 use exchequer_kernel::{SealKey, Status};
 use exchequer_readstore::MemoryStore;
@@ -32,6 +33,8 @@ struct World {
     journal: Arc<MemoryJournal>,
     store: Arc<MemoryStore>,
     topic: Arc<MemoryOutlet>,
+    /// With whom partitions are shared; nobody if it is not set.
+    membership: Option<Arc<dyn Membership>>,
     starts: u8,
 }
 
@@ -81,6 +84,7 @@ impl World {
             journal: Arc::new(MemoryJournal::new(PARTITIONS)),
             store: Arc::new(MemoryStore::new(true)),
             topic: Arc::new(MemoryOutlet::new(PARTITIONS)),
+            membership: None,
             starts: 0,
         }
     }
@@ -117,7 +121,8 @@ impl World {
             Vec::new()
         };
         let outlets = Outlets { audit: Some(topic), ..Outlets::default() };
-        let given = Parts { consumers, outlets, ..Parts::default() };
+        let membership = self.membership.clone();
+        let given = Parts { consumers, outlets, membership, ..Parts::default() };
         let platform = Platform::start_as(roles, ports, given).await.unwrap();
         Process { platform, runtime }
     }
@@ -312,4 +317,28 @@ async fn a_topic_of_another_journal_is_not_written_to() {
             assert_eq!(world.topic.records(partition).len(), before);
         }
     }
+}
+
+// REQ: AUD-06
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_whose_publisher_stopped_goes_to_another_process() {
+    let mut world = World::new();
+    let process = world.start().await;
+    process.create(names(10)).await;
+    world.published().await;
+    process.stop().await;
+    assert!((0..PARTITIONS).all(|it| !world.topic.records(PartitionId(it)).is_empty()));
+
+    // Its publishers stop at once: the topic is that of another journal.
+    world.journal = Arc::new(MemoryJournal::new(PARTITIONS));
+    world.store = Arc::new(MemoryStore::new(true));
+    let groups = MemoryGroups::new(PARTITIONS);
+    world.membership = Some(Arc::new(groups.join(Group::ALL)));
+    let process = world.start().await;
+    process.create(names(3)).await;
+    let other = groups.join([Group::Sealers]);
+    let mut owned = other.owned(Group::Sealers);
+    let gets = owned.wait_for(|owned| owned.contains(&PartitionId(1)));
+    assert!(tokio::time::timeout(PATIENCE, gets).await.is_ok_and(|it| it.is_ok()));
+    process.stop().await;
 }

@@ -17,7 +17,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedPro
 use rdkafka::statistics::Statistics;
 use tokio::sync::oneshot;
 
-use crate::client::{ClientFigures, Reporter};
+use crate::client::Reporter;
 use crate::error::append_fault;
 use crate::topic::{Producers, Shared};
 
@@ -77,10 +77,6 @@ impl Appender {
             lanes: (0..lanes).map(|_| Mutex::new(None)).collect(),
             waiting_bytes: Arc::default(),
         }
-    }
-
-    pub(crate) fn figures(&self) -> ClientFigures {
-        self.shared.reporter.figures()
     }
 
     /// Resolves when all brokers in sync have the records: the offset of the first, if

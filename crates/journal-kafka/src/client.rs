@@ -14,9 +14,16 @@ const REPEAT_AFTER: Duration = Duration::from_secs(60);
 /// Kinds of lines remembered at once; above it all are forgotten.
 const KINDS_MAX: usize = 256;
 
-/// The newest figures of one client. All are of its whole life, or of this moment.
+/// Clients of one log whose figures are told apart; of more, the oldest are put together.
+const CLIENTS_MAX: usize = 1_024;
+/// What a client is at this moment counts for so long after it told.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// The newest figures of the clients of a log, together: of their whole lives, or of this
+/// moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientFigures {
+    /// Records that wait to be sent, or for their acknowledgement.
     pub queue_records: u64,
     pub queue_bytes: u64,
     pub requests_waiting: u64,
@@ -26,6 +33,46 @@ pub struct ClientFigures {
     pub disconnects: u64,
     /// The slowest broker's 99th percentile, in microseconds.
     pub round_trip_us_p99: u64,
+}
+
+/// Where the figures of a log's clients can be asked for, as long as anybody wants to know.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    pub(crate) topic: String,
+    pub(crate) reporter: Reporter,
+}
+
+impl Figures {
+    /// With the deployment's prefix.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    pub fn now(&self) -> ClientFigures {
+        self.reporter.figures()
+    }
+}
+
+impl ClientFigures {
+    /// With those of another client.
+    fn and(self, other: Self) -> Self {
+        Self {
+            queue_records: self.queue_records + other.queue_records,
+            queue_bytes: self.queue_bytes + other.queue_bytes,
+            requests_waiting: self.requests_waiting + other.requests_waiting,
+            round_trip_us_p99: self.round_trip_us_p99.max(other.round_trip_us_p99),
+            request_errors: self.request_errors + other.request_errors,
+            request_retries: self.request_retries + other.request_retries,
+            connects: self.connects + other.connects,
+            disconnects: self.disconnects + other.disconnects,
+        }
+    }
+
+    /// Of a client that is gone: what it did, and nothing of how it is.
+    fn done(self) -> Self {
+        let (queue_records, queue_bytes, requests_waiting, round_trip_us_p99) = (0, 0, 0, 0);
+        Self { queue_records, queue_bytes, requests_waiting, round_trip_us_p99, ..self }
+    }
 }
 
 /// Shared by the clients of one log.
@@ -38,12 +85,37 @@ pub(crate) struct Reporter {
 struct Reported {
     logged: BTreeMap<String, Instant>,
     last: Option<String>,
-    figures: ClientFigures,
+    /// By the client's own name.
+    clients: BTreeMap<String, (Instant, ClientFigures)>,
+    /// Of those that are not told apart any more.
+    gone: ClientFigures,
+}
+
+impl Reported {
+    fn figures(&self, now: Instant) -> ClientFigures {
+        self.clients.values().fold(self.gone, |sum, (at, figures)| {
+            let is_fresh = now.duration_since(*at) < FRESH;
+            sum.and(if is_fresh { *figures } else { figures.done() })
+        })
+    }
+
+    fn told(&mut self, client: String, now: Instant, figures: ClientFigures) {
+        self.clients.insert(client, (now, figures));
+        if self.clients.len() <= CLIENTS_MAX {
+            return;
+        }
+        let oldest = self.clients.iter().min_by_key(|(_, (at, _))| *at).map(|(name, _)| name);
+        if let Some(oldest) = oldest.cloned()
+            && let Some((_, figures)) = self.clients.remove(&oldest)
+        {
+            self.gone = self.gone.and(figures.done());
+        }
+    }
 }
 
 impl Reporter {
     pub(crate) fn figures(&self) -> ClientFigures {
-        self.lock().figures
+        self.lock().figures(Instant::now())
     }
 
     /// The newest error of a connection, which says more than a time-out does.
@@ -94,7 +166,7 @@ impl ClientContext for Reporter {
     fn stats(&self, statistics: Statistics) {
         let brokers = || statistics.brokers.values();
         let count = |number: i64| u64::try_from(number).unwrap_or(0);
-        self.lock().figures = ClientFigures {
+        let figures = ClientFigures {
             queue_records: statistics.msg_cnt,
             queue_bytes: statistics.msg_size,
             requests_waiting: brokers().map(|it| count(it.waitresp_cnt)).sum(),
@@ -108,7 +180,34 @@ impl ClientContext for Reporter {
                 .max()
                 .unwrap_or(0),
         };
+        self.lock().told(statistics.name, Instant::now(), figures);
     }
 }
 
 impl rdkafka::consumer::ConsumerContext for Reporter {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(queue_records: u64, request_errors: u64) -> ClientFigures {
+        ClientFigures { queue_records, request_errors, ..ClientFigures::default() }
+    }
+
+    // REQ: KER-13
+    #[test]
+    fn clients_of_a_log_are_added_up_and_those_that_are_gone_wait_for_nothing() {
+        let mut reported = Reported::default();
+        let begun = Instant::now();
+        reported.told("one".to_owned(), begun, figures(3, 1));
+        reported.told("one".to_owned(), begun, figures(2, 2));
+        reported.told("two".to_owned(), begun + FRESH, figures(5, 0));
+        assert_eq!(reported.figures(begun), figures(7, 2));
+        assert_eq!(reported.figures(begun + FRESH), figures(5, 2));
+        for number in 0..CLIENTS_MAX {
+            reported.told(format!("client-{number}"), begun + 2 * FRESH, figures(0, 1));
+        }
+        assert_eq!(reported.clients.len(), CLIENTS_MAX);
+        assert_eq!(reported.figures(begun + 2 * FRESH).request_errors, 2 + CLIENTS_MAX as u64);
+    }
+}

@@ -89,7 +89,7 @@ pub(crate) fn is_refusal(error: &KafkaError) -> bool {
 }
 
 /// Some refusals the client tells in words alone, and as a failed transport.
-fn tells_refusal(line: &str) -> bool {
+pub(crate) fn tells_refusal(line: &str) -> bool {
     ["SSL handshake failed", "SASL authentication error"].iter().any(|it| line.contains(it))
 }
 

@@ -6,6 +6,7 @@ use exchequer_journal::{InputLog, InputRecord, Lane, Reading, Submitting};
 use exchequer_types::{LogId, Offset, PartitionId};
 use futures::future::BoxFuture;
 
+use crate::client::Figures;
 use crate::ring::{Limit, Stored};
 use crate::settings::Settings;
 use crate::topic::{Producers, Topic};
@@ -31,6 +32,11 @@ impl KafkaInput {
         let open =
             |known: &topics::Known| Topic::open(settings, &known.spec, Producers::Shared, None);
         Ok(Self { lanes: [open(commands)?, open(internal)?], ids: [commands.id, internal.id] })
+    }
+
+    /// The newest figures of both lanes' clients.
+    pub fn figures(&self) -> [Figures; 2] {
+        self.lanes.each_ref().map(Topic::figures)
     }
 
     fn lane(&self, lane: Lane) -> &Topic {

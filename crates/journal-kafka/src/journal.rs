@@ -7,7 +7,7 @@ use exchequer_journal::{Fault, Intake, Journal, Record};
 use exchequer_types::{Offset, PartitionId};
 use futures::future::BoxFuture;
 
-use crate::client::ClientFigures;
+use crate::client::Figures;
 use crate::ring::Limit;
 use crate::settings::Settings;
 use crate::topic::{Producers, Topic};
@@ -42,7 +42,7 @@ impl KafkaJournal {
     }
 
     /// The newest figures of its clients.
-    pub fn figures(&self) -> ClientFigures {
+    pub fn figures(&self) -> Figures {
         self.topic.figures()
     }
 }

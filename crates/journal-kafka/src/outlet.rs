@@ -14,7 +14,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use crate::appender::Appender;
-use crate::client::{ClientFigures, Reporter};
+use crate::client::{Figures, Reporter};
 use crate::error::unavailable;
 use crate::settings::{Compression, Settings};
 use crate::topic::{Producers, Shared};
@@ -61,8 +61,8 @@ impl KafkaOutlet {
     }
 
     /// The newest figures of its clients.
-    pub fn figures(&self) -> ClientFigures {
-        self.appender.figures()
+    pub fn figures(&self) -> Figures {
+        self.shared.figures()
     }
 
     async fn append(&self, partition: PartitionId, records: Vec<Outgoing>) -> Result<(), Fault> {

@@ -6,6 +6,7 @@ use core::time::Duration;
 use rdkafka::ClientConfig;
 
 use crate::SetupError;
+use crate::members::client_id;
 
 /// The address of a deployment and how to sign in there.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub struct Settings {
     pub bootstrap: String,
     /// Put before each topic's and group's name, so that deployments can share brokers.
     pub prefix: String,
+    /// What this process is called, where brokers and operators see it; may be empty.
+    pub process: String,
     pub security: Security,
     pub options: Options,
 }
@@ -104,6 +107,7 @@ impl Settings {
         Self {
             bootstrap: bootstrap.into(),
             prefix: String::new(),
+            process: String::new(),
             security: Security::default(),
             options: Options::default(),
         }
@@ -140,7 +144,7 @@ impl Settings {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.bootstrap)
-            .set("client.id", "exchequer")
+            .set("client.id", client_id(&self.process))
             .set("allow.auto.create.topics", "false")
             .set("socket.keepalive.enable", "true")
             .set("socket.nagle.disable", "true")

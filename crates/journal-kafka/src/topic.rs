@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::appender::Appender;
 use crate::catch_up::CatchUp;
-use crate::client::{ClientFigures, Reporter};
+use crate::client::{Figures, Reporter};
 use crate::error::unavailable;
 use crate::ring::{Gap, Limit, Ring, Stored};
 use crate::settings::Settings;
@@ -100,8 +100,8 @@ impl Topic {
         self.shared.partitions.len() as u32
     }
 
-    pub(crate) fn figures(&self) -> ClientFigures {
-        self.appender.figures()
+    pub(crate) fn figures(&self) -> Figures {
+        self.shared.figures()
     }
 
     pub(crate) async fn append(
@@ -306,6 +306,10 @@ impl Shared {
         let stopped = OnceLock::new();
         let shared = Self { name, settings, reporter, partitions, intake, stopped };
         Ok((Arc::new(shared), Arc::new(consumer)))
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        Figures { topic: self.name.clone(), reporter: self.reporter.clone() }
     }
 
     pub(crate) fn stop(&self, why: String) {

@@ -51,6 +51,13 @@ pub enum OpenError {
     Twice { dir: PathBuf },
     #[error("the log in {} was closed, and its folder let go", dir.display())]
     Closed { dir: PathBuf },
+    #[error(
+        "{} says that these logs go on elsewhere ({to}): go on there. Two deployments with one \
+         history cannot be put together again; only when nothing was written there yet, remove \
+         that file to go on here",
+        file.display()
+    )]
+    Moved { file: PathBuf, to: String },
     #[error("wrong setting: {0}")]
     Options(&'static str),
 }

@@ -17,6 +17,17 @@ pub(crate) struct FolderLock {
     opened: Mutex<BTreeSet<LogName>>,
 }
 
+/// A folder that nobody else writes to, until it is dropped.
+#[derive(Debug)]
+pub struct Held {
+    _lock: Arc<FolderLock>,
+}
+
+/// Locks a data folder without opening it, so that no server writes to it meanwhile.
+pub fn hold(data_dir: &Path) -> Result<Held, OpenError> {
+    Ok(Held { _lock: FolderLock::take(data_dir)? })
+}
+
 impl FolderLock {
     /// Locks `data_dir`, or says who has it.
     pub(crate) fn take(data_dir: &Path) -> Result<Arc<Self>, OpenError> {

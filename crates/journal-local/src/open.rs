@@ -11,6 +11,7 @@ use crate::format::Header;
 use crate::index::SealedSegments;
 use crate::journal::{LocalJournal, Running};
 use crate::lock::FolderLock;
+use crate::moved::check_moved;
 use crate::name::LogName;
 use crate::options::Options;
 use crate::queue::Queue;
@@ -49,6 +50,7 @@ pub(crate) fn open(
     lock: Arc<FolderLock>,
 ) -> Result<(Arc<LocalJournal>, Opened), OpenError> {
     options.check()?;
+    check_moved(data_dir)?;
     lock.note(name, data_dir)?;
     let journal_dir = name.dir(data_dir);
     std::fs::create_dir_all(&journal_dir)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use exchequer_types::{Offset, PartitionId};
+use exchequer_types::{LogId, Offset, PartitionId};
 
 use crate::error::{FileError, OpenError};
 use crate::folder::{Folder, Segment};
@@ -60,6 +60,11 @@ impl JournalReader {
 
     pub fn partitions(&self) -> u32 {
         self.folder.meta.partitions
+    }
+
+    /// Made with the folder, and copied with it.
+    pub fn id(&self) -> LogId {
+        LogId(self.folder.meta.id)
     }
 
     /// Bytes of all segments.

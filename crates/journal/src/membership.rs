@@ -54,6 +54,16 @@ impl Group {
     }
 }
 
+/// A process that is a member of a group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GroupMember {
+    pub group: Group,
+    /// What the process is called.
+    pub process: String,
+    /// Those that are its own.
+    pub partitions: BTreeSet<PartitionId>,
+}
+
 /// How a process learns which partitions are its own.
 pub trait Membership: Send + Sync + core::fmt::Debug {
     /// The partitions of `group` that are this process's, as the last heartbeat confirmed.
@@ -77,6 +87,13 @@ pub trait Membership: Send + Sync + core::fmt::Debug {
     ) -> BoxFuture<'_, Result<bool, Fault>> {
         let is_own = self.owned(group).borrow().contains(&partition);
         Box::pin(core::future::ready(Ok(is_own)))
+    }
+
+    /// Every process of the deployment and what it works on, by group and name, for people:
+    /// by the time it is read, partitions may have gone elsewhere. Nothing where there is
+    /// nobody to ask.
+    fn members(&self) -> BoxFuture<'_, Result<Vec<GroupMember>, Fault>> {
+        Box::pin(core::future::ready(Ok(Vec::new())))
     }
 }
 

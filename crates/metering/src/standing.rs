@@ -49,7 +49,7 @@ impl Judge<'_> {
     ) -> Verdict {
         let start = out.len();
         let seal = revisions.unmatched_ahead(event.tenant, offset).unwrap_or(u64::MAX);
-        let verdict = self.standing_before(seal, offset, record, event, names, out);
+        let verdict = self.standing_before(seal, (offset, record, event), names, out);
         let definitions = self.definitions;
         let known = definitions.tenant(event.tenant);
         let provider = known.and_then(|known| known.provider.as_ref());
@@ -59,7 +59,7 @@ impl Judge<'_> {
             let to =
                 provider.and_then(|it| definitions.in_force_from(it, &order.meter, order.version));
             if to.is_none_or(|to| offset < to) {
-                self.backfilled(order, offset, record, event, names, out);
+                self.backfilled(order, (offset, record, event), names, out);
             }
         }
         let period = self.period(revisions, event.tenant, (offset, verdict.time));
@@ -139,9 +139,11 @@ impl Judge<'_> {
     ) -> bool {
         let start = out.len();
         let adds = match &revision.why {
-            Why::Unmatched { .. } => self.matched(revision.seal, offset, record, event, names, out),
+            Why::Unmatched { .. } => {
+                self.matched(revision.seal, (offset, record, event), names, out)
+            }
             Why::Backfill { order, .. } => {
-                self.backfilled(order, offset, record, event, names, out)
+                self.backfilled(order, (offset, record, event), names, out)
             }
             Why::Periods { .. } => {
                 return self.moved((revisions, revision), (offset, record, event), names, out);
@@ -193,31 +195,18 @@ impl Judge<'_> {
         self.definitions.period_before(tenant, (offset, time), seal)
     }
 
-    /// What an event that stands first under its identity comes to, by all that was adopted
-    /// up to now: by what was in force for it or, when no meter counted it then, by the
-    /// first change that made one count it.
-    fn standing<N: Names + ?Sized>(
-        &mut self,
-        offset: Offset,
-        record: &Record<'_>,
-        event: &EventRecord<'_>,
-        names: &mut N,
-        out: &mut Vec<Contribution>,
-    ) -> Verdict {
-        self.standing_before(u64::MAX, offset, record, event, names, out)
-    }
-
-    /// The same by what was adopted before `seal`: when the revision that this seal began has
-    /// not come to the event yet.
+    /// What an event that stands first under its identity comes to by what was adopted before
+    /// `seal`, whose revision has not come to the event yet (`u64::MAX`: by all): by what was
+    /// in force for it or, when no meter counted it then, by the first change that made one
+    /// count it.
     fn standing_before<N: Names + ?Sized>(
         &mut self,
         seal: u64,
-        offset: Offset,
-        record: &Record<'_>,
-        event: &EventRecord<'_>,
+        at: At<'_, '_>,
         names: &mut N,
         out: &mut Vec<Contribution>,
     ) -> Verdict {
+        let (offset, record, event) = at;
         let views = self.definitions.views_since(event.tenant, offset);
         let (mut first, mut before) = (None, None::<&View>);
         for (since, view) in views.iter().filter(|(since, _)| *since < seal) {
@@ -238,14 +227,8 @@ impl Judge<'_> {
 
     /// What an event that stands first under its identity comes to by what was in force for
     /// it, and nothing later.
-    pub fn sealed<N: Names + ?Sized>(
-        &mut self,
-        offset: Offset,
-        record: &Record<'_>,
-        event: &EventRecord<'_>,
-        names: &mut N,
-    ) -> Verdict {
-        self.standing_before(1, offset, record, event, names, &mut Vec::new())
+    pub fn sealed<N: Names + ?Sized>(&mut self, at: At<'_, '_>, names: &mut N) -> Verdict {
+        self.standing_before(1, at, names, &mut Vec::new())
     }
 
     /// What an event that stands first under its identity adds by the change that `seal`
@@ -253,13 +236,12 @@ impl Judge<'_> {
     fn matched<N: Names + ?Sized>(
         &mut self,
         seal: u64,
-        offset: Offset,
-        record: &Record<'_>,
-        event: &EventRecord<'_>,
+        at: At<'_, '_>,
         names: &mut N,
         out: &mut Vec<Contribution>,
     ) -> bool {
-        let before = self.standing_before(seal, offset, record, event, names, &mut Vec::new());
+        let (offset, record, event) = at;
+        let before = self.standing_before(seal, at, names, &mut Vec::new());
         let Some(view) = self.definitions.view_at(event.tenant, seal) else { return false };
         !before.fate.is_counted()
             && self
@@ -273,16 +255,15 @@ impl Judge<'_> {
     fn backfilled<N: Names + ?Sized>(
         &mut self,
         order: &BackfillOrder,
-        offset: Offset,
-        record: &Record<'_>,
-        event: &EventRecord<'_>,
+        at: At<'_, '_>,
         names: &mut N,
         out: &mut Vec<Contribution>,
     ) -> bool {
         let is_meant =
             |it: &Contribution| it.meter.key == order.meter && it.meter.version == order.version;
+        let (offset, record, event) = at;
         let start = out.len();
-        let verdict = self.standing(offset, record, event, names, out);
+        let verdict = self.standing_before(u64::MAX, at, names, out);
         let counts_already = out.drain(start..).any(|it| is_meant(&it));
         let is_in_range =
             order.from <= verdict.time && order.until.is_none_or(|until| verdict.time < until);

@@ -9,16 +9,25 @@ use std::sync::{Arc, PoisonError, RwLock};
 use exchequer_readstore::{Fault, Table};
 use fjall::compaction::filter::Factory;
 use fjall::config::PartitioningPolicy;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError};
+use fjall::{
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, LsmError,
+};
 
 use crate::Settings;
 use crate::tombstones::Tombstones;
 
-/// Rows in memory before they are written to a file. At most five of these exist
-/// at a time: one that grows, and four that are being written.
-const WRITE_BUFFER_BYTES_MAX: u64 = 16 << 20;
+/// Rows in memory before fjall is asked to write them to a file. It does when its
+/// background work comes to it: behind a compaction, which takes seconds.
+const WRITE_BUFFER_BYTES: u64 = 16 << 20;
+/// How far rows in memory may grow meanwhile. At most two of these exist at a time: one
+/// that grows, and one that is being written; then whoever writes waits. A compaction
+/// costs the less, the more it takes up at once.
+pub(crate) const WRITE_BUFFER_BYTES_MAX: u64 = 64 << 20;
 /// fjall's log of what is in no file yet. Its least value.
 const LOG_BYTES_MAX: u64 = 64 << 20;
+/// Values from this size on stand in files of their own, which compactions of keys leave
+/// alone: pages of the index of identities and packed figures are most of what is written.
+const SEPARATE_BYTES_MIN: u32 = 2_048;
 const OPEN_FILES_MAX: usize = 256;
 /// Writes rows to files and compacts them. With two or more, fjall 3.1 keeps its first
 /// one free for writing by letting it hand compactions back to the queue, over and over:
@@ -169,8 +178,13 @@ fn try_open(folder: &Path, settings: &Settings) -> fjall::Result<Open> {
 /// blocks: a whole one is larger than a part of the cache takes, and would be read
 /// again, 1 MiB and more, by every lookup.
 fn options() -> KeyspaceCreateOptions {
+    let separation = KvSeparationOptions::default()
+        .separation_threshold(SEPARATE_BYTES_MIN)
+        // Most of it is hashes.
+        .compression(CompressionType::None);
     KeyspaceCreateOptions::default()
-        .max_memtable_size(WRITE_BUFFER_BYTES_MAX)
+        .with_kv_separation(Some(separation))
+        .max_memtable_size(WRITE_BUFFER_BYTES)
         .index_block_partitioning_policy(PartitioningPolicy::all(true))
         .filter_block_partitioning_policy(PartitioningPolicy::all(true))
 }

@@ -43,6 +43,10 @@ struct Filter {
 
 impl CompactionFilter for Filter {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> CompactionFilterResult {
+        // It would be read from another file, and what is deleted is small.
+        if item.is_indirection() {
+            return Ok(Verdict::Keep);
+        }
         let value = item.value()?;
         let deleted_at = deletion_trailer(&value).and_then(|trailer| trailer.try_into().ok());
         Ok(match deleted_at.map(u64::from_be_bytes) {

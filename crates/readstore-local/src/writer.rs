@@ -2,15 +2,19 @@
 //! background work is behind, which must not halt the tasks that read. As it is the
 //! only writer, it can compare timestamps before it writes, without a lock.
 
+use core::time::Duration;
+
 use exchequer_readstore::{Batch, Fault, Table, decode_timestamp, encode_key, encode_values};
-use fjall::{OwnedWriteBatch, PersistMode, Readable as _, Slice};
+use fjall::{AbstractTree as _, OwnedWriteBatch, PersistMode, Readable as _, Slice};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::database::{Open, Shared, corrupt, failed};
+use crate::database::{Open, Shared, WRITE_BUFFER_BYTES_MAX, corrupt, failed};
 use crate::tombstones::trailer;
 
 /// Rows removed in one step, between which other writes run.
 const REMOVE_ROWS_MAX: usize = 4_096;
+/// How often it is looked whether a full buffer is written.
+const FULL_WAIT: Duration = Duration::from_millis(5);
 
 /// One encoded write.
 pub(crate) struct Encoded {
@@ -135,7 +139,24 @@ fn write(open: &Open, writes: Vec<Encoded>, order: Order) -> Result<(), Fault> {
             }
         }
     }
-    batch.commit().map_err(|error| failed("write", &error))
+    commit(open, batch)
+}
+
+/// Commits, and waits while the buffer that grows is full. fjall would let it grow on: it
+/// begins another one through the queue of its background work alone, and so only when a
+/// compaction ends that may take many seconds.
+fn commit(open: &Open, batch: OwnedWriteBatch) -> Result<(), Fault> {
+    batch.commit().map_err(|error| failed("write", &error))?;
+    while open.rows.tree.active_memtable().size() >= WRITE_BUFFER_BYTES_MAX {
+        if open.rows.sealed_memtable_count() == 0 {
+            open.rows.rotate_memtable().map_err(|error| failed("write", &error))?;
+            break;
+        }
+        // Fails when the background work has failed, for which there is no waiting.
+        open.db.persist(PersistMode::Buffer).map_err(|error| failed("write", &error))?;
+        std::thread::sleep(FULL_WAIT);
+    }
+    Ok(())
 }
 
 /// Is a newer row there, or the mark of one that was deleted?
@@ -156,7 +177,7 @@ fn remove(open: &Open, start: Slice, end: Slice) -> Result<Option<Slice>, Fault>
         last = Some(key);
     }
     let more = batch.len() == REMOVE_ROWS_MAX;
-    batch.commit().map_err(|error| failed("write", &error))?;
+    commit(open, batch)?;
     let behind = |key: Slice| Slice::from([&key[..], &[0]].concat());
     Ok(last.filter(|_| more).map(behind))
 }

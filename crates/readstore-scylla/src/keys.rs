@@ -293,7 +293,9 @@ impl KeyStore for ScyllaKeys {
 
     fn erase(&self, keys: &[KeyId]) -> Finding<'_, ()> {
         let mut remembered = self.remembered();
-        keys.iter().for_each(|key| remembered.add(*key));
+        for key in keys {
+            remembered.add(*key);
+        }
         drop(remembered);
         Box::pin(self.erase_all(keys.to_vec()))
     }

@@ -6,6 +6,7 @@ mod metric;
 pub mod metrics;
 mod tokio_runtime;
 pub mod trace;
+mod wall;
 
 pub use ::metrics::Counter;
 pub use metric::{Family, Metric, MetricKind};

@@ -57,6 +57,14 @@ pub enum Metric {
     SealSeconds,
     UsageLagRecords,
     UsageUnwrittenBytes,
+    KafkaQueueRecords,
+    KafkaQueueBytes,
+    KafkaRequestsWaiting,
+    KafkaRoundTripSeconds,
+    KafkaRequestErrors,
+    KafkaRequestRetries,
+    KafkaConnects,
+    KafkaDisconnects,
 }
 
 impl Metric {

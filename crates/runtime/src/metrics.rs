@@ -209,6 +209,54 @@ pub const FAMILIES: &[Family] = &[
         help: "Figures held in memory that are sealed and not written yet, estimated.",
         labels: &[],
     },
+    Family {
+        name: "exchequer_kafka_queue_records",
+        kind: Gauge,
+        help: "Records handed to the client of Kafka and not acknowledged yet.",
+        labels: &["topic"],
+    },
+    Family {
+        name: "exchequer_kafka_queue_bytes",
+        kind: Gauge,
+        help: "Bytes of those records.",
+        labels: &["topic"],
+    },
+    Family {
+        name: "exchequer_kafka_requests_waiting",
+        kind: Gauge,
+        help: "Requests on their way to brokers.",
+        labels: &["topic"],
+    },
+    Family {
+        name: "exchequer_kafka_round_trip_seconds",
+        kind: Gauge,
+        help: "99th percentile of the slowest broker's round trips, of the last seconds.",
+        labels: &["topic"],
+    },
+    Family {
+        name: "exchequer_kafka_request_errors_total",
+        kind: Counter,
+        help: "Requests to brokers that failed.",
+        labels: &["topic"],
+    },
+    Family {
+        name: "exchequer_kafka_request_retries_total",
+        kind: Counter,
+        help: "Requests to brokers that were sent again.",
+        labels: &["topic"],
+    },
+    Family {
+        name: "exchequer_kafka_connects_total",
+        kind: Counter,
+        help: "Connections to brokers that were tried.",
+        labels: &["topic"],
+    },
+    Family {
+        name: "exchequer_kafka_disconnects_total",
+        kind: Counter,
+        help: "Connections to brokers that ended.",
+        labels: &["topic"],
+    },
 ];
 
-const _: () = assert!(FAMILIES.len() == Metric::UsageUnwrittenBytes as usize + 1);
+const _: () = assert!(FAMILIES.len() == Metric::KafkaDisconnects as usize + 1);

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use exchequer_types::Timestamp;
 use futures::FutureExt as _;
@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{Notify, watch};
 
 use crate::trace::Tracer;
+use crate::wall::Wall;
 use crate::{Metric, OnEnd, Runtime, TaskError, TaskKind};
 
 /// Longest single wait, so that a wall clock that is set forward is noticed.
@@ -24,8 +25,7 @@ pub struct TokioRuntime {
 
 #[derive(Debug)]
 struct Shared {
-    /// The largest time given out.
-    latest: AtomicI64,
+    wall: Wall,
     /// How far ahead of the wall clock this process lives, in microseconds.
     ahead: AtomicI64,
     travelled: Notify,
@@ -39,7 +39,7 @@ impl Default for TokioRuntime {
     fn default() -> Self {
         Self {
             shared: Arc::new(Shared {
-                latest: AtomicI64::new(0),
+                wall: Wall::default(),
                 ahead: AtomicI64::new(0),
                 travelled: Notify::new(),
                 shutdown: watch::Sender::new(false),
@@ -112,8 +112,7 @@ impl Runtime for TokioRuntime {
         let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wall = i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX);
         let now = wall.saturating_add(self.shared.ahead.load(Ordering::SeqCst));
-        let before = self.shared.latest.fetch_max(now, Ordering::SeqCst);
-        Timestamp::saturating_from_micros(now.max(before))
+        Timestamp::saturating_from_micros(self.shared.wall.tell(now, Instant::now()))
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {

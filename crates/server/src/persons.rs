@@ -85,6 +85,19 @@ pub(crate) async fn check(config: &Config) -> Result<(), PersonsError> {
     Ok(())
 }
 
+/// Do the master keys of the settings unwrap these keys?
+#[cfg(feature = "cluster")]
+pub(crate) async fn check_rows(
+    config: &Config,
+    keys: exchequer_vault::MemoryKeys,
+) -> Result<(), PersonsError> {
+    let kms = master_keys(config, true)?;
+    let clock = TokioRuntime::default();
+    let clock = Arc::new(move || clock.now());
+    Vault::new(Arc::new(keys), Arc::new(kms), Arc::new(OsEntropy), clock).check().await?;
+    Ok(())
+}
+
 /// Makes the master keys' file in `path`, for a deployment that is new.
 #[cfg(feature = "cluster")]
 pub(crate) fn make_master(path: &std::path::Path) -> Result<(), PersonsError> {

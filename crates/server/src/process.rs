@@ -30,6 +30,7 @@ use exchequer_projection_timers as timers_view;
 use exchequer_readstore_local as readstore;
 use exchequer_runtime::{OnEnd, Runtime as _, TaskKind, TokioRuntime};
 use exchequer_types::TenantId;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tonic::service::Routes;
@@ -135,26 +136,19 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     ended
 }
 
-async fn serve_as(config: Config) -> Result<(), RunError> {
+async fn serve_as(mut config: Config) -> Result<(), RunError> {
     let metrics = telemetry::start_metrics()?;
     let listener = listen(config.place.listen)
         .map_err(|source| RunError::Listen { address: config.place.listen, source })?;
     let address = listener.local_addr().unwrap_or(config.place.listen);
+    // By which others know this process.
+    config.place.listen = address;
     let tls = config.tls.files().map(tls::Live::open).transpose()?;
     let opened = open(&config).await?;
     if let Some(tls) = &tls {
         tls::watch(tls, &opened.platform.ports.runtime);
     }
-    let upkeep = (metrics.clone(), opened.runtime.clone());
-    opened.runtime.spawn(
-        UPKEEP,
-        Box::pin(async move {
-            loop {
-                upkeep.1.sleep(UPKEEP_INTERVAL).await;
-                upkeep.0.run_upkeep();
-            }
-        }),
-    );
+    keep_up(&opened, &metrics);
     let stopping = watch::Sender::new(false);
     let pages = http::Pages { platform: opened.platform.clone(), metrics };
     let router = if config.roles.has(Role::Gateway) {
@@ -193,6 +187,22 @@ async fn serve_as(config: Config) -> Result<(), RunError> {
     let ended = serve::until_asked(served, announce, ending).await;
     close(opened).await;
     ended
+}
+
+/// Metrics that somebody has to look after.
+fn keep_up(opened: &Opened, metrics: &PrometheusHandle) {
+    let (metrics, runtime) = (metrics.clone(), opened.runtime.clone());
+    let gauges = opened.backend.gauges.clone();
+    let upkeep = async move {
+        loop {
+            runtime.sleep(UPKEEP_INTERVAL).await;
+            if let Some(refresh) = &gauges {
+                refresh();
+            }
+            metrics.run_upkeep();
+        }
+    };
+    opened.runtime.spawn(UPKEEP, Box::pin(upkeep));
 }
 
 /// What whoever started the process wants to know, once it is ready.

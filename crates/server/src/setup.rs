@@ -1,7 +1,9 @@
 //! What makes a cluster ready for its first process, and for a new version: topics from
-//! their description, keys that all processes share, and the store's tables. Each may be
-//! repeated.
+//! their description, keys that all processes share, the store's tables, and what a data
+//! folder held before. Each may be repeated.
 
+#[cfg(any(feature = "cluster", test))]
+mod moving;
 #[cfg(feature = "cluster")]
 mod of_cluster;
 
@@ -32,6 +34,9 @@ pub enum SetupError {
     Embedded,
     #[error(transparent)]
     Run(#[from] RunError),
+    #[cfg(any(feature = "cluster", test))]
+    #[error(transparent)]
+    Move(#[from] moving::MoveError),
 }
 
 /// As sysexits.h has it.
@@ -43,6 +48,8 @@ impl SetupError {
         match self {
             Self::Config(_) | Self::Embedded => EXIT_USAGE,
             Self::Run(error) => error.exit_code(),
+            #[cfg(any(feature = "cluster", test))]
+            Self::Move(error) => error.exit_code(),
         }
     }
 }
@@ -61,6 +68,7 @@ async fn done(what: Setup, config: &Config) -> Result<Done, SetupError> {
     match what {
         Setup::Topics => of_cluster::create_topics(config).await,
         Setup::Store => of_cluster::migrate_store(config).await,
+        Setup::Logs(moving) => Box::pin(moving::migrate_log(config, &moving)).await,
     }
 }
 

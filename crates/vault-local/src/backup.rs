@@ -25,10 +25,14 @@ pub struct BackedUp {
 /// The keys in `folder` as they are now, also while a server uses them: to look at, for
 /// what is changed of them is not written.
 pub fn peek(folder: &Path) -> Result<MemoryKeys, OpenError> {
-    let path = folder.join(ROWS_FILE);
+    peek_file(&folder.join(ROWS_FILE))
+}
+
+/// The same of a file of keys, such as a backup's.
+pub fn peek_file(path: &Path) -> Result<MemoryKeys, OpenError> {
     let keys = MemoryKeys::bounded(usize::MAX);
-    let bytes = std::fs::read(&path).map_err(OpenError::io("read", &path))?;
-    parse(&path, &bytes, &keys)?;
+    let bytes = std::fs::read(path).map_err(OpenError::io("read", path))?;
+    parse(path, &bytes, &keys)?;
     Ok(keys)
 }
 

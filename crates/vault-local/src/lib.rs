@@ -14,7 +14,7 @@ mod store;
 mod tests;
 mod writer;
 
-pub use backup::{BackedUp, backup, peek, restore};
+pub use backup::{BackedUp, backup, peek, peek_file, restore};
 pub use entropy::OsEntropy;
 pub use error::OpenError;
 pub use master::{LocalKms, MASTER_FILE};

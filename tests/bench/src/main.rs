@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: every figure of docs/benchmarks.md.
 
+#[cfg(feature = "cluster")]
+mod cluster;
 mod commerce;
 mod durable;
 mod echo;
@@ -51,7 +53,9 @@ const NAMES: [&str; 15] = [
 #[derive(Debug, Parser)]
 struct Args {
     /// Only this one: durable, durable-with-views, latency, plan-changes, renewals,
-    /// grpc, scale, proration, flags, guard, vault, edge, usage, usage-query, reservations.
+    /// grpc, scale, proration, flags, guard, vault, edge, usage, usage-query, reservations;
+    /// with the feature `cluster` also cluster-latency, cluster-rate, cluster-usage,
+    /// cluster-rows, cluster-audit, cluster-growth, which start servers.
     #[arg(long)]
     only: Option<String>,
     /// Also writes the figures here, as JSON.
@@ -78,10 +82,10 @@ async fn main() -> Result<(), Failure> {
     }
     let chosen: Vec<&str> = match &args.only {
         None => NAMES.to_vec(),
-        Some(only) => NAMES.into_iter().filter(|name| name == only).collect(),
+        Some(only) => all_names().into_iter().filter(|name| name == only).collect(),
     };
     if chosen.is_empty() {
-        return Err(format!("no such benchmark; there are: {}", NAMES.join(" ")).into());
+        return Err(format!("no such benchmark; there are: {}", all_names().join(" ")).into());
     }
     let mut figures: Vec<Figure> = Vec::new();
     for name in chosen {
@@ -100,6 +104,8 @@ async fn main() -> Result<(), Failure> {
             "edge" => Box::pin(echo::run(&args)).await?,
             "usage" => Box::pin(usage::run(&args)).await?,
             "usage-query" => Box::pin(usage_query::run(&args)).await?,
+            #[cfg(feature = "cluster")]
+            name if cluster::NAMES.contains(&name) => Box::pin(cluster::run(name, &args)).await?,
             _ => Box::pin(scale::run(&args)).await?,
         };
         for figure in &measured {
@@ -112,6 +118,15 @@ async fn main() -> Result<(), Failure> {
         std::fs::write(path, serde_json::to_string_pretty(&all)?)?;
     }
     Ok(())
+}
+
+/// Those that start servers are run by name alone.
+fn all_names() -> Vec<&'static str> {
+    #[cfg(feature = "cluster")]
+    let names = [&NAMES[..], &cluster::NAMES].concat();
+    #[cfg(not(feature = "cluster"))]
+    let names = NAMES.to_vec();
+    names
 }
 
 #[expect(clippy::print_stdout, reason = "this program's output")]

@@ -18,9 +18,9 @@ use crate::report::Figure;
 use crate::world::resident_bytes;
 use crate::{Args, Failure};
 
-const CONNECTIONS: usize = 8;
+pub(crate) const CONNECTIONS: usize = 8;
 const CALLERS: usize = 1_000;
-const TENANTS: usize = 100;
+pub(crate) const TENANTS: usize = 100;
 
 pub(crate) struct Server {
     child: Child,
@@ -99,7 +99,7 @@ pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
     ])
 }
 
-async fn appends(
+pub(crate) async fn appends(
     channels: &[Channel],
     bearer: &MetadataValue<Ascii>,
     commands: usize,

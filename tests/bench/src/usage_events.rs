@@ -53,6 +53,12 @@ fn subject(number: u64) -> u64 {
     number.wrapping_mul(7_919) / 13 % SUBJECTS
 }
 
+/// What a producer keys the event by.
+#[cfg(feature = "cluster")]
+pub(crate) fn key(number: u64) -> String {
+    format!("t{}/e-{number:010}", subject(number) % TENANTS)
+}
+
 fn tokens(number: u64) -> u64 {
     100 + number % 900
 }

@@ -95,28 +95,37 @@ impl World {
 
     /// Creates tenants `t0`, `t1`, … below the root.
     pub(crate) async fn create_tenants(&self, from: usize, to: usize) -> Result<(), Failure> {
-        let create = |n: usize| async move {
-            loop {
-                let command = Command::Create(Create {
-                    parent: TenantId::platform(),
-                    name: format!("Tenant {n}"),
-                    settings: BTreeMap::new(),
-                    test_clock: None,
-                });
-                let submission = submission(&format!("t{n}"), format!("create-{n}"), command)?;
-                let answer = self.platform.gateway.submit(submission, PATIENCE).await?;
-                match answer.status() {
-                    Some(Status::Accepted) => return Ok::<(), Failure>(()),
-                    Some(Status::NotAdopted) => tokio::task::yield_now().await,
-                    other => return Err(format!("tenant {n}: {other:?}").into()),
-                }
-            }
-        };
-        for chunk in (from..to).collect::<Vec<_>>().chunks(500) {
-            futures::future::try_join_all(chunk.iter().map(|n| create(*n))).await?;
-        }
-        Ok(())
+        create_tenants(&self.platform, from, to).await
     }
+}
+
+/// The same on any platform.
+pub(crate) async fn create_tenants(
+    platform: &Platform,
+    from: usize,
+    to: usize,
+) -> Result<(), Failure> {
+    let create = |n: usize| async move {
+        loop {
+            let command = Command::Create(Create {
+                parent: TenantId::platform(),
+                name: format!("Tenant {n}"),
+                settings: BTreeMap::new(),
+                test_clock: None,
+            });
+            let submission = submission(&format!("t{n}"), format!("create-{n}"), command)?;
+            let answer = platform.gateway.submit(submission, PATIENCE).await?;
+            match answer.status() {
+                Some(Status::Accepted) => return Ok::<(), Failure>(()),
+                Some(Status::NotAdopted) => tokio::task::yield_now().await,
+                other => return Err(format!("tenant {n}: {other:?}").into()),
+            }
+        }
+    };
+    for chunk in (from..to).collect::<Vec<_>>().chunks(500) {
+        futures::future::try_join_all(chunk.iter().map(|n| create(*n))).await?;
+    }
+    Ok(())
 }
 
 fn all_lives(views: ViewsRun) -> Vec<Arc<dyn LiveKind>> {

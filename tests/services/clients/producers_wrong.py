@@ -37,6 +37,11 @@ def encoded(value):
     return json.dumps(value).encode()
 
 
+def binary(whole):
+    named = [(f"ce_{name}", it.encode()) for name, it in whole.items() if name != "data"]
+    return [("content-type", b"application/json"), *named]
+
+
 def partition_of(event_id):
     return (murmur2(f"acme/{event_id}".encode()) & 0x7FFFFFFF) % PARTITIONS
 
@@ -54,10 +59,11 @@ for name in ("astray-1", "astray-2"):
 
 long_ago = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 36 * 86_400))
 wrong = [
-    # Named and known, so that its tenant sees it; these three are mended.
+    # Named and known, so that its tenant sees it; these four are mended.
     (encoded(event("forgot-1", type=None)), STRUCTURED),
     (encoded(event("forgot-2", type=None)), STRUCTURED),
     (encoded(event("forgot-3", type=None)), STRUCTURED),
+    (encoded(event("forgot-4")["data"]), binary(event("forgot-4", type=None))),
     # Named and known as well.
     (encoded(event("data", data=None))[:-1] + b', "data": nothing}', STRUCTURED),
     # An event, and too old.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::{CASSANDRA, Error, Folder, Lifetime, Process, free_ports, wait_until};
 
-const START_WAIT_MAX: Duration = Duration::from_secs(120);
+const START_WAIT_MAX: Duration = Duration::from_secs(240);
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 const SETTINGS: &str = include_str!("../cassandra/cassandra.yaml");
 const LOGGING: &str = include_str!("../cassandra/logback.xml");

@@ -1,9 +1,9 @@
 //! Clients of Kafka that nobody here wrote: a Python environment with those from PyPI,
 //! made once and kept, and the Java client that comes with the broker.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::{fs, process};
 
 use sha2::{Digest as _, Sha256};
@@ -12,8 +12,6 @@ use crate::fetch::{cache_dir, hex};
 use crate::{Error, KAFKA};
 
 const REQUIREMENTS: &str = include_str!("../clients/requirements.txt");
-
-static ONE: Mutex<()> = Mutex::new(());
 
 /// Runs a program in Python, with clients for Kafka, where `bootstrap` is.
 pub fn python(bootstrap: &str, program: &Path, arguments: &[&str]) -> Result<Output, Error> {
@@ -36,8 +34,6 @@ fn output(mut command: Command, bootstrap: &str) -> Result<Output, Error> {
 
 /// The interpreter. A marker is written last, so that a broken environment is made anew.
 fn environment() -> Result<PathBuf, Error> {
-    // One at a time in this process; others make folders of their own.
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let digest = hex(&Sha256::digest(REQUIREMENTS));
     let cache = cache_dir()?;
     let folder = cache.join(format!("clients-{}", &digest[..16]));
@@ -45,15 +41,21 @@ fn environment() -> Result<PathBuf, Error> {
     if marker.is_file() {
         return Ok(python);
     }
-    let lock = cache.join(format!("clients-{}.{}.txt", &digest[..16], process::id()));
-    fs::create_dir_all(&cache).map_err(|error| Error::io("make", &cache, &error))?;
+    // One at a time, in this process and in others: whoever waited finds it made.
+    let lock = folder.with_extension("lock");
+    let one = File::create(&lock).map_err(|error| Error::io("write", &lock, &error))?;
+    one.lock().map_err(|error| Error::io("lock", &lock, &error))?;
+    if marker.is_file() {
+        return Ok(python);
+    }
+    let list = cache.join(format!("clients-{}.{}.txt", &digest[..16], process::id()));
     let _ = fs::remove_dir_all(&folder);
-    fs::write(&lock, REQUIREMENTS).map_err(|error| Error::io("write", &lock, &error))?;
+    fs::write(&list, REQUIREMENTS).map_err(|error| Error::io("write", &list, &error))?;
     let made = run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).and_then(|()| {
         let install = ["-m", "pip", "install", "--quiet", "--requirement"];
-        run(Command::new(&python).args(install).arg(&lock))
+        run(Command::new(&python).args(install).arg(&list))
     });
-    let _ = fs::remove_file(&lock);
+    let _ = fs::remove_file(&list);
     made?;
     fs::write(&marker, "").map_err(|error| Error::io("write", &marker, &error))?;
     Ok(python)

@@ -13,8 +13,10 @@ pub const BROKERS_MAX: usize = 5;
 
 /// 16 bytes in the form that Kafka gives ids.
 const CLUSTER_ID: &str = "ZXhjaGVxdWVyLXRlc3RzMQ";
-const START_WAIT_MAX: Duration = Duration::from_secs(90);
+const START_WAIT_MAX: Duration = Duration::from_secs(180);
 const STARTED: &str = "Kafka Server started";
+/// The listener that asks who comes, and its protocol.
+const GUARDED: &str = "SASL_SSL";
 
 /// A running cluster.
 #[derive(Debug)]
@@ -22,6 +24,7 @@ pub struct Kafka {
     nodes: Vec<Node>,
     jars: PathBuf,
     lifetime: Lifetime,
+    guard: Option<Guard>,
     // Last, so that the processes have ended before their folder goes.
     folder: Folder,
 }
@@ -31,7 +34,26 @@ struct Node {
     id: usize,
     port: u16,
     controller_port: u16,
+    far: Far,
+    guarded_port: u16,
     process: Option<Process>,
+}
+
+/// What a third listener asks of clients: TLS, and a user with a password, by PLAIN or
+/// SCRAM-SHA-512.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    /// PEM: the brokers' key and the chain of its certificate, for 127.0.0.1.
+    pub identity: String,
+    pub user: String,
+    pub password: String,
+}
+
+/// A second listener for clients: where it is, and where it says that it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Far {
+    pub port: u16,
+    pub told: u16,
 }
 
 impl Kafka {
@@ -40,26 +62,43 @@ impl Kafka {
         Self::start_in(Folder::temporary("kafka")?, brokers, Lifetime::Owned)
     }
 
+    /// The same with a listener that asks who comes.
+    pub fn start_guarded(brokers: usize, guard: Guard) -> Result<Self, Error> {
+        let folder = Folder::temporary("kafka")?;
+        Self::start_as(folder, brokers, Lifetime::Owned, Some(guard))
+    }
+
     /// The same in a folder, which must be empty.
     pub fn start_in(folder: Folder, brokers: usize, lifetime: Lifetime) -> Result<Self, Error> {
+        Self::start_as(folder, brokers, lifetime, None)
+    }
+
+    fn start_as(
+        folder: Folder,
+        brokers: usize,
+        lifetime: Lifetime,
+        guard: Option<Guard>,
+    ) -> Result<Self, Error> {
         if !(1..=BROKERS_MAX).contains(&brokers) {
             return Err(Error::new(format!(
                 "{brokers} brokers; 1 to {BROKERS_MAX} can be started"
             )));
         }
         let jars = KAFKA.jars()?;
-        let ports = free_ports(2 * brokers)?;
+        let ports = free_ports(5 * brokers)?;
         let nodes = ports
-            .chunks(2)
+            .chunks(5)
             .zip(1..)
             .map(|(ports, id)| Node {
                 id,
                 port: ports[0],
                 controller_port: ports[1],
+                far: Far { port: ports[2], told: ports[3] },
+                guarded_port: ports[4],
                 process: None,
             })
             .collect();
-        let mut kafka = Self { nodes, jars, lifetime, folder };
+        let mut kafka = Self { nodes, jars, lifetime, guard, folder };
         kafka.format()?;
         for at in 0..brokers {
             kafka.nodes[at].process = Some(kafka.launch(at)?);
@@ -75,6 +114,19 @@ impl Kafka {
         let addresses: Vec<String> =
             self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
         addresses.join(",")
+    }
+
+    /// The same of the listener that asks who comes.
+    pub fn guarded_bootstrap(&self) -> String {
+        let addresses: Vec<String> =
+            self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.guarded_port)).collect();
+        addresses.join(",")
+    }
+
+    /// A second way to each node, for clients that a [`crate::Relay`] stands before: it has to
+    /// listen where the node tells.
+    pub fn far(&self) -> Vec<Far> {
+        self.nodes.iter().map(|node| node.far).collect()
     }
 
     pub fn brokers(&self) -> usize {
@@ -130,6 +182,7 @@ impl Kafka {
                 .arg(class_path(&self.jars))
                 .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
                 .arg(&settings)
+                .args(self.guard.as_ref().map(Guard::user_to_make).into_iter().flatten())
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
@@ -149,10 +202,15 @@ impl Kafka {
 
     fn launch(&self, at: usize) -> Result<Process, Error> {
         let node = &self.nodes[at];
-        let heap = if self.nodes.len() == 1 { "-Xmx512m" } else { "-Xmx384m" };
+        // Several share a small machine, and are started again in the middle of a test.
+        let (heap, compiler) = match self.nodes.len() {
+            1 => ("-Xmx512m", "-XX:+TieredCompilation"),
+            _ => ("-Xmx384m", "-XX:TieredStopAtLevel=1"),
+        };
         let words = [
             "java".to_owned(),
             heap.to_owned(),
+            compiler.to_owned(),
             "-XX:+UseSerialGC".to_owned(),
             "-cp".to_owned(),
             class_path(&self.jars),
@@ -175,18 +233,25 @@ impl Kafka {
         let replicas = self.nodes.len().min(3).to_string();
         let in_sync = if self.nodes.len() < 3 { "1" } else { "2" };
         let listeners = format!(
-            "PLAINTEXT://127.0.0.1:{},CONTROLLER://127.0.0.1:{}",
-            node.port, node.controller_port
+            "PLAINTEXT://127.0.0.1:{},FAR://127.0.0.1:{},CONTROLLER://127.0.0.1:{}",
+            node.port, node.far.port, node.controller_port
         );
+        let told = format!("PLAINTEXT://127.0.0.1:{},FAR://127.0.0.1:{}", node.port, node.far.told);
+        let protocols = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT";
+        let guarded =
+            self.guard.as_ref().map(|_| format!(",{GUARDED}://127.0.0.1:{}", node.guarded_port));
+        let guarded = guarded.unwrap_or_default();
+        let (listeners, told) = (format!("{listeners}{guarded}"), format!("{told}{guarded}"));
+        let protocols = format!("{protocols},{GUARDED}:{GUARDED}");
         let data = self.folder.below(&format!("data-{}", node.id))?;
         let settings = [
             ("process.roles", "broker,controller"),
             ("node.id", &node.id.to_string()),
             ("controller.quorum.voters", &voters.join(",")),
             ("listeners", &listeners),
-            ("advertised.listeners", &format!("PLAINTEXT://127.0.0.1:{}", node.port)),
+            ("advertised.listeners", &told),
             ("controller.listener.names", "CONTROLLER"),
-            ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"),
+            ("listener.security.protocol.map", &protocols),
             ("log.dirs", &data.display().to_string()),
             ("auto.create.topics.enable", "false"),
             ("offsets.topic.replication.factor", &replicas),
@@ -198,14 +263,45 @@ impl Kafka {
             ("group.initial.rebalance.delay.ms", "0"),
             ("broker.session.timeout.ms", "3000"),
             ("broker.heartbeat.interval.ms", "500"),
-            ("controller.quorum.fetch.timeout.ms", "1500"),
-            ("controller.quorum.election.timeout.ms", "500"),
+            ("controller.quorum.fetch.timeout.ms", "3000"),
+            ("controller.quorum.election.timeout.ms", "1000"),
         ];
         let mut text = String::new();
         for (name, value) in settings {
             let _ = writeln!(text, "{name}={value}");
         }
+        if let Some(guard) = &self.guard {
+            text.push_str(&guard.settings(self.folder.path())?);
+        }
         Ok(text)
+    }
+}
+
+impl Guard {
+    /// Of users who sign in by SCRAM the brokers keep a hash; it is made with their storage.
+    fn user_to_make(&self) -> [String; 2] {
+        let Self { user, password, .. } = self;
+        let made = format!("SCRAM-SHA-512=[name={user},password={password}]");
+        ["--add-scram".to_owned(), made]
+    }
+
+    fn settings(&self, folder: &Path) -> Result<String, Error> {
+        let identity = folder.join("identity.pem");
+        fs::write(&identity, &self.identity)
+            .map_err(|error| Error::io("write", &identity, &error))?;
+        let of_listener = "listener.name.sasl_ssl";
+        let modules = "org.apache.kafka.common.security";
+        let Self { user, password, .. } = self;
+        Ok(format!(
+            "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512\n\
+             {of_listener}.ssl.keystore.type=PEM\n\
+             {of_listener}.ssl.keystore.location={}\n\
+             {of_listener}.plain.sasl.jaas.config={modules}.plain.PlainLoginModule required \
+             user_{user}=\"{password}\";\n\
+             {of_listener}.scram-sha-512.sasl.jaas.config={modules}.scram.ScramLoginModule \
+             required;\n",
+            identity.display()
+        ))
     }
 }
 

@@ -1,6 +1,8 @@
 //! `docker-compose.yml` is YAML that names the images, ports and settings which the guide
 //! speaks of. The tests do not run it.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot read fails it")]
+
 use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, StrInput};
@@ -88,9 +90,9 @@ impl<'a> Reader<'a> {
             let Some(key) = self.node_of(next) else { return Node::Map(map) };
             match (key.text(), self.node()) {
                 ("<<", Node::Map(merged)) => {
-                    merged.into_iter().for_each(|(key, node)| {
+                    for (key, node) in merged {
                         map.entry(key).or_insert(node);
-                    });
+                    }
                 }
                 (key, node) => {
                     assert!(!map.contains_key(key) || merges(key), "{key} stands twice");

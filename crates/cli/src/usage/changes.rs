@@ -109,6 +109,7 @@ impl Partition {
     ) -> Result<Judged, String> {
         let why = why_from_proto(said.kind.clone()).map_err(|error| error.to_string())?;
         let revision = self.begun(&why, said)?;
+        self.passes_over_nothing(&revision, said.from, sources)?;
         let (mut counted, mut left, mut root) = (0, false, Root::default());
         let mut contributions = Vec::new();
         for offset in said.from..said.to {
@@ -157,6 +158,26 @@ impl Partition {
             return Err(format!("revises up to record {}, of {}", said.to, front.to));
         }
         Ok(front.clone())
+    }
+
+    /// Records that are passed over were received too early, or add nothing.
+    fn passes_over_nothing(
+        &self,
+        revision: &Revision,
+        from: Offset,
+        sources: &mut Sources<'_>,
+    ) -> Result<(), String> {
+        let Some(at) = revision.received_from else { return Ok(()) };
+        let early = self.ends.partition_point(|(_, through)| *through < at.micros());
+        let reach = early.checked_sub(1).map_or(0, |last| self.ends[last].0);
+        let mut adds = Vec::new();
+        for offset in revision.next.max(reach)..from {
+            let bytes = self.record_again(offset, sources)?;
+            if self.revise_one(revision, offset, &bytes, sources, &mut adds)? == Some(true) {
+                return Err(format!("passes over record {offset}, which it is about"));
+            }
+        }
+        Ok(())
     }
 
     /// Does the record at `offset` add something by the revision? None: it is not one that

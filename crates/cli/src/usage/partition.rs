@@ -39,6 +39,8 @@ pub(super) struct Partition {
     waiting: VecDeque<PhysicalRecord>,
     next: Offset,
     pub(super) through: i64,
+    /// Of each seal with records: where they end, and its `through`.
+    pub(super) ends: Vec<(Offset, i64)>,
     counts: Counts,
     /// Where each record stands: its segment, and its place there.
     pub(super) places: Vec<(u32, u32)>,
@@ -83,6 +85,7 @@ impl Partition {
             waiting: VecDeque::new(),
             next: 0,
             through: 0,
+            ends: Vec::new(),
             counts: Counts::default(),
             places: Vec::new(),
             changes: Changes::default(),
@@ -177,6 +180,9 @@ impl Partition {
             let count = (seal.seal.to - self.next).min(self.waiting.len() as u64);
             self.waiting.drain(..count as usize);
             self.sealed += count;
+            if seal.seal.to > self.next {
+                self.ends.push((seal.seal.to, seal.seal.through));
+            }
             self.next = seal.seal.to;
             self.through = seal.seal.through;
             self.forget();

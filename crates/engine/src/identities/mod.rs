@@ -10,8 +10,9 @@
 //! it leads, only those that it wrote since. It deletes runs when a checkpoint
 //! that it wrote under its claim, which no earlier one outdoes, names them no more.
 //! Blocks are never written anew: whoever claims next may have read an earlier
-//! checkpoint, which names them. So they are deleted once something that was appended
-//! behind that checkpoint is accepted: a later claim then finds the checkpoint there.
+//! checkpoint, which names them. So one that was merged, or whose window is over, is
+//! deleted once something that was appended behind the first checkpoint without it is
+//! accepted: a later claim then finds that checkpoint there.
 
 mod entries;
 mod filter;
@@ -126,9 +127,9 @@ pub(crate) struct Identities {
     retired: Vec<(u64, u64)>,
     /// Those of them that a checkpoint under the claim has left behind.
     deletable: Vec<(u64, u64)>,
-    /// Blocks, with their pages, that another one took the place of; those of them that a
-    /// checkpoint under the claim has left behind; and those that whoever claims next knows
-    /// to be left.
+    /// Blocks, with their pages, that another one took the place of or whose window is over;
+    /// those of them that a checkpoint under the claim has left behind; and those that
+    /// whoever claims next knows to be left.
     retired_blocks: Vec<(u64, u32)>,
     left_blocks: Vec<(u64, u32)>,
     deletable_blocks: Vec<(u64, u32)>,
@@ -146,9 +147,10 @@ pub(crate) struct Flush {
     /// Blocks that were retired by then, and those that it deletes.
     retired: usize,
     deleted: usize,
+    /// Blocks that it retires, for their window is over.
+    expired: Vec<(u64, u32)>,
     /// Entries that it holds.
     fresh: usize,
-    now: Timestamp,
     outcome: FlushOutcome,
 }
 
@@ -326,17 +328,17 @@ impl Identities {
     pub(crate) fn flush(&self, now: Timestamp) -> Flush {
         let deletable = self.deletable.iter().flat_map(|(from, to)| *from..*to);
         let mut writes: Vec<Write> = deletable.map(|run| self.run(run, None)).collect();
-        let expired = |block: &&Block| now.since(block.newest) > self.shape.window;
-        let gone = self.blocks.iter().filter(expired).map(|block| (block.id, block.pages));
-        for (id, pages) in gone.chain(self.deletable_blocks.iter().copied()) {
+        for (id, pages) in self.deletable_blocks.iter().copied() {
             let (tables, partition) = (self.shape.tables, self.partition);
             writes.extend((0..pages).map(|page| page_write(tables, partition, id, page, None)));
             writes.push(filter_write(tables, partition, id, None));
         }
-        let mut blocks: Vec<_> =
-            self.blocks.iter().filter(|block| !expired(block)).map(Block::named).collect();
+        let is_over = |block: &&Block| now.since(block.newest) > self.shape.window;
+        let (over, kept): (Vec<&Block>, Vec<&Block>) = self.blocks.iter().partition(is_over);
+        let expired: Vec<_> = over.iter().map(|block| (block.id, block.pages)).collect();
+        let mut blocks: Vec<_> = kept.into_iter().map(Block::named).collect();
         let retired = self.retired_blocks.iter().chain(&self.left_blocks).chain(&self.merging);
-        blocks.extend(retired.map(|(id, pages)| pb::IdentityBlock {
+        blocks.extend(retired.chain(&expired).map(|(id, pages)| pb::IdentityBlock {
             id: *id,
             pages: *pages,
             newest: 0,
@@ -347,14 +349,14 @@ impl Identities {
         if self.recent.len() < self.shape.entries_max {
             let runs = self.write_run(&mut writes);
             let outcome = FlushOutcome::Run;
-            return Flush { writes, blocks, runs, retired, deleted, fresh, now, outcome };
+            return Flush { writes, blocks, runs, retired, deleted, expired, fresh, outcome };
         }
         let block = self.write_block(&mut writes);
         blocks.push(block.named());
         // Runs are numbered on, so that a block's number is never used again.
         let runs = (self.runs.1 + 1, self.runs.1 + 1);
         let outcome = FlushOutcome::Block(block);
-        Flush { writes, blocks, runs, retired, deleted, fresh, now, outcome }
+        Flush { writes, blocks, runs, retired, deleted, expired, fresh, outcome }
     }
 
     fn write_run(&self, writes: &mut Vec<Write>) -> (u64, u64) {
@@ -393,8 +395,7 @@ impl Identities {
     /// The writes of `flush` are done. What was inserted meanwhile came after.
     pub(crate) fn flushed(&mut self, flush: Flush) {
         self.fresh.drain(..flush.fresh.min(self.fresh.len()));
-        let (now, window) = (flush.now, self.shape.window);
-        self.blocks.retain(|block| now.since(block.newest) <= window);
+        self.blocks.retain(|block| !flush.expired.iter().any(|(id, _)| *id == block.id));
         self.deletable.clear();
         self.deletable_blocks.drain(..flush.deleted);
         if flush.runs.0 != self.runs.0 {
@@ -403,6 +404,9 @@ impl Identities {
         if self.leads {
             self.deletable.append(&mut self.retired);
             self.left_blocks.extend(self.retired_blocks.drain(..flush.retired));
+            self.left_blocks.extend(flush.expired);
+        } else {
+            self.retired_blocks.extend(flush.expired);
         }
         self.runs = flush.runs;
         if let FlushOutcome::Block(block) = flush.outcome {
@@ -479,7 +483,7 @@ impl Identities {
     pub(crate) fn merged(&mut self, merged: Merged) {
         self.merging = None;
         let is_input = |block: &Block| merged.inputs.contains(&block.id);
-        // Inputs that went out of their window meanwhile were deleted with it.
+        // Inputs whose window was over meanwhile are retired already.
         let Some(at) = self.blocks.iter().position(is_input) else {
             self.retired_blocks.push((merged.block.id, merged.block.pages));
             return;

@@ -199,3 +199,38 @@ async fn what_an_earlier_checkpoint_names_stays_until_no_later_claim_can_have_re
     assert!(other.ask(&store, &identity(1), day(7)).await.is_err());
     assert_eq!(find(&index, &store, 1, day(7)).await, Some(known(1)));
 }
+
+// REQ: USE-03
+#[tokio::test]
+async fn a_block_whose_window_is_over_stays_as_long_as_an_earlier_checkpoint_may_be_read() {
+    let store = MemoryStore::new(false);
+    let mut index = new_index(SESSION, 200);
+    index.lead();
+    for n in 0..200 {
+        index.insert(identity(n), known(n));
+    }
+    let before = flush(&mut index, &store, day(1)).await;
+    assert_eq!((before.blocks.len(), before.blocks[0].retired), (1, false));
+    // Its window is over, and the writer dies between the rows and their checkpoint.
+    index.insert(identity(900), Known { at: day(9), ..known(900) });
+    let rows = index.flush(day(9)).writes;
+    store.write(Batch { rows, last: vec![] }).await.unwrap();
+    // Whoever comes next judges again what came behind the earlier checkpoint.
+    let mut next = new_index(SESSION + 2, 200);
+    next.load(&store, &before.blocks, before.runs).await.unwrap();
+    next.lead();
+    for n in (0..200).step_by(17) {
+        assert_eq!(find(&next, &store, n, day(8)).await, Some(known(n)));
+    }
+    // One flush names it as retired; the next one behind something accepted deletes it.
+    let after = flush_alone(&mut next, &store, day(9)).await;
+    assert!(after.blocks.iter().all(|block| block.retired), "{:?}", after.blocks);
+    flush_alone(&mut next, &store, day(9)).await;
+    assert!(!store.snapshot(COMMAND_IDENTITIES.pages, 0).is_empty(), "nothing was accepted");
+    next.accepted(next.left());
+    let last = flush_alone(&mut next, &store, day(9)).await;
+    assert_eq!(store.snapshot(COMMAND_IDENTITIES.pages, 0).len(), 0);
+    assert_eq!(store.snapshot(COMMAND_IDENTITIES.filters, 0).len(), 0);
+    assert_eq!(find(&next, &store, 3, day(9)).await, None);
+    assert!(last.blocks.is_empty() || last.blocks.iter().all(|block| block.retired));
+}

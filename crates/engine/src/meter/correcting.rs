@@ -175,7 +175,7 @@ pub(super) async fn first_record(
     let data = left.as_ref().and_then(|it| it.data.as_deref()).unwrap_or(event.body.data);
     let event = event.with_data(data);
     let mut judge = Judge::new(&state.definitions, state.partition, state.partitions);
-    let sealed = judge.sealed(log.offset, &record, &event, &mut state.names);
+    let sealed = judge.sealed((log.offset, &record, &event), &mut state.names);
     let (mut contributions, mut faults) = (Vec::new(), sealed.faults);
     if sealed.fate.takes_identity() {
         let place = (log.offset, &record, &event);

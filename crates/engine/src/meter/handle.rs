@@ -66,6 +66,12 @@ pub(super) struct Asked {
     pub(super) reply: oneshot::Sender<Result<Option<FirstRecord>, Fault>>,
 }
 
+/// To build what a flush writes, and to write it. None never is: nobody closes them.
+pub(super) type Permit<'a> = Option<SemaphorePermit<'a>>;
+
+/// Partitions that merge blocks of their indexes at the same time. They come to it at about
+/// the same time, and would write all that they hold at once; it does not hurry.
+const MERGES_MAX: usize = 1;
 /// Questions of one partition that wait.
 const ASKED_MAX: usize = 64;
 
@@ -94,6 +100,7 @@ struct Shared {
     backfills: Vec<Mutex<(u64, Vec<BackfillProgress>)>>,
     /// Of those who write, who may at once.
     flushes: Semaphore,
+    merges: Semaphore,
     runtime: Arc<dyn Runtime>,
 }
 
@@ -115,6 +122,7 @@ impl Meters {
             wanted: (0..partitions).map(|_| watch::Sender::new(Timestamp::MIN)).collect(),
             backfills: (0..partitions).map(|_| Mutex::default()).collect(),
             flushes: Semaphore::new(flushes_max.max(1)),
+            merges: Semaphore::new(MERGES_MAX),
             runtime,
         };
         let live = Arc::new(LiveUsage::new(partitions));
@@ -140,9 +148,15 @@ impl Meters {
         }
     }
 
-    /// Resolves when a partition may be written, for as long as the permit is held.
-    pub(super) async fn may_flush(&self) -> Option<SemaphorePermit<'_>> {
+    /// Resolves when a partition may be written, for as long as the permit is held. What it
+    /// writes is built then, and not before: that is what takes memory.
+    pub(super) async fn may_flush(&self) -> Permit<'_> {
         self.shared.flushes.acquire().await.ok()
+    }
+
+    /// May blocks of an index be merged now, for as long as the permit is held?
+    pub(super) fn may_merge(&self) -> Permit<'_> {
+        self.shared.merges.try_acquire().ok()
     }
 
     pub fn partitions(&self) -> u32 {

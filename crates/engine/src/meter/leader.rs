@@ -20,7 +20,7 @@ use tracing::warn;
 
 use super::correcting;
 use super::folding::{Accepted, fold as fold_batch};
-use super::handle::Asked;
+use super::handle::{Asked, Permit};
 use super::judging::{Batch, batch_len, decoded, judge};
 use super::resume::{self, Saved};
 use super::state::Metering;
@@ -67,12 +67,23 @@ struct InFlight<'a> {
     left: usize,
 }
 
-/// The write and, behind it, a merge of the index's blocks.
-type Flushing<'a> = BoxFuture<'a, Result<(Saved, Option<Merged>), EngineError>>;
+/// How far the write behind is.
+enum Flushing<'a> {
+    Not,
+    /// Waits for its turn, with nothing built. Judging goes on.
+    Queued(BoxFuture<'a, Permit<'a>>),
+    /// Has its turn: what is in flight is settled before it is built.
+    Next(Permit<'a>),
+    /// The write and, behind it, a merge of the index's blocks.
+    Writing(BoxFuture<'a, Written>),
+}
 
-enum Woken {
+type Written = Result<(Saved, Option<Merged>), EngineError>;
+
+enum Woken<'a> {
     Acknowledged(Ack),
-    Flushed(Box<Result<(Saved, Option<Merged>), EngineError>>),
+    MayFlush(Permit<'a>),
+    Flushed(Box<Written>),
     Asked(Asked),
     Input,
 }
@@ -107,40 +118,43 @@ impl<'a> Leader<'a> {
     }
 
     pub(super) async fn run(mut self) -> Result<&'static str, EngineError> {
-        let mut flushing: Option<Flushing<'a>> = None;
+        let mut flushing = Flushing::Not;
         let ended = self.lead(&mut flushing).await;
-        // Whoever claims next must not meet a write of this claim.
-        if let Some(flushing) = flushing
-            && let Err(error) = flushing.await
+        // Whoever claims next must not meet a write of this claim. One that waits for its
+        // turn is given up with the claim.
+        if let Flushing::Writing(write) = flushing
+            && let Err(error) = write.await
         {
             warn!(partition = self.state.partition.0, %error, "cannot write behind");
         }
         ended
     }
 
-    async fn lead(
-        &mut self,
-        flushing: &mut Option<Flushing<'a>>,
-    ) -> Result<&'static str, EngineError> {
+    async fn lead(&mut self, flushing: &mut Flushing<'a>) -> Result<&'static str, EngineError> {
         let mut gathered: Option<Batch> = None;
         let mut in_flight: Option<InFlight<'a>> = None;
         loop {
-            let flush_due = flushing.is_none() && self.flush_is_due();
-            // While a flush is due nothing more is judged ahead, so that what is written
-            // is what is accepted.
-            if flush_due && in_flight.is_none() && gathered.is_none() {
-                *flushing = self.flush().await?;
+            if matches!(flushing, Flushing::Not) && self.flush_is_due() {
+                *flushing = self.queue_flush();
             }
-            let gathers = gathered.is_none()
-                && (!flush_due || flushing.is_some())
-                && !self.is_pinned_full(flushing.is_some());
+            // While a flush is next nothing more is judged ahead, so that what is written
+            // is what is accepted.
+            if in_flight.is_none() && gathered.is_none() {
+                *flushing = match core::mem::replace(flushing, Flushing::Not) {
+                    Flushing::Next(permit) => self.flush(permit).await?,
+                    other => other,
+                };
+            }
+            let is_next = matches!(flushing, Flushing::Next(_));
+            let flushes = !matches!(flushing, Flushing::Not);
+            let gathers = gathered.is_none() && !is_next && !self.is_pinned_full(flushes);
             if gathers {
                 gathered = self.gather().await?;
             }
             if in_flight.is_none()
                 && let Some(batch) = gathered.take()
             {
-                in_flight = Some(self.append(batch).await?);
+                in_flight = Some(self.append(batch));
                 continue;
             }
             let listens = gathers && gathered.is_none();
@@ -157,8 +171,9 @@ impl<'a> Leader<'a> {
                     // Whoever asked may have gone.
                     drop(it.reply.send(answer));
                 }
+                Woken::MayFlush(permit) => *flushing = Flushing::Next(permit),
                 Woken::Flushed(done) => {
-                    *flushing = None;
+                    *flushing = Flushing::Not;
                     let (done, merged) = (*done)?;
                     resume::saved(self.context, &mut self.state, done, merged);
                 }
@@ -177,9 +192,9 @@ impl<'a> Leader<'a> {
     async fn wait(
         &mut self,
         in_flight: &mut Option<InFlight<'a>>,
-        flushing: &mut Option<Flushing<'a>>,
+        flushing: &mut Flushing<'a>,
         listens: bool,
-    ) -> Woken {
+    ) -> Woken<'a> {
         let ack = async {
             match in_flight {
                 Some(sent) => (&mut sent.acknowledged).await,
@@ -188,8 +203,9 @@ impl<'a> Leader<'a> {
         };
         let flushed = async {
             match flushing {
-                Some(write) => write.await,
-                None => core::future::pending().await,
+                Flushing::Queued(turn) => Woken::MayFlush(turn.await),
+                Flushing::Writing(write) => Woken::Flushed(Box::new(write.await)),
+                Flushing::Not | Flushing::Next(_) => core::future::pending().await,
             }
         };
         let input = self.input(listens);
@@ -197,13 +213,12 @@ impl<'a> Leader<'a> {
             (core::pin::pin!(ack), core::pin::pin!(flushed), core::pin::pin!(input));
         match select(ack, select(flushed, input)).await {
             Either::Left((acknowledged, _)) => Woken::Acknowledged(acknowledged),
-            Either::Right((Either::Left((done, _)), _)) => Woken::Flushed(Box::new(done)),
-            Either::Right((Either::Right((woken, _)), _)) => woken,
+            Either::Right((Either::Left((woken, _)) | Either::Right((woken, _)), _)) => woken,
         }
     }
 
     /// Resolves when there may be something to seal or to write, or somebody asks.
-    async fn input(&mut self, listens: bool) -> Woken {
+    async fn input(&mut self, listens: bool) -> Woken<'a> {
         let due = self.next_due();
         let (context, state) = (self.context, &self.state);
         let runtime = &context.ports.runtime;
@@ -275,10 +290,20 @@ impl<'a> Leader<'a> {
                 || source.is_some_and(|it| it.bytes() >= settings.cells_bytes_max * 2 / partitions))
     }
 
-    async fn flush(&mut self) -> Result<Option<Flushing<'a>>, EngineError> {
+    fn queue_flush(&mut self) -> Flushing<'a> {
+        self.flushed_at = self.context.ports.runtime.now();
+        let mut turn = self.context.meters.may_flush().boxed();
+        match (&mut turn).now_or_never() {
+            Some(permit) => Flushing::Next(permit),
+            None => Flushing::Queued(turn),
+        }
+    }
+
+    async fn flush(&mut self, permit: Permit<'a>) -> Result<Flushing<'a>, EngineError> {
         self.flushed_at = self.context.ports.runtime.now();
         let written = resume::snapshot(self.context, &mut self.state, &self.head).await?;
-        Ok(written.map(|it| resume::write(self.context, it).boxed()))
+        let write = |it| Flushing::Writing(resume::write(self.context, it, permit).boxed());
+        Ok(written.map_or(Flushing::Not, write))
     }
 
     /// Judges what is there, as much as one seal takes; none when there is nothing to seal.
@@ -380,13 +405,11 @@ impl<'a> Leader<'a> {
         Ok(())
     }
 
-    /// Sends on what belongs elsewhere, and seals the batch.
-    async fn append(&mut self, mut batch: Batch) -> Result<InFlight<'a>, EngineError> {
-        let context = self.context;
-        letters::send(context, self.state.partition, &batch).await?;
-        for (partition, record) in core::mem::take(&mut batch.forwards) {
-            context.meters.ports.log.append(partition, record).await?;
-        }
+    /// Sends on what belongs elsewhere, and then seals the batch.
+    fn append(&mut self, mut batch: Batch) -> InFlight<'a> {
+        let (context, partition) = (self.context, self.state.partition);
+        let letters = letters::of(context, partition, &batch);
+        let forwards = core::mem::take(&mut batch.forwards);
         let fresh = self.head.claim.as_ref().filter(|claim| claim.fresh).map(|claim| claim.hash);
         let (expected, prev) = (self.state.next_seal, self.state.hash);
         let seq = self.state.seq + 1;
@@ -406,14 +429,27 @@ impl<'a> Leader<'a> {
         };
         let head =
             RecordHead::Commit { epoch: self.epoch, owner: self.owner, seq, prev, claim: fresh };
-        let (bytes, hash) = encode_seal(self.state.partition, seal);
+        let (bytes, hash) = encode_seal(partition, seal);
         self.state.seq = seq;
         self.state.hash = hash;
         self.state.next_seal += 1;
-        let acknowledged = context.meters.ports.seals.append(self.state.partition, bytes);
+        let ports = &context.meters.ports;
+        let acknowledged = if letters.is_empty() && forwards.is_empty() {
+            // At once: the next batch is judged meanwhile.
+            ports.seals.append(partition, bytes)
+        } else {
+            let sent_on = async move {
+                letters::publish(context, partition, letters).await;
+                for (to, record) in forwards {
+                    ports.log.append(to, record).await?;
+                }
+                ports.seals.append(partition, bytes).await
+            };
+            sent_on.boxed()
+        };
         let (sent_at, left) = (context.ports.runtime.now(), self.state.identities.left());
         self.sealed_at = sent_at;
-        Ok(InFlight { acknowledged, batch, head, hash, expected, sent_at, left })
+        InFlight { acknowledged, batch, head, hash, expected, sent_at, left }
     }
 
     /// The answer rule. Says why the claim is lost, if it is.

@@ -1,25 +1,27 @@
 //! Records of usage that cannot be counted as they are, for who wrote them: a producer on a
-//! broker gets no verdict. They are published before their seal, so that none is left out;
-//! after a fault one may come twice, with the same place. What a gateway refused was told
-//! to its sender, and is not here.
+//! broker gets no verdict. They are published before their seal, so that none is left out:
+//! while their topic fails, the seal waits, and counting in its partition with it. After a
+//! fault one may come twice, with the same place. What a gateway refused was told to its
+//! sender, and is not here.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use exchequer_codec::usage::decode_record;
-use exchequer_journal::{Outgoing, Outlet};
+use exchequer_journal::{Fault, Outgoing};
 use exchequer_metering::event::cut;
 use exchequer_metering::{EventRecord, Fate, Record, RecordBody};
 use exchequer_projection_usage::Kind;
 use exchequer_proto::usage::v1 as pb;
-use exchequer_types::{PartitionId, TenantId, partition_of};
+use exchequer_types::{PartitionId, TenantId, Timestamp, partition_of};
 use prost::Message as _;
 use serde_json::value::RawValue;
 use serde_json::{Map, json};
+use tracing::{info, warn};
 
 use super::Context;
 use super::judging::{Batch, Told};
-use crate::EngineError;
 
 /// Bytes of one append.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -32,19 +34,22 @@ const HEADERS_BYTES_MAX: usize = 64 * 1024;
 const OURS: &str = "exchequer-";
 const CONTENT_TYPE: &str = "content-type";
 const STRUCTURED: &str = "application/cloudevents+json";
+/// The longest wait before what failed is published again; the first is that of a claim.
+const RETRY_MAX: Duration = Duration::from_secs(10);
+/// How often it is said that they cannot be published.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Publishes what of the batch cannot be counted, where there is a topic for it.
-pub(super) async fn send(
-    context: &Context,
-    partition: PartitionId,
-    batch: &Batch,
-) -> Result<(), EngineError> {
-    let Some(outlet) = &context.letters else { return Ok(()) };
+/// What of one batch cannot be counted, by the partition it goes to.
+pub(super) type Letters = BTreeMap<PartitionId, Vec<Outgoing>>;
+
+/// What of the batch is to be published, where there is a topic for it.
+pub(super) fn of(context: &Context, partition: PartitionId, batch: &Batch) -> Letters {
+    let mut letters = Letters::new();
+    let Some(outlet) = &context.letters else { return letters };
     // What a revision lists was sealed before.
     if batch.revision.is_some() {
-        return Ok(());
+        return letters;
     }
-    let mut letters: BTreeMap<PartitionId, Vec<Outgoing>> = BTreeMap::new();
     for told in &batch.listed {
         let kind = batch.records.get(told.index).map(|it| it.kind);
         if matches!(kind, Some(Kind::Fate(Fate::Invalid) | Kind::Refused))
@@ -56,27 +61,67 @@ pub(super) async fn send(
             letters.entry(to).or_default().push(letter);
         }
     }
-    for (to, letters) in letters {
-        publish(outlet.as_ref(), to, letters).await?;
-    }
-    Ok(())
+    letters
 }
 
-async fn publish(
-    outlet: &dyn Outlet,
-    to: PartitionId,
-    letters: Vec<Outgoing>,
-) -> Result<(), EngineError> {
-    let (mut part, mut bytes) = (Vec::new(), 0);
+/// Publishes them, however often it takes: resolves when all are durable. Whoever loses the
+/// partition meanwhile drops it.
+pub(super) async fn publish(context: &Context, partition: PartitionId, letters: Letters) {
+    let Some(outlet) = &context.letters else { return };
+    let mut trouble = Trouble { partition, failures: 0, warned_at: None };
+    for (to, letters) in letters {
+        for part in parts(letters) {
+            while let Err(fault) = outlet.publish(to, part.clone()).await {
+                trouble.wait(context, fault).await;
+            }
+        }
+    }
+    if trouble.failures > 0 {
+        info!(partition = partition.0, failures = trouble.failures, "dead letters go on");
+        context.meters.update(partition, |it| it.fault = None);
+    }
+}
+
+/// Publishing that fails.
+struct Trouble {
+    partition: PartitionId,
+    failures: u32,
+    warned_at: Option<Timestamp>,
+}
+
+impl Trouble {
+    async fn wait(&mut self, context: &Context, fault: Fault) {
+        let runtime = &context.ports.runtime;
+        let (partition, now) = (self.partition, runtime.now());
+        if self.warned_at.is_none_or(|at| now.since(at) >= WARN_INTERVAL) {
+            self.warned_at = Some(now);
+            let error = &fault;
+            warn!(partition = partition.0, %error, "counting waits for the topic of dead letters");
+        }
+        context.meters.update(partition, |it| it.fault = Some(fault));
+        let doubled = 2_u32.saturating_pow(self.failures.min(16));
+        self.failures += 1;
+        let wait = context.ports.settings.claim_retry.saturating_mul(doubled).min(RETRY_MAX);
+        // Partitions that fail together come again one by one.
+        let nonce = f64::from(runtime.nonce()[0]);
+        runtime.sleep(wait.mul_f64(0.5 + nonce / 512.0)).await;
+    }
+}
+
+/// As much as one append takes, each.
+fn parts(letters: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
+    let (mut parts, mut bytes) = (vec![Vec::new()], 0);
     for letter in letters {
-        if bytes + letter.bytes() > BYTES_MAX && !part.is_empty() {
-            outlet.publish(to, core::mem::take(&mut part)).await?;
+        if bytes + letter.bytes() > BYTES_MAX && bytes > 0 {
+            parts.push(Vec::new());
             bytes = 0;
         }
         bytes += letter.bytes();
-        part.push(letter);
+        if let Some(part) = parts.last_mut() {
+            part.push(letter);
+        }
     }
-    Ok(outlet.publish(to, part).await?)
+    parts
 }
 
 /// None when nobody is to mend it: a gateway's refusal, a correction.

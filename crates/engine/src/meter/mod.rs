@@ -111,16 +111,32 @@ pub(crate) async fn share(context: Context, mut own: OwnPartition) -> Result<(),
         select(core::pin::pin!(own.gained()), following).await;
         context.meters.update(partition, |it| it.followed = false);
         let claiming = own.claiming();
-        let metering = core::pin::pin!(run(&context, (&claiming, partition), &mut asked));
-        if let Either::Right(_) = select(core::pin::pin!(own.lost()), metering).await {
-            return Ok(());
+        let has_stopped = {
+            let metering = core::pin::pin!(run(&context, (&claiming, partition), &mut asked));
+            matches!(select(core::pin::pin!(own.lost()), metering).await, Either::Right(_))
+        };
+        if has_stopped {
+            // Whoever gets the partition next must not wait for this process.
+            let refusing = core::pin::pin!(refuse(&mut asked));
+            select(core::pin::pin!(own.lost()), refusing).await;
         }
         info!(partition = partition.0, "usage given up");
         context.meters.live.forget(partition);
-        context.meters.update(partition, |it| it.leading = false);
+        context.meters.update(partition, |it| {
+            it.leading = false;
+            it.fault = None;
+        });
         Metric::MeterLeading.gauge(&[&partition.to_string()]).set(0.0);
         own.release();
     }
+}
+
+/// Leaves questions without an answer, for ever: nobody here can give one.
+async fn refuse(asked: &mut mpsc::Receiver<handle::Asked>) {
+    while let Some(it) = asked.recv().await {
+        drop(it.reply);
+    }
+    core::future::pending::<()>().await;
 }
 
 /// Reads how far the meter of a partition is that another process has, for ever.
@@ -147,7 +163,7 @@ async fn follow(context: &Context, partition: PartitionId) {
 }
 
 /// Meters `partition` until the process ends. A seal that was not made of its records by
-/// these rules stops the partition for good, and nothing else.
+/// these rules stops the partition here, and nothing else.
 async fn run(
     context: &Context,
     (claiming, partition): (&Claiming, PartitionId),
@@ -200,10 +216,10 @@ async fn lead(
     (claiming, partition): (&Claiming, PartitionId),
     (failures, asked): (&mut u32, &mut mpsc::Receiver<handle::Asked>),
 ) -> Result<&'static str, EngineError> {
-    if !claiming.is_confirmed(context.meters.state(partition).next).await? {
+    let (mut head, next) = resume::head(context, partition).await?;
+    if !claiming.is_confirmed(next).await? {
         return Ok("the partition is another member's");
     }
-    let mut head = resume::head(context, partition).await?;
     let owner = context.ports.runtime.nonce();
     let epoch = head.epoch() + 1;
     let claim = pb::SealClaim {

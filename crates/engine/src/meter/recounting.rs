@@ -284,7 +284,8 @@ async fn adds(
     let window = state.identities.window();
     let known = known.filter(|known| known.is_kept(state.through, window));
     let known = known.map(|known| known.place.offset);
-    // Of long ago, the first one of its name is it, whoever has taken the name since.
+    // Of long ago, the first one of its name is it, whoever has taken the name since. It may
+    // repeat one of another minute, which nobody knows any more: the guide to meters says so.
     let is_first = match known {
         Some(first) if first <= log.offset => first == log.offset,
         _ => seen.insert(identity),

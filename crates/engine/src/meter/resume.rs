@@ -18,8 +18,10 @@ use exchequer_proto::usage::v1 as pb;
 use exchequer_readstore::{Key, Scan, Value, Write};
 use exchequer_types::{Offset, PartitionId, Timestamp};
 use prost::Message as _;
+use tokio::sync::SemaphorePermit;
 
 use super::folding::{Accepted, fold as fold_batch};
+use super::handle::Permit;
 use super::judging::{Batch, decoded, judge};
 use super::recounting::{Recounts, Touched};
 use super::revising::revise;
@@ -31,8 +33,11 @@ use crate::tables::{USAGE_ADOPTED, USAGE_IDENTITIES, checkpoint_stamp, partition
 use crate::tail::check_remembered;
 
 /// Where the seals are that the checkpoint holds, and those behind it up to their present
-/// end: enough to claim.
-pub(super) async fn head(context: &Context, partition: PartitionId) -> Result<Head, EngineError> {
+/// end: enough to claim. Also the first record that the checkpoint does not hold.
+pub(super) async fn head(
+    context: &Context,
+    partition: PartitionId,
+) -> Result<(Head, Offset), EngineError> {
     let stored = usage::checkpoint(context.ports.store.as_ref(), partition).await?;
     let checkpoint = pb::MeterCheckpoint::decode(stored.unwrap_or_default().meter)
         .map_err(exchequer_codec::DecodeError::from)?;
@@ -40,7 +45,7 @@ pub(super) async fn head(context: &Context, partition: PartitionId) -> Result<He
     let seals = context.meters.ports.seals.as_ref();
     check_remembered(seals, "the meter", partition, &head).await?;
     pass(context, partition, &mut head).await?;
-    Ok(head)
+    Ok((head, checkpoint.next))
 }
 
 /// Passes the seals from `head` to their present end, whatever they say.
@@ -244,7 +249,7 @@ pub(super) async fn read_range(
 
 /// What a flush writes, and what is saved when it is done.
 #[derive(Debug)]
-pub(super) struct WriteBehind {
+pub(super) struct WriteBehind<'a> {
     segment: Arc<Segment>,
     recounts: Recounts,
     /// With `meter` in it.
@@ -252,7 +257,7 @@ pub(super) struct WriteBehind {
     meter: pb::MeterCheckpoint,
     rows: Vec<Write>,
     epoch: u64,
-    pub(super) merge: Option<Merge>,
+    merge: Option<(Merge, SemaphorePermit<'a>)>,
     pub(super) saved: Saved,
 }
 
@@ -269,15 +274,16 @@ pub(super) struct Saved {
 
 /// The state as it is, to be written. `head` is where it stands: everything in it must be
 /// accepted. None when there is nothing to write.
-pub(super) async fn snapshot(
-    context: &Context,
+pub(super) async fn snapshot<'a>(
+    context: &'a Context,
     state: &mut Metering,
     head: &Head,
-) -> Result<Option<WriteBehind>, EngineError> {
+) -> Result<Option<WriteBehind<'a>>, EngineError> {
     let segment = context.meters.live.source(state.partition).and_then(|mut it| it.freeze());
     let Some(segment) = segment else { return Ok(None) };
     let recounts = recounting::read(context, state).await?;
-    let merge = state.identities.merge_due(state.through);
+    let turn = context.meters.may_merge();
+    let merge = turn.and_then(|turn| Some((state.identities.merge_due(state.through)?, turn)));
     let mut flush = state.identities.flush(state.through);
     let mut rows = core::mem::take(&mut flush.writes);
     rows.extend(state.unsaved.iter().map(|(seq, index, from, message)| Write {
@@ -315,13 +321,14 @@ pub(super) async fn snapshot(
     Ok(Some(WriteBehind { segment, recounts, checkpoint, meter, rows, epoch, merge, saved }))
 }
 
-/// Writes what `snapshot` gave and, behind it, merges blocks of the index.
+/// Writes what `snapshot` gave and, behind it, merges blocks of the index. The permit was
+/// there before the snapshot.
 pub(super) async fn write(
     context: &Context,
-    mut it: WriteBehind,
+    mut it: WriteBehind<'_>,
+    permit: Permit<'_>,
 ) -> Result<(Saved, Option<Merged>), EngineError> {
     let store = context.ports.store.as_ref();
-    let permit = context.meters.may_flush().await;
     let mut batch = usage::flush(store, &it.segment, &it.checkpoint).await.map_err(of_flush)?;
     let rows = usage::Pending::above(store, core::mem::take(&mut batch.rows));
     let place = (it.segment.source(), it.saved.seq);
@@ -341,7 +348,7 @@ pub(super) async fn write(
     // A merge holds little and takes long.
     drop(permit);
     let merged = match it.merge {
-        Some(merge) => Some(merge.run(store).await?),
+        Some((merge, _turn)) => Some(merge.run(store).await?),
         None => None,
     };
     Ok((it.saved, merged))
@@ -378,8 +385,9 @@ async fn write_behind(
     state: &mut Metering,
     head: &Head,
 ) -> Result<(), EngineError> {
+    let permit = context.meters.may_flush().await;
     let Some(written) = snapshot(context, state, head).await? else { return Ok(()) };
-    let (done, merged) = write(context, written).await?;
+    let (done, merged) = write(context, written, permit).await?;
     saved(context, state, done, merged);
     Ok(())
 }

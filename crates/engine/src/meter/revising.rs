@@ -1,13 +1,13 @@
 //! Revisions as a meter does them: in chunks, one seal each. What they are and what a record
 //! adds by them is said by `exchequer_metering`.
 
-use exchequer_codec::usage::{Root, decode_record, why_to_proto};
+use exchequer_codec::usage::{Root, why_to_proto};
 use exchequer_journal::{Fault, FaultKind};
 use exchequer_metering::RevisionStep as Step;
 use exchequer_metering::{EventRecord, Judge, Prepared, Record, RecordBody, Revision, Why};
-use exchequer_projection_usage::Kind;
+use exchequer_projection_usage::{Kind, seal_of};
 use exchequer_proto::usage::v1 as pb;
-use exchequer_types::{Hash, Offset, Timestamp};
+use exchequer_types::{Hash, Offset};
 
 use super::Context;
 use super::correcting::{Corrected, corrected};
@@ -89,14 +89,16 @@ async fn begin(
 ) -> Result<Offset, EngineError> {
     let first = first_kept(context, state, revision.next).await?;
     let Some(at) = revision.received_from else { return Ok(first) };
-    // Times of receipt do not decrease.
+    // Where several write, times of receipt go up and down. What seals say of them does not:
+    // nothing up to the end of a seal was received later than its `through`.
+    let (store, live) = (context.ports.store.as_ref(), context.meters.live.as_ref());
     let (mut low, mut high) = (first, revision.to.max(first));
     while low < high {
         let middle = low + (high - low) / 2;
-        if received_at(context, state, middle).await? < at {
-            low = middle + 1;
-        } else {
-            high = middle;
+        match seal_of(store, live, state.partition, middle).await? {
+            Some(seal) if seal.through < at => low = seal.to.min(high),
+            // Also one that is not known: then more is looked at.
+            seal => high = seal.map_or(middle, |it| it.from.clamp(low, middle)),
         }
     }
     Ok(low)
@@ -112,16 +114,6 @@ async fn first_kept(
         Err(Fault { kind: FaultKind::Expired { begins_at }, .. }) => Ok(begins_at.max(from)),
         Err(fault) => Err(fault.into()),
     }
-}
-
-async fn received_at(
-    context: &Context,
-    state: &Metering,
-    offset: Offset,
-) -> Result<Timestamp, EngineError> {
-    let read = context.meters.ports.log.read(state.partition, offset, 1).await?;
-    let record = read.first().map(|it| decode_record(&it.bytes, None).received_at);
-    Ok(record.unwrap_or(Timestamp::MAX))
 }
 
 /// Is the event the first under its identity, one that the revision is about, and not

@@ -4,6 +4,7 @@
 
 mod produced;
 mod revised;
+mod shared;
 mod world;
 
 use std::sync::Arc;

@@ -1,20 +1,16 @@
 //! Events that producers write to the topic of usage by themselves.
 
 use exchequer_journal::Outgoing;
-use exchequer_metering::{Body, EventRecord, Fate, partition_of_event};
+use exchequer_metering::{Body, EventRecord, Fate};
 use exchequer_projection_usage::Kind;
 use exchequer_types::PartitionId;
 
-use crate::world::{PARTITIONS, World, event, now};
+use crate::world::{PARTITIONS, World, event, now, own_of as own};
 
 type Header<'a> = (&'a str, &'a [u8]);
 
 const DATA: &str = r#"{"tokens":2,"model":"large"}"#;
 const STRUCTURED: Header<'_> = ("content-type", b"application/cloudevents+json");
-
-fn own(id: &str) -> PartitionId {
-    partition_of_event("acme", id, PARTITIONS, &mut Vec::new())
-}
 
 /// The same event as [`event`] makes.
 fn structured(id: &str, data: &str) -> String {

@@ -285,6 +285,39 @@ async fn a_moved_billing_period_takes_its_events_with_it() {
     process.stop().await;
 }
 
+// REQ: USE-04
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moved_billing_period_finds_its_events_however_gateways_clocks_differ() {
+    let mut world = World::new();
+    world.settings.usage.batch_records_max = 4;
+    let start = now();
+    let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    let (early, late) = (start.saturating_sub(hours(100)), start.saturating_add(hours(100)));
+    let begun = start.saturating_sub(hours(2));
+    let put = |world: &World, periods: Vec<Period>| {
+        world.definitions.put_tenant(&tenant("acme"), &tenant("platform"), periods);
+    };
+    put(&world, vec![Period { start: early, end: late }]);
+    let process = world.start().await;
+    // One gateway's clock is right, and that of another is hours behind.
+    for n in 0..4 {
+        world.send_as(&event("acme", &format!("first-{n}"), DATA), start);
+    }
+    let behind = start.saturating_sub(hours(5));
+    for n in 0..60 {
+        world.send_as(&event("acme", &format!("behind-{n}"), DATA), behind);
+    }
+    process.settled().await;
+    let periods = async |process: &Process| process.periods("tokens").await;
+    assert_eq!(periods(&process).await, [(early, "128".to_owned())]);
+    put(&world, vec![Period { start: early, end: begun }, Period { start: begun, end: late }]);
+    let both = [(early, "120".to_owned()), (begun, "8".to_owned())];
+    until(async || periods(&process).await == both).await;
+    let process = anew(&mut world, process).await;
+    until(async || periods(&process).await == both).await;
+    process.stop().await;
+}
+
 // REQ: USE-02
 #[tokio::test(flavor = "multi_thread")]
 async fn a_meter_checks_the_schema_of_what_came_past_the_gate() {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use exchequer_codec::usage::encode_event;
-use exchequer_engine::meter::{MemoryDefinitions, Meters};
+use exchequer_engine::meter::{DefinitionsSource, MemoryDefinitions, Meters};
 use exchequer_engine::{Outlets, Parts, Platform, Ports, Roles, Settings, UsageIntake, UsagePorts};
 use exchequer_journal::{
-    Intake as _, Journal, MemoryInput, MemoryInputLimits, MemoryJournal, MemoryOutlet, Outgoing,
-    Produced,
+    Intake as _, Journal, Membership, MemoryInput, MemoryInputLimits, MemoryJournal, MemoryOutlet,
+    Outgoing, Outlet, Produced,
 };
 use exchequer_kernel::SealKey;
 use exchequer_metering::{
@@ -32,7 +32,11 @@ pub(crate) struct World {
     pub(crate) definitions: Arc<MemoryDefinitions>,
     pub(crate) settings: Settings,
     /// Dead letters.
-    letters: Arc<MemoryOutlet>,
+    pub(crate) letters: Arc<MemoryOutlet>,
+    /// Where they are published instead, if it is set.
+    pub(crate) outlet: Option<Arc<dyn Outlet>>,
+    /// With whom partitions are shared; nobody if it is not set.
+    pub(crate) membership: Option<Arc<dyn Membership>>,
     starts: u8,
 }
 
@@ -98,6 +102,8 @@ impl World {
             definitions: Arc::new(definitions),
             settings,
             letters: Arc::new(MemoryOutlet::new(PARTITIONS)),
+            outlet: None,
+            membership: None,
             starts: 0,
         }
     }
@@ -128,8 +134,11 @@ impl World {
         let roles = Roles { decides: false, bootstraps: false, meters: true };
         let definitions = Arc::<MemoryDefinitions>::clone(&self.definitions);
         let letters = Arc::<MemoryOutlet>::clone(&self.letters);
+        let letters = self.outlet.clone().unwrap_or(letters);
         let outlets = Outlets { dead_letters: Some(letters), ..Outlets::default() };
-        let given = Parts { definitions: Some(definitions), outlets, ..Parts::default() };
+        let membership = self.membership.clone();
+        let definitions = Some(definitions as Arc<dyn DefinitionsSource>);
+        let given = Parts { definitions, outlets, membership, ..Parts::default() };
         let platform = Platform::start_as(roles, ports, given).await.unwrap();
         let meters = platform.meters.clone().unwrap();
         Process { platform, meters, runtime }
@@ -181,6 +190,11 @@ impl World {
 pub(crate) fn event<'a>(tenant: &'a str, id: &'a str, data: &'a str) -> EventRecord<'a> {
     let body = Body { kind: "completion", schema: "", subject: "user-1", time: None, data };
     EventRecord { tenant, source: "test", id, body }
+}
+
+/// The partition of an event of `acme`.
+pub(crate) fn own_of(id: &str) -> PartitionId {
+    partition_of_event("acme", id, PARTITIONS, &mut Vec::new())
 }
 
 pub(crate) fn now() -> Timestamp {

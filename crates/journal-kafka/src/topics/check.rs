@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
@@ -10,16 +11,37 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::known::{self, Known};
+use super::known::{self, Known, Note};
 use super::spec::descriptions;
 use super::{Setting, Spec};
 use crate::SetupError;
 use crate::client::Reporter;
-use crate::error::is_refusal;
+use crate::error::{is_refusal, tells_refusal};
 use crate::settings::Settings;
+
+const POLL: Duration = Duration::from_millis(20);
+/// How long the reason of a failed connection is waited for.
+const EVENTS_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Finds all of `specs` right, or says what to change. Blocks.
 pub fn check(settings: &Settings, specs: &[Spec]) -> Result<Vec<Known>, SetupError> {
+    check_for(settings, specs, Use::Serving)
+}
+
+/// What topics are looked at for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Everything that was carried to them must be there.
+    Serving,
+    /// They may be half full.
+    Filling,
+}
+
+pub(super) fn check_for(
+    settings: &Settings,
+    specs: &[Spec],
+    wanted: Use,
+) -> Result<Vec<Known>, SetupError> {
     settings.check()?;
     let consumer = reach(settings)?;
     let notes = known::read(settings, &consumer)?;
@@ -38,7 +60,17 @@ pub fn check(settings: &Settings, specs: &[Spec]) -> Result<Vec<Known>, SetupErr
             (note, _) => {
                 problems.extend(differences(settings, &consumer, &name, spec)?);
                 match note {
-                    Some(note) => found.push(Known { spec: spec.clone(), id: note.id }),
+                    Some(Note { moved: Some(moved), .. })
+                        if !moved.is_whole && wanted == Use::Serving =>
+                    {
+                        problems.push(format!(
+                            "{name} does not hold yet all that is carried to it; let `exchequer \
+                             admin migrate-log` go on to its end"
+                        ));
+                    }
+                    Some(Note { id, moved, .. }) => {
+                        found.push(Known { spec: spec.clone(), id: *id, moved: *moved });
+                    }
                     None => {
                         problems.push(format!("{name} is not noted; run `exchequer admin init`"));
                     }
@@ -83,18 +115,22 @@ fn fixed(found: u32, wanted: u32) -> String {
 
 /// A client that has spoken to a broker. One that refuses or cannot be understood is told
 /// apart from one that is not there.
-pub(super) fn reach(settings: &Settings) -> Result<BaseConsumer<Reporter>, SetupError> {
-    const EVENTS_MAX: usize = 64;
+pub(crate) fn reach(settings: &Settings) -> Result<BaseConsumer<Reporter>, SetupError> {
     let consumer = reader(settings)?;
     let notes = settings.named(&descriptions(1).name);
     let Err(silent) = consumer.fetch_metadata(Some(&notes), settings.request_wait()) else {
         return Ok(consumer);
     };
-    // The request only times out; why the connections failed is among the client's events.
-    let refusal = core::iter::from_fn(|| consumer.poll(Duration::ZERO))
-        .take(EVENTS_MAX)
-        .filter_map(Result::err)
-        .find(is_refusal);
+    // The request only fails; why the connections did is among the client's events, which
+    // may come after it.
+    let begun = Instant::now();
+    let mut refusal = None;
+    while begun.elapsed() < EVENTS_WAIT_MAX
+        && refusal.is_none()
+        && !consumer.context().last().is_some_and(|last| tells_refusal(&last))
+    {
+        refusal = consumer.poll(POLL).and_then(Result::err).filter(is_refusal);
+    }
     let last = consumer.context().last();
     let error = refusal.unwrap_or(silent);
     Err(SetupError::of("reach a broker", &settings.bootstrap, last.as_deref(), &error))

@@ -59,7 +59,7 @@ pub fn create(settings: &Settings, specs: &[Spec]) -> Result<Vec<(String, Create
             return Err(SetupError::topics(problems.join("\n  ")));
         }
         if !is_noted {
-            let note = Note { id: new_id()?, partitions: spec.partitions };
+            let note = Note { id: new_id()?, partitions: spec.partitions, moved: None };
             known::write(settings, &name, note)?;
         }
         let what = match (is_there, is_noted) {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use exchequer_types::LogId;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
@@ -23,6 +24,19 @@ pub struct Known {
     pub spec: Spec,
     /// Made when the topic was created.
     pub id: LogId,
+    /// Of a topic to which the records of another log were carried.
+    pub moved: Option<Moved>,
+}
+
+/// Where records come from that were carried to a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The log that they stood in.
+    pub from: LogId,
+    /// A record's offset here, less its offset there.
+    pub shift: u64,
+    /// Are all of them here? Until then no process uses the topic.
+    pub is_whole: bool,
 }
 
 /// What is written down of one topic.
@@ -30,6 +44,7 @@ pub struct Known {
 pub(crate) struct Note {
     pub id: LogId,
     pub partitions: u32,
+    pub moved: Option<Moved>,
 }
 
 const POLL: Duration = Duration::from_millis(50);
@@ -46,8 +61,7 @@ pub(crate) fn read(
         Err(error) if error.is_about_a_missing_topic() => return Ok(BTreeMap::new()),
         checked => checked?,
     }
-    let ends = consumer.fetch_watermarks(&name, 0, settings.request_wait());
-    let (low, high) = ends.map_err(failed)?;
+    let (low, high) = watermarks(consumer, settings, &name).map_err(failed)?;
     let mut notes = BTreeMap::new();
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&name, 0, KafkaOffset::Offset(low)).map_err(failed)?;
@@ -75,6 +89,37 @@ pub(crate) fn read(
     Ok(notes)
 }
 
+/// Asks the leader again while it does not know yet that it leads: a topic that was made
+/// just now is known to some brokers before others.
+fn watermarks(
+    consumer: &BaseConsumer<Reporter>,
+    settings: &Settings,
+    name: &str,
+) -> KafkaResult<(i64, i64)> {
+    let begun = Instant::now();
+    loop {
+        let ends = consumer.fetch_watermarks(name, 0, settings.request_wait());
+        let is_early = ends.as_ref().is_err_and(is_early);
+        if !is_early || begun.elapsed() > settings.request_wait() {
+            return ends;
+        }
+        // Serves what comes in meanwhile; nothing is assigned, so there is no record.
+        let _ = consumer.poll(POLL);
+    }
+}
+
+fn is_early(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+        )
+    )
+}
+
 fn position(consumer: &BaseConsumer<Reporter>, name: &str) -> Option<i64> {
     let list = consumer.position().ok()?;
     list.find_partition(name, 0)?.offset().to_raw().filter(|offset| *offset >= 0)
@@ -94,19 +139,35 @@ pub(crate) fn write(settings: &Settings, name: &str, note: Note) -> Result<(), S
 
 fn encode(note: Note) -> String {
     // An id shows itself as 32 hexadecimal digits.
-    let id = format!("{:?}", note.id);
-    json!({ "v": 1, "id": id, "partitions": note.partitions }).to_string()
+    let hex = |id: LogId| format!("{id:?}");
+    let mut value = json!({ "v": 1, "id": hex(note.id), "partitions": note.partitions });
+    if let Some(Moved { from, shift, is_whole }) = note.moved {
+        value["moved"] = json!({ "from": hex(from), "shift": shift, "whole": is_whole });
+    }
+    value.to_string()
 }
 
 fn decode(bytes: &[u8]) -> Option<Note> {
     let value: Value = serde_json::from_slice(bytes).ok()?;
-    let hex = value["id"].as_str().filter(|hex| hex.len() == 32 && hex.is_ascii())?;
+    let partitions = u32::try_from(value["partitions"].as_u64()?).ok()?;
+    let moved = match &value["moved"] {
+        Value::Null => None,
+        it => Some(Moved {
+            from: decode_id(&it["from"])?,
+            shift: it["shift"].as_u64()?,
+            is_whole: it["whole"].as_bool()?,
+        }),
+    };
+    Some(Note { id: decode_id(&value["id"])?, partitions, moved })
+}
+
+fn decode_id(value: &Value) -> Option<LogId> {
+    let hex = value.as_str().filter(|hex| hex.len() == 32 && hex.is_ascii())?;
     let mut id = [0; 16];
     for (at, byte) in id.iter_mut().enumerate() {
         *byte = u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok()?;
     }
-    let partitions = u32::try_from(value["partitions"].as_u64()?).ok()?;
-    Some(Note { id: LogId(id), partitions })
+    Some(LogId(id))
 }
 
 #[cfg(test)]
@@ -115,8 +176,12 @@ mod tests {
 
     #[test]
     fn a_note_is_read_as_written() {
-        let note = Note { id: LogId([0xab; 16]), partitions: 16 };
+        let note = Note { id: LogId([0xab; 16]), partitions: 16, moved: None };
         assert_eq!(decode(encode(note).as_bytes()), Some(note));
+        let moved = Some(Moved { from: LogId([7; 16]), shift: 0, is_whole: false });
+        let note = Note { moved, ..note };
+        assert_eq!(decode(encode(note).as_bytes()), Some(note));
+        assert_eq!(decode(encode(note).replace("false", "1").as_bytes()), None);
         assert_eq!(decode(b"{}"), None);
         assert_eq!(decode(br#"{"id":"zz","partitions":1}"#), None);
     }

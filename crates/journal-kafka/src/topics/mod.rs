@@ -3,11 +3,13 @@
 
 mod check;
 mod create;
+mod fill;
 mod known;
 mod spec;
 
 pub use check::check;
-pub(crate) use check::check_partitions;
+pub(crate) use check::{check_partitions, reach};
 pub use create::{Created, create};
-pub use known::Known;
+pub use fill::{check_to_fill, holding_records, note_moved};
+pub use known::{Known, Moved};
 pub use spec::{Layout, Rule, Setting, Spec};

@@ -5,6 +5,7 @@ mod broken_disk;
 mod damage;
 mod folder;
 mod level;
+mod moved;
 mod ports;
 mod segments;
 mod torn;

@@ -1,18 +1,20 @@
 //! Brokers and nodes that processes share: each topic is found as it must be, the keyspace
 //! as this program needs it, and this process joins those that do the same work.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use exchequer_engine::{Outlets, UsageIntake, UsagePorts};
 use exchequer_journal::{Group, Outlet};
 use exchequer_journal_kafka::topics::{self, Known, Layout};
 use exchequer_journal_kafka::{
-    KafkaInput, KafkaJournal, KafkaMembership, KafkaOutlet, Settings, SetupError, SetupKind,
+    Figures, KafkaInput, KafkaJournal, KafkaMembership, KafkaOutlet, Settings, SetupError,
+    SetupKind,
 };
 use exchequer_readstore_scylla::{
     MIGRATIONS, OpenError, ScyllaKeys, ScyllaReadStore, check_deployment, keys_settings,
 };
-use exchequer_runtime::TokioRuntime;
+use exchequer_runtime::{Metric, TokioRuntime};
 use exchequer_types::Hash;
 use exchequer_vault::Vault;
 
@@ -81,7 +83,8 @@ impl Opened {
 
 pub(super) async fn open(config: &Config, runtime: &TokioRuntime) -> Result<Backend, RunError> {
     let deployment_key = keys::load(&config.place.data, config.keys.deployment_file.as_deref())?;
-    let settings = config.kafka.settings().map_err(ClusterError::Files)?;
+    let mut settings = config.kafka.settings().map_err(ClusterError::Files)?;
+    settings.process = process_name(config.place.listen);
     let layout = config.kafka.layout(config.journal.partitions);
     let logs = open_logs(&settings, layout, &config.roles).await?;
     let store = ScyllaReadStore::open(&config.scylla.settings(), MIGRATIONS, &tables()).await;
@@ -100,8 +103,40 @@ pub(super) async fn open(config: &Config, runtime: &TokioRuntime) -> Result<Back
         vault,
         membership: Some(Arc::<KafkaMembership>::clone(&membership)),
         outlets: logs.outlets,
+        gauges: Some(Arc::new(move || logs.figures.iter().for_each(show))),
         closing: Closing::Cluster(Opened { membership }),
     })
+}
+
+/// `host:port`, by which operators tell processes apart.
+fn process_name(listen: SocketAddr) -> String {
+    const HOST_FILE: &str = "/proc/sys/kernel/hostname";
+    let host = std::fs::read_to_string(HOST_FILE).unwrap_or_default();
+    let host = host.trim();
+    if host.is_empty() { listen.to_string() } else { format!("{host}:{}", listen.port()) }
+}
+
+/// What the clients of a topic say of themselves, as metrics.
+fn show(figures: &Figures) {
+    let (labels, now) = ([figures.topic()], figures.now());
+    let gauges = [
+        (Metric::KafkaQueueRecords, now.queue_records as f64),
+        (Metric::KafkaQueueBytes, now.queue_bytes as f64),
+        (Metric::KafkaRequestsWaiting, now.requests_waiting as f64),
+        (Metric::KafkaRoundTripSeconds, now.round_trip_us_p99 as f64 / 1e6),
+    ];
+    for (metric, value) in gauges {
+        metric.gauge(&labels).set(value);
+    }
+    let counters = [
+        (Metric::KafkaRequestErrors, now.request_errors),
+        (Metric::KafkaRequestRetries, now.request_retries),
+        (Metric::KafkaConnects, now.connects),
+        (Metric::KafkaDisconnects, now.disconnects),
+    ];
+    for (metric, value) in counters {
+        metric.counter(&labels).absolute(value);
+    }
 }
 
 /// The keys of persons, where calls are answered. Every process must have the deployment's
@@ -149,6 +184,8 @@ struct Logs {
     /// Of those that take it in, count it or correct it.
     usage: Option<UsagePorts>,
     outlets: Outlets,
+    /// Of every topic that is open.
+    figures: Vec<Figures>,
 }
 
 async fn open_logs(
@@ -167,26 +204,31 @@ async fn open_logs(
         };
         let journal = KafkaJournal::open(&settings, &topic("journal")?.spec)?;
         let inputs = KafkaInput::open(&settings, topic("commands")?, topic("commands-internal")?)?;
+        let mut figures = vec![journal.figures()];
+        figures.extend(inputs.figures());
         let usage = if meets_usage {
             let (log, intake) = (&topic("usage")?.spec, Arc::new(UsageIntake));
             let log = Arc::new(KafkaJournal::open_produced(&settings, log, intake)?);
             let seals = KafkaJournal::open(&settings, &topic("usage-seals")?.spec)?;
+            figures.extend([log.figures(), seals.figures()]);
             Some(UsagePorts { log, seals: Arc::new(seals) })
         } else {
             None
         };
-        let outlet = |is_used: bool, name| -> Result<Option<Arc<dyn Outlet>>, ClusterError> {
+        let mut outlet = |is_used: bool, name| -> Result<Option<Arc<dyn Outlet>>, ClusterError> {
             if !is_used {
                 return Ok(None);
             }
             let outlet = KafkaOutlet::open(&settings, &topic(name)?.spec)?;
+            figures.push(outlet.figures());
             Ok(Some(Arc::new(outlet)))
         };
         let outlets = Outlets {
             audit: outlet(publishes, "audit")?,
             dead_letters: outlet(meters, "dead-letters")?,
         };
-        Ok(Logs { outlets, journal: Arc::new(journal), inputs: Arc::new(inputs), usage })
+        let (journal, inputs) = (Arc::new(journal), Arc::new(inputs));
+        Ok(Logs { journal, inputs, usage, outlets, figures })
     })
     .await?
 }

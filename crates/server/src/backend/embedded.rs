@@ -46,6 +46,7 @@ pub(super) async fn open(config: &Config, runtime: &TokioRuntime) -> Result<Back
         vault: Some(vault),
         membership: None,
         outlets: Outlets::default(),
+        gauges: None,
         closing: Closing::Embedded(Opened { logs, store, persons }),
     })
 }

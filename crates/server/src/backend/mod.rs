@@ -33,6 +33,8 @@ pub(crate) struct Backend {
     /// Of a process that shares its work with others.
     pub(crate) membership: Option<Arc<dyn Membership>>,
     pub(crate) outlets: Outlets,
+    /// Brings metrics of its own up to date.
+    pub(crate) gauges: Option<Arc<dyn Fn() + Send + Sync>>,
     closing: Closing,
 }
 

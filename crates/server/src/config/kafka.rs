@@ -146,7 +146,7 @@ mod of_adapter {
                 ..Options::default()
             };
             let (bootstrap, prefix) = (self.bootstrap.trim().to_owned(), self.prefix.clone());
-            Ok(Settings { bootstrap, prefix, security, options })
+            Ok(Settings { bootstrap, prefix, process: String::new(), security, options })
         }
 
         /// The topics of a deployment with so many partitions.

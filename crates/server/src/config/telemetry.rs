@@ -10,7 +10,7 @@ section! {
     Telemetry "telemetry" {
         /// What is logged: a level, and levels of parts, such as `info,exchequer_engine=debug`.
         /// The variable `EXCHEQUER_LOG` overrides it.
-        log: String = "info,fjall=warn,lsm_tree=warn".to_owned(), "levels", levels;
+        log: String = "info,fjall=warn,lsm_tree=warn,scylla=warn".to_owned(), "levels", levels;
         /// Which calls have a line in the access log: `all`, `failures`, `off`.
         access_log: String = "all".to_owned(), "word", one_of(&["all", "failures", "off"]);
         /// Whether the access log tells addresses of clients.

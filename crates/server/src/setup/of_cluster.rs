@@ -82,6 +82,6 @@ pub(super) async fn migrate_store(config: &Config) -> Result<Done, SetupError> {
     Ok(Done { text: lines.join("\n"), json })
 }
 
-fn run(error: ClusterError) -> SetupError {
+pub(super) fn run(error: ClusterError) -> SetupError {
     SetupError::Run(error.into())
 }

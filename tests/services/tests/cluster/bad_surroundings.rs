@@ -3,43 +3,17 @@
 
 use std::path::Path;
 
-use exchequer_e2e::{Finished, Res, ensure, run_with};
-use exchequer_services::free_ports;
+use exchequer_e2e::{Res, ensure};
+use exchequer_readstore_scylla::{
+    MIGRATIONS, Migration, Replication, Settings as StoreSettings, migrate,
+};
+use exchequer_services::{clients, free_ports};
 
-use crate::deployment::{Deployment, admin, settings};
+use crate::deployment::{Deployment, admin, says, settings, start};
 
 const EXIT_USAGE: i32 = 64;
 const EXIT_UNAVAILABLE: i32 = 69;
 const EXIT_CONFIG: i32 = 78;
-
-fn start(config: &Path, role: &str) -> Res<Finished> {
-    let listen = "127.0.0.1:0";
-    run_with(&[
-        "run".as_ref(),
-        "--config".as_ref(),
-        config.as_os_str(),
-        "--listen".as_ref(),
-        listen.as_ref(),
-        "--role".as_ref(),
-        role.as_ref(),
-    ])
-}
-
-fn says(done: &Finished, code: i32, words: &[&str]) -> Res<()> {
-    let has = |word: &&str| done.output.contains(*word);
-    ensure(done.status.code() == Some(code) && words.iter().all(has), || {
-        format!("{}, not {code} with {words:?}: {}", done.status, done.output)
-    })
-}
-
-/// The same settings with `from` replaced, in a file of their own.
-fn changed(deployment: &Deployment, name: &str, from: &str, to: &str) -> Res<std::path::PathBuf> {
-    let text = std::fs::read_to_string(deployment.config())?;
-    ensure(text.contains(from), || format!("{from} is not in {text}"))?;
-    let file = deployment.folder().join(name);
-    std::fs::write(&file, text.replace(from, to))?;
-    Ok(file)
-}
 
 // REQ: KER-07
 #[test]
@@ -55,18 +29,45 @@ fn whoever_starts_too_early_is_told_what_is_missing() -> Res<()> {
     says(&deployment.admin(&["migrate"])?, 0, &["keyspace exchequer created"])?;
     says(&deployment.admin(&["migrate"])?, 0, &["is up to date"])?;
 
-    let more = changed(&deployment, "more.toml", "partitions = 4", "partitions = 8")?;
+    let more = deployment.changed("more.toml", "partitions = 4", "partitions = 8")?;
     says(&start(&more, "decider")?, EXIT_CONFIG, &["have 4 partitions and must have 8"])?;
     says(&admin(&more, &["init"])?, EXIT_CONFIG, &["has 4 partitions and must have 8"])?;
-    let prefixed = changed(&deployment, "prefix.toml", "replicas", "prefix = \"x.\"\nreplicas")?;
+    let prefixed = deployment.changed("prefix.toml", "replicas", "prefix = \"x.\"\nreplicas")?;
     says(&start(&prefixed, "decider")?, EXIT_CONFIG, &["x.journal", "exchequer admin init"])?;
-    let copies = changed(&deployment, "copies.toml", "factor = 1", "factor = 2")?;
+    let copies = deployment.changed("copies.toml", "factor = 1", "factor = 2")?;
     says(&admin(&copies, &["migrate"])?, EXIT_CONFIG, &["is replicated as"])?;
 
     // A process with another deployment's key would write what nobody takes.
     std::fs::write(folder.join("other.key"), [7; 32])?;
-    let other = changed(&deployment, "other.toml", "deployment.key", "../other.key")?;
-    says(&start(&other, "decider")?, EXIT_CONFIG, &["another deployment", "deployment_file"])
+    let other = deployment.changed("other.toml", "deployment.key", "../other.key")?;
+    says(&start(&other, "decider")?, EXIT_CONFIG, &["another deployment", "deployment_file"])?;
+
+    newer_keyspace(&deployment)?;
+    // The number of partitions says where each key lives.
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/add_partitions.py");
+    let more = clients::python(&deployment.bootstrap(), &program, &["journal", "5"])?;
+    ensure(more.status.success(), || format!("{more:?}"))?;
+    says(&start(config, "decider")?, EXIT_CONFIG, &["journal has 5 partitions and must have 4"])
+}
+
+/// A keyspace that a newer program has migrated.
+fn newer_keyspace(deployment: &Deployment) -> Res<()> {
+    let known = MIGRATIONS.len() as u32;
+    let text = "CREATE TABLE \"later\" (\n  \"id\" text,\n  PRIMARY KEY ((\"id\"))\n);\n";
+    let later = Migration { number: known + 1, name: "later".into(), text: text.into() };
+    let all = [MIGRATIONS, &[later]].concat();
+    let settings = deployment.changed("newer.toml", "nodes =", "keyspace = \"newer\"\nnodes =")?;
+    let to = StoreSettings::new(vec![deployment.node()], "newer");
+    let migrated = tokio::runtime::Runtime::new()?.block_on(migrate(
+        &to,
+        &Replication::EachDatacenter(1),
+        &all,
+    ))?;
+    ensure(migrated.applied.len() == all.len(), || format!("{migrated:?}"))?;
+    let words = [format!("migrated to {}", known + 1), "run a newer program".to_owned()];
+    let words = words.each_ref().map(String::as_str);
+    says(&start(&settings, "decider")?, EXIT_CONFIG, &words)?;
+    says(&admin(&settings, &["migrate"])?, EXIT_CONFIG, &words)
 }
 
 // REQ: KER-07

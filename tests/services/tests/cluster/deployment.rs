@@ -12,8 +12,8 @@ pub(crate) const PARTITIONS: u32 = 4;
 
 /// Servers, settings and keys.
 pub(crate) struct Deployment {
-    _kafka: Kafka,
-    _store: Cassandra,
+    kafka: Kafka,
+    store: Cassandra,
     config: PathBuf,
     // Last, so that the processes have ended before their folder goes.
     folder: Folder,
@@ -46,15 +46,41 @@ pub(crate) fn admin(config: &Path, words: &[&str]) -> Res<Finished> {
     run_with(&args)
 }
 
+/// Starts a process where it is expected to end by itself.
+pub(crate) fn start(config: &Path, role: &str) -> Res<Finished> {
+    let listen = "127.0.0.1:0";
+    run_with(&[
+        "run".as_ref(),
+        "--config".as_ref(),
+        config.as_os_str(),
+        "--listen".as_ref(),
+        listen.as_ref(),
+        "--role".as_ref(),
+        role.as_ref(),
+    ])
+}
+
+/// It ended with this code, and with these words.
+pub(crate) fn says(done: &Finished, code: i32, words: &[&str]) -> Res<()> {
+    let has = |word: &&str| done.output.contains(*word);
+    ensure(done.status.code() == Some(code) && words.iter().all(has), || {
+        format!("{}, not {code} with {words:?}: {}", done.status, done.output)
+    })
+}
+
 impl Deployment {
     /// Servers on which nothing is yet.
     pub(crate) fn bare() -> Res<Self> {
-        let kafka = Kafka::start(1)?;
-        let store = Cassandra::start(Users::Anybody)?;
+        Self::on(Kafka::start(1)?, Users::Anybody)
+    }
+
+    /// The same on these brokers, with a store for these users.
+    pub(crate) fn on(kafka: Kafka, users: Users) -> Res<Self> {
+        let store = Cassandra::start(users)?;
         let folder = Folder::temporary("cluster")?;
         let config = folder.path().join("exchequer.toml");
         std::fs::write(&config, settings(&kafka.bootstrap(), &store.address(), folder.path()))?;
-        Ok(Self { _kafka: kafka, _store: store, config, folder })
+        Ok(Self { kafka, store, config, folder })
     }
 
     /// With topics, tables and keys.
@@ -73,6 +99,30 @@ impl Deployment {
 
     pub(crate) fn config(&self) -> &Path {
         &self.config
+    }
+
+    /// What clients of the brokers are configured with.
+    pub(crate) fn bootstrap(&self) -> String {
+        self.kafka.bootstrap()
+    }
+
+    /// Where the store's node is.
+    pub(crate) fn node(&self) -> String {
+        self.store.address()
+    }
+
+    /// From here on processes have these settings.
+    pub(crate) fn use_config(&mut self, config: PathBuf) {
+        self.config = config;
+    }
+
+    /// The same settings with `from` replaced, in a file of their own.
+    pub(crate) fn changed(&self, name: &str, from: &str, to: &str) -> Res<PathBuf> {
+        let text = std::fs::read_to_string(self.config())?;
+        ensure(text.contains(from), || format!("{from} is not in {text}"))?;
+        let file = self.folder().join(name);
+        std::fs::write(&file, text.replace(from, to))?;
+        Ok(file)
     }
 
     pub(crate) fn admin(&self, words: &[&str]) -> Res<Finished> {
@@ -95,13 +145,7 @@ impl Deployment {
 
     /// Starts a process with these roles; it is ready.
     pub(crate) fn start(&self, name: &str, roles: &[&str]) -> Res<Member> {
-        let mut process = self.begin(name, roles)?;
-        process.wait_for_line("is ready", START_WAIT_MAX)?;
-        process.wait_for_line("curl http://", START_WAIT_MAX)?;
-        let said = std::fs::read_to_string(process.log())?;
-        let address = said.lines().find_map(|line| line.trim().strip_prefix("address  "));
-        let address = address.ok_or("no address in the greeting")?.to_owned();
-        Ok(Member { process, address })
+        Member::ready(self.begin(name, roles)?)
     }
 
     /// A connection with the deployment's rights.
@@ -111,6 +155,16 @@ impl Deployment {
 }
 
 impl Member {
+    /// A process that has been started, once it is ready.
+    pub(crate) fn ready(mut process: Process) -> Res<Self> {
+        process.wait_for_line("is ready", START_WAIT_MAX)?;
+        process.wait_for_line("curl http://", START_WAIT_MAX)?;
+        let said = std::fs::read_to_string(process.log())?;
+        let address = said.lines().find_map(|line| line.trim().strip_prefix("address  "));
+        let address = address.ok_or("no address in the greeting")?.to_owned();
+        Ok(Self { process, address })
+    }
+
     pub(crate) fn kill(mut self) -> Res<()> {
         Ok(self.process.kill()?)
     }

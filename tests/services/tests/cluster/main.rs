@@ -3,4 +3,8 @@
 
 mod bad_surroundings;
 mod deployment;
+mod metered;
+mod moving;
 mod roles;
+mod rolling;
+mod secure;

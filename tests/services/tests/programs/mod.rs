@@ -39,19 +39,19 @@ impl Guide {
     /// Runs a program of the guide, which must succeed.
     pub(crate) fn run(&self, name: &str, bootstrap: &str) -> Said {
         let program = self.folder.join(name);
-        let output = if name.ends_with(".java") {
+        let output = if program.extension().is_some_and(|it| it == "java") {
             clients::java(bootstrap, &program)
         } else {
             clients::python(bootstrap, &program, &[])
         };
         said(name, &output.unwrap())
     }
+}
 
-    /// Runs a program of the tests.
-    pub(crate) fn run_own(&self, name: &str, bootstrap: &str) -> String {
-        let program = root().join("tests/services/clients").join(name);
-        said(name, &clients::python(bootstrap, &program, &[]).unwrap()).stdout
-    }
+/// Runs a program of the tests.
+pub(crate) fn run_own(name: &str, bootstrap: &str) -> String {
+    let program = root().join("tests/services/clients").join(name);
+    said(name, &clients::python(bootstrap, &program, &[]).unwrap()).stdout
 }
 
 fn said(name: &str, output: &std::process::Output) -> Said {

@@ -1,0 +1,305 @@
+//! The steps of a move, in their order: everything is looked at before anything is written,
+//! a note on the topics keeps processes away until all is there, and what came to the brokers
+//! is read back before the note goes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use exchequer_cli::{Moving, PartitionReport};
+use exchequer_codec::decode_record;
+use exchequer_codec::usage::decode_seal;
+use exchequer_engine::UsageIntake;
+use exchequer_journal::{GroupMember, Intake as _, Journal, Produced};
+use exchequer_journal_kafka::topics::{self, Known, Moved};
+use exchequer_journal_kafka::{KafkaJournal, Settings, members};
+use exchequer_journal_local::JournalReader;
+use exchequer_kernel::{Head, RecordHead, fold};
+use exchequer_readstore_scylla::{ScyllaKeys, keys_settings};
+use exchequer_runtime::{Runtime as _, TokioRuntime};
+use exchequer_types::{Hash, PartitionId};
+use serde_json::{Value, json};
+
+use super::MoveError;
+use super::carry::{Carried, Log, ReadAs};
+use super::folder::Folder;
+use super::persons::{self, Counted};
+use crate::backend::cluster::{ClusterError, apart, fingerprint};
+use crate::config::Config;
+use crate::setup::{Done, SetupError, of_cluster::run};
+use crate::{RunError, keys};
+
+const JOURNAL: &str = "journal";
+const USAGE: &str = "usage";
+const SEALS: &str = "usage-seals";
+/// Offsets in topics are those in the folder: both count from 0, and nothing is left out.
+const SHIFT: u64 = 0;
+
+/// Why a cluster is not one to which a folder can be carried.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReady {
+    #[error(
+        "processes of the cluster are running ({0}): stop them, and start them when everything \
+         is carried"
+    )]
+    AtWork(String),
+    #[error(
+        "{0} hold records, and a folder is carried to topics that are new: name another \
+         kafka.prefix, and make them with `exchequer admin init`"
+    )]
+    NotNew(String),
+    #[error(
+        "another folder's records are carried to {0}: go on with that one, or name another \
+         kafka.prefix"
+    )]
+    OtherFolder(String),
+    #[error(
+        "{topic}/{partition} was written and does not hold what the folder does: somebody else \
+         writes there. Stop all processes of the cluster, and begin with topics that are new, \
+         under another kafka.prefix"
+    )]
+    Differs { topic: String, partition: PartitionId },
+}
+
+/// Reads what the fold wants to know of a record.
+type Decode = fn(PartitionId, &Bytes) -> (RecordHead, Hash);
+
+/// One log with its topic and its notes.
+struct Part<'a> {
+    log: Log<'a>,
+    known: Known,
+    /// Of a log with chains: how its records are read, and what they come to in the folder.
+    chain: Option<(Decode, &'a [PartitionReport])>,
+}
+
+/// Carries everything, or goes on with it.
+pub(in crate::setup) async fn migrate_log(
+    config: &Config,
+    moving: &Moving,
+) -> Result<Done, SetupError> {
+    let key = keys::load(&config.place.data, config.keys.deployment_file.as_deref());
+    let key = key.map_err(|error| SetupError::Run(RunError::Key(error)))?;
+    let folder = Folder::open(moving, config.journal.partitions, &key).map_err(MoveError::from)?;
+    let persons = persons::read(config, moving).await.map_err(MoveError::from)?;
+    let settings = config.kafka.settings().map_err(|error| run(error.into()))?;
+    let settings = Settings { process: "migrate-log".to_owned(), ..settings };
+    let known = look(config, &settings, &folder).await?;
+    let to = format!("Kafka at {}", settings.bootstrap);
+    if known.iter().all(|it| it.moved.is_some_and(|moved| moved.is_whole)) {
+        folder.leave(&to).map_err(MoveError::from)?;
+        return Ok(already(&folder));
+    }
+    let shared = keys_settings(&config.scylla.settings());
+    let store = ScyllaKeys::open(&shared, &fingerprint(&key)).await;
+    let store = store.map_err(|error| run(error.into()))?;
+
+    let clock = TokioRuntime::default();
+    let read_as = |bytes: &Bytes| {
+        let (appended_at, value) = (clock.now(), Some(&bytes[..]));
+        UsageIntake.take(&Produced { appended_at, key: None, headers: Vec::new(), value })
+    };
+    let parts = open(&settings, &folder, known, &read_as).await?;
+    let mut ends = Vec::new();
+    for part in &parts {
+        ends.push(part.log.compare().await.map_err(MoveError::from)?);
+    }
+    note(&settings, &parts, false).await?;
+    let counted = match &persons {
+        Some(rows) => Some(persons::carry(rows, &store).await.map_err(MoveError::from)?),
+        None => None,
+    };
+    let mut carried = Vec::new();
+    for (part, ends) in parts.iter().zip(&ends) {
+        carried.push(part.log.append(ends).await.map_err(MoveError::from)?);
+    }
+    for (part, carried) in parts.iter().zip(&carried) {
+        read_back(part, carried).await?;
+    }
+    note(&settings, &parts, true).await?;
+    folder.leave(&to).map_err(MoveError::from)?;
+    Ok(told(&folder, &to, &parts, &carried, counted))
+}
+
+/// Finds the topics of the three logs, such that they may be filled from this folder.
+async fn look(
+    config: &Config,
+    settings: &Settings,
+    folder: &Folder,
+) -> Result<Vec<Known>, SetupError> {
+    let specs = config.kafka.layout(config.journal.partitions).topics();
+    let is_ours = |name: &str| [JOURNAL, USAGE, SEALS].contains(&name);
+    let asked = settings.clone();
+    let looked = apart(move || {
+        let known = topics::check_to_fill(&asked, &specs)?;
+        let others: Vec<_> = specs.into_iter().filter(|it| !is_ours(&it.name)).collect();
+        let (holding, at_work) = (topics::holding_records(&asked, &others)?, members(&asked)?);
+        Ok::<_, ClusterError>((known, holding, at_work))
+    });
+    let (known, holding, at_work) = looked.await.map_err(run)?.map_err(run)?;
+    let known: Vec<Known> = known.into_iter().filter(|it| is_ours(&it.spec.name)).collect();
+    for it in &known {
+        let from = reader(folder, &it.spec.name).map(JournalReader::id);
+        if it.moved.is_some_and(|moved| Some(moved.from) != from) {
+            return Err(not_ready(NotReady::OtherFolder(it.spec.name.clone())));
+        }
+    }
+    let is_whole = known.iter().all(|it| it.moved.is_some_and(|moved| moved.is_whole));
+    if !at_work.is_empty() && !is_whole {
+        let names: Vec<String> = at_work.into_iter().map(|it: GroupMember| it.process).collect();
+        return Err(not_ready(NotReady::AtWork(names.join(", "))));
+    }
+    if !holding.is_empty() && !is_whole {
+        return Err(not_ready(NotReady::NotNew(holding.join(", "))));
+    }
+    Ok(known.into_iter().filter(|it| reader(folder, &it.spec.name).is_some()).collect())
+}
+
+/// The folder's log for a topic; none where the folder has none.
+fn reader<'a>(folder: &'a Folder, topic: &str) -> Option<&'a JournalReader> {
+    match topic {
+        JOURNAL => Some(&folder.journal),
+        USAGE => folder.usage.as_ref().map(|(usage, _)| usage),
+        _ => folder.usage.as_ref().map(|(_, seals)| seals),
+    }
+}
+
+async fn open<'a>(
+    settings: &Settings,
+    folder: &'a Folder,
+    known: Vec<Known>,
+    read_as: ReadAs<'a>,
+) -> Result<Vec<Part<'a>>, SetupError> {
+    let mut parts = Vec::new();
+    for known in known {
+        let Some(from) = reader(folder, &known.spec.name) else { continue };
+        let (asked, spec) = (settings.clone(), known.spec.clone());
+        let is_usage = spec.name == USAGE;
+        let opened = apart(move || {
+            if is_usage {
+                KafkaJournal::open_produced(&asked, &spec, Arc::new(UsageIntake))
+            } else {
+                KafkaJournal::open(&asked, &spec)
+            }
+        });
+        let opened = opened.await.map_err(run)?.map_err(|error| run(error.into()))?;
+        let to: Arc<dyn Journal> = Arc::new(opened);
+        let seals = folder.usage_report.as_ref().map_or(&[][..], |it| &it.partitions);
+        let chain: Option<(Decode, _)> = match known.spec.name.as_str() {
+            JOURNAL => Some((of_record, &folder.report.partitions[..])),
+            SEALS => Some((of_seal, seals)),
+            _ => None,
+        };
+        let name = format!("{}{}", settings.prefix, known.spec.name);
+        let read_as = is_usage.then_some(read_as);
+        parts.push(Part { log: Log { name, from, to, read_as }, known, chain });
+    }
+    Ok(parts)
+}
+
+fn of_record(partition: PartitionId, bytes: &Bytes) -> (RecordHead, Hash) {
+    let (head, hash, _) = decode_record(partition, bytes);
+    (head, hash)
+}
+
+fn of_seal(partition: PartitionId, bytes: &Bytes) -> (RecordHead, Hash) {
+    let (head, hash, _) = decode_seal(partition, bytes);
+    (head, hash)
+}
+
+/// Writes down at the brokers how far it is.
+async fn note(settings: &Settings, parts: &[Part<'_>], is_whole: bool) -> Result<(), SetupError> {
+    let notes: Vec<(Known, Moved)> = parts
+        .iter()
+        .map(|it| (it.known.clone(), Moved { from: it.log.from.id(), shift: SHIFT, is_whole }))
+        .collect();
+    let asked = settings.clone();
+    let written = apart(move || {
+        notes.iter().try_for_each(|(known, moved)| topics::note_moved(&asked, known, *moved))
+    });
+    written.await.map_err(run)?.map_err(|error| run(error.into()))
+}
+
+/// Reads a log from the brokers, and finds every record and the end of every chain.
+async fn read_back(part: &Part<'_>, carried: &Carried) -> Result<(), SetupError> {
+    let log = &part.log;
+    for (index, wanted) in carried.digests.iter().enumerate() {
+        let partition = PartitionId(index as u32);
+        let differs = || not_ready(NotReady::Differs { topic: log.name.clone(), partition });
+        let end = log.to.end(partition).await;
+        let end = end.map_err(|fault| MoveError::from(log.fault(fault)))?;
+        let mut head = Head::default();
+        let found = log.of_topic(partition, end, |bytes| {
+            if let Some((decode, _)) = part.chain {
+                let (read, hash) = decode(partition, bytes);
+                fold(&mut head, &read, &hash);
+            }
+        });
+        let found = found.await.map_err(MoveError::from)?;
+        let ends_alike = part.chain.is_none_or(|(_, reports)| {
+            let of = reports.get(index);
+            of.is_some_and(|of| {
+                (of.seq, of.epoch, &of.head) == (head.seq, head.epoch(), &head.hash.to_hex())
+            })
+        });
+        if found != *wanted || !ends_alike {
+            return Err(differs());
+        }
+    }
+    Ok(())
+}
+
+fn already(folder: &Folder) -> Done {
+    let data = folder.data.display();
+    let text = format!("{data} was carried already, to its end: nothing was left to do");
+    Done { text, json: json!({ "from": data.to_string(), "already": true }) }
+}
+
+/// What was done.
+fn told(
+    folder: &Folder,
+    to: &str,
+    parts: &[Part<'_>],
+    carried: &[Carried],
+    persons: Option<Counted>,
+) -> Done {
+    let data = folder.data.display();
+    let mut lines = vec![format!("{data} was verified and carried to {to}")];
+    lines.push(match persons {
+        Some(Counted { tenants, persons, erased }) => {
+            format!("keys of persons: {tenants} tenants, {persons} persons, {erased} erased")
+        }
+        None => "keys of persons: none; what is said of persons is shown as erased".to_owned(),
+    });
+    let mut logs: Vec<Value> = Vec::new();
+    for (part, it) in parts.iter().zip(carried) {
+        let (name, new) = (&part.log.name, it.records - it.found);
+        let (records, found) = (it.records, it.found);
+        lines.push(format!(
+            "{name}: {records} records, {new} written now, {found} found there; shift {SHIFT}"
+        ));
+        logs.push(json!({
+            "topic": name, "records": records, "written": new, "found": found, "shift": SHIFT,
+        }));
+    }
+    lines.push("partition     records         seq  epoch  head".to_owned());
+    lines.extend(folder.report.partitions.iter().map(|it| {
+        let head = it.head.get(..16).unwrap_or_default();
+        format!("{:>9} {:>11} {:>11} {:>6}  {head}", it.partition, it.records, it.seq, it.epoch)
+    }));
+    lines.push(
+        "read back from the brokers: every record is at its offset, and every chain ends with \
+         the hash that it has in the folder"
+            .to_owned(),
+    );
+    if !folder.is_backup {
+        lines.push(format!("{data} is not served from any more: start the cluster's processes"));
+    }
+    let json = json!({
+        "from": data.to_string(), "to": to, "already": false, "logs": logs, "persons": persons,
+        "partitions": folder.report.partitions,
+    });
+    Done { text: lines.join("\n"), json }
+}
+
+fn not_ready(error: NotReady) -> SetupError {
+    SetupError::Move(error.into())
+}

@@ -1,0 +1,171 @@
+//! Commands through gateway, Kafka and decider: how long one takes beside a bare record's way
+//! to its consumer, and how many a thousand callers get decided beside what a bare producer
+//! gets acknowledged.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use exchequer_engine::Gateway;
+use exchequer_readstore::ReadStore;
+
+use super::bare::Bare;
+use super::servers::{Servers, Topics, Work, World};
+use super::{grpc, median};
+use crate::report::Figure;
+use crate::world::{PATIENCE, append, create_tenants, submission};
+use crate::{Args, Failure};
+
+const CALLERS: usize = 1_000;
+const TENANTS: usize = 100;
+const CALLS: usize = 500;
+const ROUNDS: usize = 5;
+/// Of the platform, and of the bare producer.
+const COMMANDS: usize = 40_000;
+const RECORDS: u64 = 300_000;
+
+/// One caller. Bare records, a process that is gateway and decider, and a gateway apart from
+/// the decider take turns; a ratio is the median of the rounds'.
+pub(crate) async fn latency(args: &Args) -> Result<Vec<Figure>, Failure> {
+    let servers = Servers::start()?;
+    let topics = servers.topics("latency", 16)?;
+    let store: Arc<dyn ReadStore> = Arc::new(servers.read_store("latency").await?);
+    let world = World::start(&topics, Arc::clone(&store), Work::deciding()).await?;
+    let apart = World::start(&topics, store, Work::gateway()).await?;
+    create_tenants(&world.platform, 0, 1).await?;
+    let bare = Bare::create(&servers.kafka.bootstrap(), "bare").await?;
+    let mut trips = bare.trips().await?;
+    let calls = CALLS * args.scale;
+    one_caller(&world.platform.gateway, "warm", CALLS).await?;
+    one_caller(&apart.platform.gateway, "warm-apart", CALLS).await?;
+    let (mut trip_times, mut times) = (Vec::new(), [Vec::new(), Vec::new()]);
+    let (mut ratios, mut all) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    for round in 0..ROUNDS {
+        let trip = p50(trips.run(calls).await?);
+        trip_times.push(trip);
+        for (at, world) in [&world, &apart].into_iter().enumerate() {
+            let run = format!("one-{at}-{round}");
+            let spent = one_caller(&world.platform.gateway, &run, calls).await?;
+            all[at].extend(spent.iter().copied());
+            let spent = p50(spent);
+            times[at].push(spent);
+            ratios[at].push(spent / trip);
+        }
+    }
+    apart.stop().await;
+    world.stop().await;
+    let name = "cluster-latency";
+    let mut figures =
+        vec![Figure::new(name, "a bare record to its consumer, p50 us", median(trip_times), None)];
+    let [times, times_apart] = times;
+    let [ratios, ratios_apart] = ratios;
+    let [all, all_apart] = all;
+    for (how, times, ratios, all) in [
+        ("gateway with the decider", times, ratios, all),
+        ("gateway apart", times_apart, ratios_apart, all_apart),
+    ] {
+        let figure = |what: &str, value, goal| {
+            Figure::new(name, &format!("one caller, {how}, {what}"), value, goal)
+        };
+        figures.push(figure("p50 us", median(times), None));
+        figures.push(figure("p99 us", crate::report::p99(all) * 1e3, None));
+        figures.push(figure("ratio of p50", median(ratios), Some(("<=", 3.0))));
+    }
+    Ok(figures)
+}
+
+fn p50(mut times: Vec<Duration>) -> f64 {
+    times.sort();
+    times.get(times.len() / 2).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+}
+
+/// One command after the other, by a task, as a service's handler is one.
+async fn one_caller(gateway: &Gateway, run: &str, calls: usize) -> Result<Vec<Duration>, Failure> {
+    let (gateway, run) = (gateway.clone(), run.to_owned());
+    #[expect(clippy::disallowed_methods, reason = "a caller is no part of the platform")]
+    let caller = tokio::spawn(async move {
+        let mut times = Vec::with_capacity(calls);
+        for n in 0..calls {
+            let submission = submission("t0", format!("{run}-{n}"), append())?;
+            let begun = Instant::now();
+            gateway.submit(submission, PATIENCE).await?;
+            times.push(begun.elapsed());
+        }
+        Ok(times)
+    });
+    caller.await?
+}
+
+/// `commands` by a thousand callers, each with one on its way.
+pub(super) async fn callers(
+    gateway: &Gateway,
+    run: &str,
+    (tenants, commands): (usize, usize),
+) -> Result<f64, Failure> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let begun = Instant::now();
+    let callers = (0..CALLERS).map(|_| {
+        let (next, gateway, run) = (Arc::clone(&next), gateway.clone(), run.to_owned());
+        #[expect(clippy::disallowed_methods, reason = "callers are no part of the platform")]
+        tokio::spawn(async move {
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= commands {
+                    return Ok::<(), String>(());
+                }
+                let submission =
+                    submission(&format!("t{}", n % tenants), format!("{run}-{n}"), append())
+                        .map_err(|error| error.to_string())?;
+                gateway.submit(submission, PATIENCE).await.map_err(|error| error.to_string())?;
+            }
+        })
+    });
+    for caller in futures::future::join_all(callers).await {
+        caller??;
+    }
+    Ok(commands as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// A thousand callers, on one partition each way.
+pub(crate) async fn rate(args: &Args) -> Result<Vec<Figure>, Failure> {
+    let servers = Servers::start()?;
+    let bare = Bare::create(&servers.kafka.bootstrap(), "bare").await?;
+    let topics = servers.topics("rate", 1)?;
+    let (rates, bare_rates) = in_process(&servers, &topics, &bare, args).await?;
+    let (rate, bare_rate) = (median(rates), median(bare_rates));
+    let name = "cluster-rate";
+    let mut figures = vec![
+        Figure::new(name, "bare producer, 1,000 unacknowledged, records/s", bare_rate, None),
+        Figure::new(name, "1,000 callers in process, commands/s", rate, None),
+        Figure::new(name, "ratio in process", rate / bare_rate, Some((">=", 0.15))),
+    ];
+    let over_grpc = grpc::rate(&servers, 50_000 * args.scale).await?;
+    figures.push(Figure::new(name, "1,000 callers through gRPC, commands/s", over_grpc, None));
+    let ratio = over_grpc / bare_rate;
+    figures.push(Figure::new(name, "ratio through gRPC", ratio, Some((">=", 0.06))));
+    Ok(figures)
+}
+
+async fn in_process(
+    servers: &Servers,
+    topics: &Topics,
+    bare: &Bare,
+    args: &Args,
+) -> Result<(Vec<f64>, Vec<f64>), Failure> {
+    let store = Arc::new(servers.read_store("rate").await?);
+    let world = World::start(topics, store, Work::deciding()).await?;
+    create_tenants(&world.platform, 0, TENANTS).await?;
+    let gateway = &world.platform.gateway;
+    callers(gateway, "warm", (TENANTS, COMMANDS / 4)).await?;
+    bare.rate(RECORDS / 4, 0).await?;
+    let (mut rates, mut bare_rates) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let commands = (TENANTS, COMMANDS * args.scale);
+        rates.push(callers(gateway, &format!("r{round}"), commands).await?);
+        // Whichever suits it better.
+        let at_once = bare.rate(RECORDS, 0).await?;
+        bare_rates.push(bare.rate(RECORDS, 5).await?.max(at_once));
+    }
+    world.stop().await;
+    Ok((rates, bare_rates))
+}

@@ -1,0 +1,54 @@
+//! How commands and usage grow with partitions and with tenants: no cliff is expected, and
+//! what bends is to be seen.
+
+use std::sync::Arc;
+
+use super::commands::callers;
+use super::produce::Events;
+use super::servers::{Servers, Work, World};
+use super::usage::drain;
+use crate::report::Figure;
+use crate::world::create_tenants;
+use crate::{Args, Failure};
+
+const NAME: &str = "cluster-growth";
+const COMMANDS: usize = 40_000;
+const EVENTS: u64 = 600_000;
+/// Partitions and tenants.
+const STEPS: [(u32, usize); 7] =
+    [(1, 100), (4, 100), (16, 100), (16, 10), (16, 1_000), (16, 10_000), (1, 10_000)];
+
+pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
+    let mut figures = Vec::new();
+    for (partitions, tenants) in STEPS {
+        // Topics and tables of one step do not slow the next one down.
+        let servers = Servers::start()?;
+        let prefix = format!("g{partitions}_{tenants}");
+        let commands = COMMANDS / 100 * args.percent;
+        let rate = commands_of(&servers, &prefix, partitions, (tenants, commands)).await?;
+        let what = |of: &str| format!("{of}, {partitions} partitions, {tenants} tenants");
+        figures.push(Figure::new(NAME, &what("commands/s"), rate, None));
+        let count = EVENTS / 100 * args.percent as u64;
+        let tenants_of = tenants as u64;
+        let events = (Events::Of { tenants: tenants_of }, tenants_of, count);
+        let rate = drain(&servers, &format!("u{prefix}"), partitions, events).await?;
+        figures.push(Figure::new(NAME, &what("usage events/s"), rate, None));
+    }
+    Ok(figures)
+}
+
+async fn commands_of(
+    servers: &Servers,
+    prefix: &str,
+    partitions: u32,
+    (tenants, commands): (usize, usize),
+) -> Result<f64, Failure> {
+    let topics = servers.topics(prefix, partitions)?;
+    let store = Arc::new(servers.read_store(prefix).await?);
+    let world = World::start(&topics, store, Work::deciding()).await?;
+    create_tenants(&world.platform, 0, tenants).await?;
+    callers(&world.platform.gateway, "warm", (tenants, commands / 4)).await?;
+    let rate = callers(&world.platform.gateway, "run", (tenants, commands)).await?;
+    world.stop().await;
+    Ok(rate)
+}

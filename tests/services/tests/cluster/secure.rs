@@ -1,0 +1,182 @@
+//! Brokers that speak TLS and ask who comes: everything works with the right certificate and
+//! password, and a wrong one ends the process with one message.
+
+use std::path::{Path, PathBuf};
+
+use exchequer_e2e::{Res, Sent, ensure};
+use exchequer_services::{Guard, Kafka, Users};
+use rcgen::{CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+use crate::deployment::{Deployment, accepted, admin, says, start};
+
+const EXIT_USAGE: i32 = 64;
+const EXIT_UNAVAILABLE: i32 = 69;
+const EXIT_NO_PERMISSION: i32 = 77;
+const USER: &str = "exchequer";
+const PASSWORD: &str = "correct-horse";
+
+/// An authority that vouches for brokers.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new(name: &str) -> Res<Self> {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate()?;
+        let pem = params.self_signed(&key)?.pem();
+        Ok(Self { issuer: Issuer::new(params, key), pem })
+    }
+
+    /// A key, and the certificate of whoever answers at `host`.
+    fn identity(&self, host: &str) -> Res<String> {
+        let key = KeyPair::generate()?;
+        let params = CertificateParams::new(vec![host.to_owned()])?;
+        let certificate = params.signed_by(&key, &self.issuer)?.pem();
+        Ok(format!("{}{certificate}{}", key.serialize_pem(), self.pem))
+    }
+}
+
+/// How one signs in.
+struct SignIn<'a> {
+    mechanism: &'a str,
+    user: &'a str,
+    password: &'a str,
+    authority: &'a str,
+}
+
+/// Brokers that ask who comes, and the authority that vouches for them.
+struct World {
+    deployment: Deployment,
+    guarded: String,
+    files: PathBuf,
+    /// Settings that sign in nowhere.
+    open: String,
+}
+
+impl World {
+    fn start(host: &str, users: Users) -> Res<(Self, Authority)> {
+        let authority = Authority::new("brokers")?;
+        let guard = Guard {
+            identity: authority.identity(host)?,
+            user: USER.to_owned(),
+            password: PASSWORD.to_owned(),
+        };
+        let kafka = Kafka::start_guarded(1, guard)?;
+        let guarded = kafka.guarded_bootstrap();
+        let deployment = Deployment::on(kafka, users)?;
+        let files = deployment.folder().to_owned();
+        let open = std::fs::read_to_string(deployment.config())?;
+        Ok((Self { deployment, guarded, files, open }, authority))
+    }
+
+    /// Settings that sign in so, with the password in a file.
+    fn config(&self, name: &str, how: &SignIn<'_>) -> Res<PathBuf> {
+        let SignIn { mechanism, user, password, authority } = how;
+        let files = self.files.display();
+        std::fs::write(self.files.join(format!("{name}.password")), format!("{password}\n"))?;
+        std::fs::write(self.files.join(format!("{name}.ca.pem")), authority)?;
+        let of_sign_in = format!(
+            "replicas = 1\ntls = true\nca_file = \"{files}/{name}.ca.pem\"\n\
+             sasl_mechanism = \"{mechanism}\"\nsasl_user = \"{user}\"\n\
+             sasl_password_file = \"{files}/{name}.password\"\n"
+        );
+        let text = self.open.replace(&self.deployment.bootstrap(), &self.guarded);
+        let file = self.files.join(format!("{name}.toml"));
+        std::fs::write(&file, text.replace("replicas = 1\n", &of_sign_in))?;
+        Ok(file)
+    }
+}
+
+/// It ended with this code, said so once, and did not try for long.
+fn ends_at_once(config: &Path, code: i32, words: &[&str]) -> Res<()> {
+    const LINES_MAX: usize = 8;
+    let done = start(config, "decider")?;
+    says(&done, code, words)?;
+    let said = done.output.lines().filter(|line| line.starts_with("exchequer: ")).count();
+    let lines = done.output.lines().count();
+    ensure(said == 1 && lines <= LINES_MAX && !done.output.contains(PASSWORD), || {
+        format!("{lines} lines, {said} of them messages: {}", done.output)
+    })
+}
+
+// REQ: KER-07, EDG-05
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_works_with_tls_and_a_password() -> Res<()> {
+    let (mut world, authority) = World::start("127.0.0.1", Users::Anybody)?;
+    let right =
+        |mechanism| SignIn { mechanism, user: USER, password: PASSWORD, authority: &authority.pem };
+    let scram = world.config("scram", &right("SCRAM-SHA-512"))?;
+    says(&admin(&scram, &["init"])?, 0, &["journal created"])?;
+    says(&admin(&scram, &["migrate"])?, 0, &["keyspace exchequer created"])?;
+    let plain = world.config("plain", &right("PLAIN"))?;
+    says(&admin(&plain, &["init"])?, 0, &["journal is as it must be"])?;
+
+    world.deployment.use_config(scram);
+    let member = world.deployment.start("all", &[])?;
+    let client = world.deployment.client(&member).await?;
+    accepted(&client, &[Sent::create("acme", "create")]).await?;
+    member.stop()?;
+    world.deployment.use_config(plain);
+    let member = world.deployment.start("all-again", &[])?;
+    let client = world.deployment.client(&member).await?;
+    accepted(&client, &[Sent::rename("acme", "rename", "Acme", None)]).await?;
+    let token = client.token("acme").await?;
+    let book = client.book("acme", &token).await?.ok_or("acme is gone")?;
+    ensure(book.tenant.name == "Acme", || format!("{book:?}"))?;
+    drop(member);
+
+    for mechanism in ["PLAIN", "SCRAM-SHA-512"] {
+        let how = SignIn { password: "wrong-staple", ..right(mechanism) };
+        let wrong = world.config("wrong", &how)?;
+        let words = [world.guarded.as_str(), "check user, password"];
+        ends_at_once(&wrong, EXIT_NO_PERMISSION, &words)?;
+    }
+    let other = Authority::new("somebody else")?;
+    let how = SignIn { authority: &other.pem, ..right("PLAIN") };
+    let strange = world.config("strange", &how)?;
+    ends_at_once(&strange, EXIT_NO_PERMISSION, &[&world.guarded, "certificate"])?;
+    // What asks for TLS is spoken to in clear.
+    let text = std::fs::read_to_string(world.config("clear", &right("SCRAM-SHA-512"))?)?;
+    let clear = world.files.join("clear.toml");
+    let lines = text.lines().filter(|it| !it.starts_with("tls") && !it.starts_with("ca_file"));
+    std::fs::write(&clear, lines.collect::<Vec<_>>().join("\n"))?;
+    ends_at_once(&clear, EXIT_UNAVAILABLE, &[&world.guarded, "check"])?;
+    std::fs::remove_file(world.files.join("scram.password"))?;
+    says(
+        &start(&world.files.join("scram.toml"), "decider")?,
+        EXIT_USAGE,
+        &["kafka.sasl_password_file", "cannot be read"],
+    )
+}
+
+// REQ: KER-07, EDG-05
+#[test]
+fn a_broker_with_another_name_is_not_trusted() -> Res<()> {
+    let (world, authority) = World::start("broker.example", Users::WithPassword)?;
+    let how =
+        SignIn { mechanism: "PLAIN", user: USER, password: PASSWORD, authority: &authority.pem };
+    let config = world.config("name", &how)?;
+    says(&admin(&config, &["init"])?, EXIT_NO_PERMISSION, &[&world.guarded, "certificate"])?;
+    store_refuses(&world.deployment)
+}
+
+/// A store that asks who comes, too.
+fn store_refuses(deployment: &Deployment) -> Res<()> {
+    says(&deployment.admin(&["init"])?, 0, &["journal created"])?;
+    let (node, password) = (deployment.node(), deployment.folder().join("store.password"));
+    let refused = [node.as_str(), "refuses the user", "check name and password"];
+    says(&deployment.admin(&["migrate"])?, EXIT_NO_PERMISSION, &refused)?;
+    let of_user =
+        format!("user = \"cassandra\"\npassword_file = \"{}\"\nnodes =", password.display());
+    let config = deployment.changed("store.toml", "nodes =", &of_user)?;
+    std::fs::write(&password, "wrong\n")?;
+    says(&admin(&config, &["migrate"])?, EXIT_NO_PERMISSION, &refused)?;
+    std::fs::write(&password, "cassandra\n")?;
+    says(&admin(&config, &["migrate"])?, 0, &["keyspace exchequer created"])?;
+    std::fs::write(&password, "wrong\n")?;
+    ends_at_once(&config, EXIT_NO_PERMISSION, &refused)
+}

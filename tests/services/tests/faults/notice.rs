@@ -1,0 +1,62 @@
+//! The checks themselves, broken once in each run: what was never sent, is counted
+//! otherwise, is no record, or is missing in a view is noticed.
+
+use bytes::Bytes;
+use exchequer_e2e::{Client, Res, ensure};
+use exchequer_types::PartitionId;
+
+use crate::audit_topic::AuditTopic;
+use crate::journal::Journal;
+use crate::load::{Events, Kept, Ledger};
+use crate::usage::differs;
+use crate::views::{Expected, open};
+use crate::world::World;
+
+/// Everything that a check must say no to, after a round with this ledger.
+pub(crate) async fn all(world: &World, client: &Client, ledger: &Ledger) -> Res<()> {
+    let mut journal = Journal::new(world.log("journal")?);
+    journal.catch_up().await?;
+    let sent = ledger.commands.first().ok_or("nothing was sent")?;
+    let never = Kept { id: "never-sent".to_owned(), ..sent.clone() };
+    notices("a command that was lost", &journal.compare("nobody", &[never]), "is 0 times")?;
+    let half = Kept { entries: sent.entries + 1, ..sent.clone() };
+    notices("a lost audit entry", &journal.compare("nobody", &[half]), "audit entries, not")?;
+    let unknown = journal.compare(&sent.tenant, &[]);
+    notices("a command that nobody sent", &unknown, "were accepted, of 0 sent")?;
+
+    let (tenant, events) = ledger.events.first_key_value().ok_or("no events")?;
+    for wrong in [
+        Events { count: events.count + 1, ..*events },
+        Events { tokens: events.tokens + 1, ..*events },
+    ] {
+        let said = differs(client, tenant, wrong, None).await?;
+        ensure(said.is_some(), || format!("{wrong:?} instead of {events:?} is not noticed"))?;
+    }
+    let said = differs(client, tenant, *events, None).await?;
+    ensure(said.is_none(), || format!("{events:?}: {said:?}"))?;
+
+    let store = open(&world.rows()).await?;
+    let entries = journal.take_fresh();
+    let without_last = Expected::new();
+    let of_tenant = |entry: &exchequer_codec::Entry| {
+        entry.commit.events.iter().any(|event| event.stream == sent.tenant)
+    };
+    let last = entries.iter().rposition(of_tenant).ok_or("no commit of the tenant")?;
+    without_last.fold(&entries[..last]).await?;
+    without_last.fold(&entries[last + 1..]).await?;
+    notices("a row that is behind", &without_last.compare(&store).await?, "rows, must be")?;
+
+    if let Some(leaf) = journal.leaves.get_mut(&sent.tenant).and_then(|it| it.last_mut()) {
+        leaf[0] ^= 1;
+    }
+    let published = AuditTopic::new(world.log("audit")?).compare(&journal).await?;
+    notices("an audit entry that was changed", &published, "was published behind")?;
+    journal.record(PartitionId(0), &Bytes::from_static(b"no record"));
+    notices("a record that is none", &journal.compare("nobody", &[]), "break: ")
+}
+
+fn notices(what: &str, said: &[String], words: &str) -> Res<()> {
+    ensure(said.iter().any(|line| line.contains(words)), || {
+        format!("the checks do not notice {what}: {said:?}")
+    })
+}

@@ -1,0 +1,217 @@
+//! Events of use against what was acknowledged: the topic, the chain of seals over it, and
+//! what the gateways say of each tenant's events and figures.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use exchequer_codec::usage::{decode_record, decode_seal};
+use exchequer_e2e::{Client, Res, wait};
+use exchequer_engine::UsageIntake;
+use exchequer_journal::Journal as _;
+use exchequer_journal_kafka::KafkaJournal;
+use exchequer_kernel::{Head, Verdict, fold};
+use exchequer_metering::RecordBody;
+use exchequer_proto::usage::v1 as pb;
+use exchequer_types::PartitionId;
+
+use crate::load::{EVENT_TYPE, Events};
+use crate::world::{PARTITIONS, World};
+
+const CREATE_METER: &str = "/exchequer.usage.v1.MeterService/CreateMeter";
+const QUERY: &str = "/exchequer.usage.v1.UsageService/QueryUsage";
+const RECONCILE: &str = "/exchequer.usage.v1.UsageService/ReconcileUsage";
+const METER: &str = "tokens";
+const READ_BYTES_MAX: usize = 4 << 20;
+const HOUR_SECONDS: i64 = 3_600;
+const DAY_SECONDS: i64 = 24 * HOUR_SECONDS;
+
+/// The meter that counts everything.
+pub(crate) async fn make_meter(client: &Client) -> Res<()> {
+    let rules = pb::MeterRules {
+        event_type: EVENT_TYPE.to_owned(),
+        aggregation: pb::Aggregation::Sum.into(),
+        value: "$.tokens".to_owned(),
+        unit: METER.to_owned(),
+        ..<_>::default()
+    };
+    let request = pb::CreateMeterRequest {
+        tenant: "platform".to_owned(),
+        key: METER.to_owned(),
+        rules: Some(rules),
+        ..<_>::default()
+    };
+    let _: pb::Meter = client.ask(CREATE_METER, &request, None).await?;
+    Ok(())
+}
+
+/// The logs of usage, read from zero.
+pub(crate) struct Usage {
+    log: Arc<KafkaJournal>,
+    seals: KafkaJournal,
+    next: Vec<u64>,
+    heads: Vec<Head>,
+    /// Everything below it is sealed, by partition.
+    sealed: Vec<u64>,
+    /// Events in the topic, by tenant.
+    records: BTreeMap<String, u64>,
+    wrong: Vec<String>,
+}
+
+impl Usage {
+    pub(crate) fn open(world: &World) -> Res<Self> {
+        let spec = World::layout().topic("usage").ok_or("no such topic")?;
+        let log = KafkaJournal::open_produced(&world.brokers(), &spec, Arc::new(UsageIntake))?;
+        let count = PARTITIONS as usize;
+        Ok(Self {
+            log: Arc::new(log),
+            seals: world.log("usage-seals")?,
+            next: vec![0; count],
+            heads: vec![Head::default(); count],
+            sealed: vec![0; count],
+            records: BTreeMap::new(),
+            wrong: Vec::new(),
+        })
+    }
+
+    /// For producers.
+    pub(crate) fn log(&self) -> Arc<KafkaJournal> {
+        Arc::clone(&self.log)
+    }
+
+    /// What is wrong when all has come to rest.
+    pub(crate) async fn compare(
+        &mut self,
+        client: &Client,
+        sent: &BTreeMap<String, Events>,
+    ) -> Res<Vec<String>> {
+        self.read_records().await?;
+        let is_sealed = async || {
+            self.read_seals().await?;
+            let all = self.next.iter().zip(&self.sealed).all(|(end, sealed)| sealed >= end);
+            Ok((all || !self.wrong.is_empty()).then_some(()))
+        };
+        let sealed = wait::until_async("every event to be sealed", is_sealed).await;
+        let mut wrong = self.wrong.clone();
+        if let Err(late) = sealed {
+            wrong.push(format!("{late}: up to {:?} of {:?}", self.sealed, self.next));
+        }
+        for (tenant, events) in sent {
+            let records = self.records.get(tenant).copied().unwrap_or(0);
+            let mut last = String::new();
+            let agrees = async || {
+                last = differs(client, tenant, *events, Some(records))
+                    .await
+                    .unwrap_or_else(|it| Some(it.to_string()))
+                    .unwrap_or_default();
+                Ok(last.is_empty().then_some(()))
+            };
+            if wait::until_async("figures", agrees).await.is_err() {
+                wrong.push(format!("{tenant}: {last}"));
+            }
+        }
+        Ok(wrong)
+    }
+
+    async fn read_records(&mut self) -> Res<()> {
+        for partition in (0..PARTITIONS).map(PartitionId) {
+            let end = self.log.end(partition).await?;
+            while self.next[partition.index()] < end {
+                let from = self.next[partition.index()];
+                for record in self.log.read(partition, from, READ_BYTES_MAX).await? {
+                    self.next[partition.index()] = record.offset + 1;
+                    match decode_record(&record.bytes, None).body {
+                        RecordBody::Event(event) => {
+                            *self.records.entry(event.tenant.to_owned()).or_default() += 1;
+                        }
+                        other => {
+                            self.wrong.push(format!("{} of {partition}: {other:?}", record.offset));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_seals(&mut self) -> Res<()> {
+        for partition in (0..PARTITIONS).map(PartitionId) {
+            let at = partition.index();
+            let end = self.seals.end(partition).await?;
+            while self.heads[at].offset < end {
+                let from = self.heads[at].offset;
+                for record in self.seals.read(partition, from, READ_BYTES_MAX).await? {
+                    let (head, hash, seal) = decode_seal(partition, &record.bytes);
+                    let place = format!("seal {} of {partition}", record.offset);
+                    match (fold(&mut self.heads[at], &head, &hash), seal) {
+                        (Verdict::Accepted, Some(seal)) => {
+                            if seal.from != self.sealed[at] {
+                                let sealed = self.sealed[at];
+                                self.wrong
+                                    .push(format!("{place} is from {}, not {sealed}", seal.from));
+                            }
+                            self.sealed[at] = seal.to;
+                        }
+                        (verdict @ Verdict::Break(_), _) => {
+                            self.wrong.push(format!("{place}: {verdict}"));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What differs in what a gateway says of a tenant, whose `records` in the topic are known or
+/// not: none when each event is counted once.
+pub(crate) async fn differs(
+    client: &Client,
+    tenant: &str,
+    sent: Events,
+    records: Option<u64>,
+) -> Res<Option<String>> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
+    let hour = |hours: i64| prost_types::Timestamp {
+        seconds: (now / HOUR_SECONDS + hours) * HOUR_SECONDS,
+        nanos: 0,
+    };
+    let request = pb::ReconcileUsageRequest {
+        tenant: tenant.to_owned(),
+        from: Some(hour(-3)),
+        to: Some(hour(3)),
+    };
+    let reply: pb::ReconcileUsageResponse = client.ask(RECONCILE, &request, None).await?;
+    let it = reply.total.unwrap_or_default();
+    let records = records.unwrap_or(it.received);
+    // An event may come before the meter knows its tenant; it is counted when it does.
+    let once = it.counted + it.late + it.unmatched;
+    let is_right = it.received == records
+        && once == sent.count
+        && once + it.duplicate == records
+        && it.conflicting + it.invalid + it.forwarded + it.refused == 0;
+    if !is_right {
+        return Ok(Some(format!("{} sent, {records} in the topic, told {it:?}", sent.count)));
+    }
+    let figure = figure(client, tenant, now).await?;
+    Ok((figure != sent.tokens).then(|| format!("{figure} tokens, and {} were sent", sent.tokens)))
+}
+
+async fn figure(client: &Client, tenant: &str, now: i64) -> Res<u64> {
+    let day = |days: i64| prost_types::Timestamp {
+        seconds: (now / DAY_SECONDS + days) * DAY_SECONDS,
+        nanos: 0,
+    };
+    let request = pb::QueryUsageRequest {
+        tenant: tenant.to_owned(),
+        meter: METER.to_owned(),
+        from: Some(day(-1)),
+        to: Some(day(2)),
+        grain: pb::UsageGrain::Day.into(),
+        ..<_>::default()
+    };
+    let reply: pb::QueryUsageResponse = client.ask(QUERY, &request, None).await?;
+    let figures = reply.windows.iter().flat_map(|it| &it.figures);
+    figures.map(|it| Ok(it.quantity.parse::<u64>()?)).sum()
+}
