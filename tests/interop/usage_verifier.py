@@ -137,6 +137,9 @@ def _compare(partition, seal, records, expected, sealed, figure):
         return f"says {said}, and its records come to {sorted(counts.items())}"
     if root.digest() != seal.root:
         return "has another root than its records"
+    received = [it.received_at for it in map(usage.read, (it.data for it in records)) if it]
+    if max(received, default=0) > seal.through:
+        return "says that its records came before they did"
     for fate, count in counts.items():
         name = usage.FATES[fate].lower()
         sealed["fates"][name] = sealed["fates"].get(name, 0) + count

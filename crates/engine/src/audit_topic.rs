@@ -12,7 +12,7 @@ use exchequer_codec::{decode_record, head_from_proto, head_to_proto};
 use exchequer_journal::{Outgoing, Outlet};
 use exchequer_kernel::Head;
 use exchequer_proto::journal::v1 as pb;
-use exchequer_runtime::{TaskError, TaskKind};
+use exchequer_runtime::{Metric, TaskError, TaskKind};
 use exchequer_types::{Hash, PartitionId};
 use futures::future::{Either, select};
 use prost::Message as _;
@@ -46,6 +46,7 @@ pub(crate) fn start(
 ) {
     for partition in (0..tail.partitions()).map(PartitionId) {
         let publisher = Publisher {
+            kind,
             ports: ports.clone(),
             tail: Arc::clone(tail),
             outlet: Arc::clone(outlet),
@@ -57,6 +58,7 @@ pub(crate) fn start(
 }
 
 struct Publisher {
+    kind: TaskKind,
     ports: Ports,
     tail: Arc<Tail>,
     outlet: Arc<dyn Outlet>,
@@ -97,6 +99,7 @@ impl Publisher {
                 }
                 Err(error) => {
                     error!(partition = partition.0, %error, "the audit topic stopped");
+                    Metric::TasksFailed.counter(&[self.kind.name]).increment(1);
                     return;
                 }
             }

@@ -7,7 +7,7 @@ use exchequer_journal::{Group, GroupMember};
 use exchequer_types::PartitionId;
 use rdkafka::client::Client;
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::groups::GroupInfo;
 
 use crate::SetupError;
@@ -46,6 +46,10 @@ pub(crate) fn ask(client: &Client<Reporter>, settings: &Settings) -> KafkaResult
     for group in Group::ALL {
         let name = group_name(settings, group);
         let list = client.fetch_group_list(Some(&name), settings.request_wait())?;
+        // One whose coordinator could not tell has no state, and no members.
+        if list.groups().iter().any(|it| it.state().is_empty()) {
+            return Err(KafkaError::GroupListFetch(RDKafkaErrorCode::CoordinatorNotAvailable));
+        }
         let members = list.groups().iter().flat_map(GroupInfo::members);
         found.extend(members.map(|it| GroupMember {
             group,

@@ -17,6 +17,8 @@ use crate::reader::{JournalReader, TornTail};
 
 const MANIFEST: &str = "MANIFEST";
 const MANIFEST_HEAD: &str = "exchequer-backup 1";
+/// There until the manifest is.
+const UNFINISHED: &str = "UNFINISHED";
 const COPY_BYTES: usize = 1024 * 1024;
 
 /// What a backup or a restored folder holds.
@@ -58,6 +60,8 @@ pub fn backup(data_dir: &Path, out_dir: &Path) -> Result<BackupReport, BackupErr
         }
     }
     claim_empty(out_dir)?;
+    let unfinished = out_dir.join(UNFINISHED);
+    File::create(&unfinished).map_err(|source| FileError::io("create", &unfinished, source))?;
     let mut entries = Vec::new();
     let (mut records, mut left_out) = (0, None);
     for (name, source) in &sources {
@@ -68,6 +72,8 @@ pub fn backup(data_dir: &Path, out_dir: &Path) -> Result<BackupReport, BackupErr
     }
     entries.extend(copy_keys(data_dir, out_dir)?);
     write_manifest(out_dir, &entries)?;
+    std::fs::remove_file(&unfinished)
+        .map_err(|source| FileError::io("remove", &unfinished, source))?;
     Ok(report(&entries, records, left_out))
 }
 
@@ -108,13 +114,7 @@ fn copy_log(
 /// Puts a backup back as `data_dir`, which must be new or empty. Everything is checked
 /// against the manifest before anything is written.
 pub fn restore(backup_dir: &Path, data_dir: &Path) -> Result<BackupReport, BackupError> {
-    let mut entries = read_manifest(backup_dir)?;
-    for entry in &entries {
-        let path = backup_dir.join(&entry.name);
-        if digest(&path)? != (entry.hash, entry.bytes) {
-            return Err(BackupError::Changed { file: path });
-        }
-    }
+    let mut entries = read_checked(backup_dir)?;
     claim_empty(data_dir)?;
     // The journal's meta last: what was restored in part is refused when it is opened.
     let journal_meta = format!("{}/{META}", LogName::Journal.as_str());
@@ -143,6 +143,31 @@ pub fn restore(backup_dir: &Path, data_dir: &Path) -> Result<BackupReport, Backu
         torn = records.torn();
     }
     Ok(report(&entries, count, torn))
+}
+
+/// Is the folder a backup? Then every file of it is checked against its manifest; one that
+/// was not finished is refused.
+pub fn check_backup(dir: &Path) -> Result<bool, BackupError> {
+    if dir.join(MANIFEST).exists() {
+        return read_checked(dir).map(|_| true);
+    }
+    if dir.join(UNFINISHED).exists() {
+        let what = "it was cut off; make another one";
+        return Err(BackupError::Unfinished { dir: dir.to_owned(), what });
+    }
+    Ok(false)
+}
+
+/// What the manifest names, each file as it says.
+fn read_checked(backup_dir: &Path) -> Result<Vec<Entry>, BackupError> {
+    let entries = read_manifest(backup_dir)?;
+    for entry in &entries {
+        let path = backup_dir.join(&entry.name);
+        if digest(&path)? != (entry.hash, entry.bytes) {
+            return Err(BackupError::Changed { file: path });
+        }
+    }
+    Ok(entries)
 }
 
 /// One file of a backup.

@@ -25,13 +25,13 @@ mod shared;
 mod tests;
 mod writer;
 
-pub use backup::{BackupError, BackupReport, backup, restore};
+pub use backup::{BackupError, BackupReport, backup, check_backup, restore};
 pub use error::{Damage, FileError, OpenError};
 pub use format::FORMAT_VERSION;
 pub use journal::LocalJournal;
 pub use level::{check_level, write_level};
 pub use lock::{Held, hold};
-pub use moved::{check_moved, write_moved};
+pub use moved::{check_moved, moved_to, write_moved};
 pub use name::LogName;
 pub use open::{Opened, Torn};
 pub use options::Options;

@@ -11,10 +11,18 @@ const MOVED: &str = "MOVED";
 
 /// Refuses a folder whose logs were carried elsewhere. Changes nothing.
 pub fn check_moved(data_dir: &Path) -> Result<(), OpenError> {
+    match moved_to(data_dir)? {
+        Some(to) => Err(OpenError::Moved { file: path(data_dir), to }),
+        None => Ok(()),
+    }
+}
+
+/// Where the folder's logs were carried, if they were.
+pub fn moved_to(data_dir: &Path) -> Result<Option<String>, OpenError> {
     let file = path(data_dir);
     match std::fs::read_to_string(&file) {
-        Ok(text) => Err(OpenError::Moved { file, to: text.trim().to_owned() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(FileError::io("read", &file, source).into()),
     }
 }

@@ -18,16 +18,17 @@ use crate::tombstones::Tombstones;
 
 /// Rows in memory before fjall is asked to write them to a file. It does when its
 /// background work comes to it: behind a compaction, which takes seconds.
-const WRITE_BUFFER_BYTES: u64 = 16 << 20;
-/// How far rows in memory may grow meanwhile. At most two of these exist at a time: one
-/// that grows, and one that is being written; then whoever writes waits. A compaction
-/// costs the less, the more it takes up at once.
+pub(crate) const WRITE_BUFFER_BYTES: u64 = 16 << 20;
+/// How far further rows in memory may grow meanwhile; then whoever writes waits. At most two
+/// of these exist at a time: one that grows, and one that is being written.
 pub(crate) const WRITE_BUFFER_BYTES_MAX: u64 = 64 << 20;
 /// fjall's log of what is in no file yet. Its least value.
 const LOG_BYTES_MAX: u64 = 64 << 20;
 /// Values from this size on stand in files of their own, which compactions of keys leave
 /// alone: pages of the index of identities and packed figures are most of what is written.
 const SEPARATE_BYTES_MIN: u32 = 2_048;
+/// Such a file is written anew when more than this of it is stale.
+const STALE_SHARE_MAX: f32 = 0.5;
 const OPEN_FILES_MAX: usize = 256;
 /// Writes rows to files and compacts them. With two or more, fjall 3.1 keeps its first
 /// one free for writing by letting it hand compactions back to the queue, over and over:
@@ -180,11 +181,16 @@ fn try_open(folder: &Path, settings: &Settings) -> fjall::Result<Open> {
 fn options() -> KeyspaceCreateOptions {
     let separation = KvSeparationOptions::default()
         .separation_threshold(SEPARATE_BYTES_MIN)
+        // All files are looked at, not the oldest quarter alone: figures that are soon
+        // written over stand beside pages that last.
+        .age_cutoff(1.0)
+        .staleness_threshold(STALE_SHARE_MAX)
         // Most of it is hashes.
         .compression(CompressionType::None);
     KeyspaceCreateOptions::default()
         .with_kv_separation(Some(separation))
-        .max_memtable_size(WRITE_BUFFER_BYTES)
+        // Never: the thread that writes says when.
+        .max_memtable_size(u64::MAX)
         .index_block_partitioning_policy(PartitioningPolicy::all(true))
         .filter_block_partitioning_policy(PartitioningPolicy::all(true))
 }

@@ -3,18 +3,21 @@
 //! only writer, it can compare timestamps before it writes, without a lock.
 
 use core::time::Duration;
+use std::time::Instant;
 
 use exchequer_readstore::{Batch, Fault, Table, decode_timestamp, encode_key, encode_values};
 use fjall::{AbstractTree as _, OwnedWriteBatch, PersistMode, Readable as _, Slice};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::database::{Open, Shared, WRITE_BUFFER_BYTES_MAX, corrupt, failed};
+use crate::database::{Open, Shared, WRITE_BUFFER_BYTES, WRITE_BUFFER_BYTES_MAX, corrupt, failed};
 use crate::tombstones::trailer;
 
 /// Rows removed in one step, between which other writes run.
 const REMOVE_ROWS_MAX: usize = 4_096;
 /// How often it is looked whether a full buffer is written.
 const FULL_WAIT: Duration = Duration::from_millis(5);
+/// No compaction takes so long: fjall's thread has ended.
+const STUCK_AFTER: Duration = Duration::from_secs(300);
 
 /// One encoded write.
 pub(crate) struct Encoded {
@@ -142,21 +145,33 @@ fn write(open: &Open, writes: Vec<Encoded>, order: Order) -> Result<(), Fault> {
     commit(open, batch)
 }
 
-/// Commits, and waits while the buffer that grows is full. fjall would let it grow on: it
-/// begins another one through the queue of its background work alone, and so only when a
-/// compaction ends that may take many seconds.
+/// Commits, begins another buffer when the one that grows is large, and waits while it is
+/// full. Left to itself, fjall asks for another one through the queue of its background
+/// work: until a compaction ends, which may take many seconds, the buffer would grow, and
+/// each commit would ask again, until the queue is full and its only reader waits for it.
 fn commit(open: &Open, batch: OwnedWriteBatch) -> Result<(), Fault> {
     batch.commit().map_err(|error| failed("write", &error))?;
-    while open.rows.tree.active_memtable().size() >= WRITE_BUFFER_BYTES_MAX {
+    let began = Instant::now();
+    loop {
+        let size = open.rows.tree.active_memtable().size();
+        if size < WRITE_BUFFER_BYTES {
+            return Ok(());
+        }
         if open.rows.sealed_memtable_count() == 0 {
-            open.rows.rotate_memtable().map_err(|error| failed("write", &error))?;
-            break;
+            return open.rows.rotate_memtable().map(drop).map_err(|error| failed("write", &error));
+        }
+        if size < WRITE_BUFFER_BYTES_MAX {
+            return Ok(());
         }
         // Fails when the background work has failed, for which there is no waiting.
         open.db.persist(PersistMode::Buffer).map_err(|error| failed("write", &error))?;
+        if began.elapsed() > STUCK_AFTER {
+            return Err(Fault::retryable(
+                "the views: nothing is written to files any more; they are opened again",
+            ));
+        }
         std::thread::sleep(FULL_WAIT);
     }
-    Ok(())
 }
 
 /// Is a newer row there, or the mark of one that was deleted?

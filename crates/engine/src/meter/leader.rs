@@ -33,6 +33,9 @@ use crate::tail::unavailable;
 /// What a clock and a queue may be behind: an empty seal says nothing of the last moments.
 const QUIET: Duration = Duration::from_secs(2);
 
+/// A turn to write that is not used within this time is given back.
+const TURN_MAX: Duration = Duration::from_secs(1);
+
 pub(super) struct Leader<'a> {
     context: &'a Context,
     state: Metering,
@@ -83,6 +86,7 @@ type Written = Result<(Saved, Option<Merged>), EngineError>;
 enum Woken<'a> {
     Acknowledged(Ack),
     MayFlush(Permit<'a>),
+    GiveWay,
     Flushed(Box<Written>),
     Asked(Asked),
     Input,
@@ -172,6 +176,7 @@ impl<'a> Leader<'a> {
                     drop(it.reply.send(answer));
                 }
                 Woken::MayFlush(permit) => *flushing = Flushing::Next(permit),
+                Woken::GiveWay => *flushing = Flushing::Not,
                 Woken::Flushed(done) => {
                     *flushing = Flushing::Not;
                     let (done, merged) = (*done)?;
@@ -195,6 +200,7 @@ impl<'a> Leader<'a> {
         flushing: &mut Flushing<'a>,
         listens: bool,
     ) -> Woken<'a> {
+        let (context, is_writing) = (self.context, !matches!(flushing, Flushing::Not));
         let ack = async {
             match in_flight {
                 Some(sent) => (&mut sent.acknowledged).await,
@@ -205,10 +211,15 @@ impl<'a> Leader<'a> {
             match flushing {
                 Flushing::Queued(turn) => Woken::MayFlush(turn.await),
                 Flushing::Writing(write) => Woken::Flushed(Box::new(write.await)),
-                Flushing::Not | Flushing::Next(_) => core::future::pending().await,
+                // What is in flight may wait long for a log: others have their turn then.
+                Flushing::Next(_) => {
+                    context.ports.runtime.sleep(TURN_MAX).await;
+                    Woken::GiveWay
+                }
+                Flushing::Not => core::future::pending().await,
             }
         };
-        let input = self.input(listens);
+        let input = self.input(listens, is_writing);
         let (ack, flushed, input) =
             (core::pin::pin!(ack), core::pin::pin!(flushed), core::pin::pin!(input));
         match select(ack, select(flushed, input)).await {
@@ -218,8 +229,8 @@ impl<'a> Leader<'a> {
     }
 
     /// Resolves when there may be something to seal or to write, or somebody asks.
-    async fn input(&mut self, listens: bool) -> Woken<'a> {
-        let due = self.next_due();
+    async fn input(&mut self, listens: bool, is_writing: bool) -> Woken<'a> {
+        let due = self.next_due(is_writing);
         let (context, state) = (self.context, &self.state);
         let runtime = &context.ports.runtime;
         let now = runtime.now();
@@ -244,8 +255,9 @@ impl<'a> Leader<'a> {
         }
     }
 
-    /// When a flush or an empty seal comes due, if nothing else comes before.
-    fn next_due(&self) -> Timestamp {
+    /// When a flush, unless there is one, or an empty seal comes due, if nothing else comes
+    /// before.
+    fn next_due(&self, is_writing: bool) -> Timestamp {
         let settings = &self.context.ports.settings.usage;
         let idle = self.sealed_at.saturating_add(settings.idle_seal_interval);
         let is_open = self
@@ -254,7 +266,7 @@ impl<'a> Leader<'a> {
             .live
             .source(self.state.partition)
             .is_some_and(|source| source.bytes() > 0);
-        if is_open {
+        if is_open && !is_writing {
             idle.min(self.flushed_at.saturating_add(settings.idle_flush_interval))
         } else {
             idle

@@ -2,14 +2,17 @@
 //! and the number of partitions it was created with. They are in a compacted topic.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use exchequer_types::LogId;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
-use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
-use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+use rdkafka::producer::{
+    BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
+};
+use rdkafka::{ClientContext, Offset as KafkaOffset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use super::check::check_partitions;
@@ -128,13 +131,36 @@ fn position(consumer: &BaseConsumer<Reporter>, name: &str) -> Option<i64> {
 /// Writes one note, and waits until it is kept.
 pub(crate) fn write(settings: &Settings, name: &str, note: Note) -> Result<(), SetupError> {
     let failed = |error| SetupError::of("note a topic", &settings.bootstrap, None, &error);
-    let producer: ThreadedProducer<_> = settings.producer().create().map_err(failed)?;
+    let outcome = Outcome::default();
+    let producer: ThreadedProducer<Outcome> =
+        settings.producer().create_with_context(outcome.clone()).map_err(failed)?;
     let value = encode(note);
     let topic = settings.named(&descriptions(1).name);
     producer
         .send(BaseRecord::to(&topic).partition(0).key(name).payload(&value))
         .map_err(|(error, _)| failed(error))?;
-    producer.flush(settings.request_wait()).map_err(failed)
+    producer.flush(settings.request_wait()).map_err(failed)?;
+    match outcome.told.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(delivered) => delivered.map_err(failed),
+        None => Err(SetupError::unreachable(format!("nobody said that {topic} has the note"))),
+    }
+}
+
+/// What became of one record.
+#[derive(Clone, Default)]
+struct Outcome {
+    told: Arc<Mutex<Option<KafkaResult<()>>>>,
+}
+
+impl ClientContext for Outcome {}
+
+impl ProducerContext for Outcome {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, delivered: &DeliveryResult<'_>, (): ()) {
+        let told = delivered.as_ref().map(drop).map_err(|(error, _)| error.clone());
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+    }
 }
 
 fn encode(note: Note) -> String {

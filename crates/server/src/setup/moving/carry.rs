@@ -41,6 +41,12 @@ pub enum CarryError {
     )]
     Longer { topic: String, partition: PartitionId, found: u64, wanted: u64 },
     #[error(
+        "{topic}/{partition} holds {found} records, and the folder {wanted}, which were not all \
+         there when it was carried: what came later is in the folder alone. Nothing can carry it \
+         on; move the whole folder to topics that are new, under another kafka.prefix"
+    )]
+    Behind { topic: String, partition: PartitionId, found: u64, wanted: u64 },
+    #[error(
         "{topic}/{partition} holds something else than the folder, at offset {from} or behind it: \
          it is not a copy of this folder that was cut short. Carry it to topics that are new, \
          under another kafka.prefix"
@@ -101,6 +107,23 @@ impl Log<'_> {
             }
         }
         Ok(ends)
+    }
+
+    /// Finds all records of the folder in the topic, which may hold more behind them.
+    pub(super) async fn find_all(&self) -> Result<(), CarryError> {
+        let ours = self.of_folder(&vec![Offset::MAX; self.partitions().count()])?;
+        for (partition, digest) in self.partitions().zip(ours) {
+            let (topic, wanted) = (self.name.clone(), digest.records());
+            let found = self.to.end(partition).await.map_err(|fault| self.fault(fault))?;
+            if found < wanted {
+                return Err(CarryError::Behind { topic, partition, found, wanted });
+            }
+            let theirs = self.of_topic(partition, wanted, |_| ()).await?;
+            if let Some(from) = digest.first_difference(&theirs) {
+                return Err(CarryError::Other { topic, partition, from });
+            }
+        }
+        Ok(())
     }
 
     /// Of the first records of each partition of the folder, up to `ends`; of all records
@@ -283,6 +306,27 @@ mod tests {
         longer.push_all(PartitionId(0), (0..11).map(|it| text(it * 3)));
         let refused = carry(&log(&from, &longer)).await.unwrap_err();
         assert!(matches!(refused, CarryError::Longer { found: 11, wanted: 10, .. }), "{refused}");
+    }
+
+    // REQ: KER-07
+    #[tokio::test]
+    async fn a_folder_that_has_grown_since_it_was_carried_is_not_taken_for_carried() {
+        let data = tempfile::tempdir().unwrap();
+        let from = folder(data.path(), 30).await;
+        let to = Arc::new(MemoryJournal::new(PARTITIONS));
+        carry(&log(&from, &to)).await.unwrap();
+        to.push(PartitionId(0), text(99));
+        log(&from, &to).find_all().await.unwrap();
+        // Another folder of the same beginning, with two records more.
+        let longer = tempfile::tempdir().unwrap();
+        let longer = folder(longer.path(), 32).await;
+        let refused = log(&longer, &to).find_all().await.unwrap_err();
+        let CarryError::Other { partition, from: 0, .. } = &refused else { panic!("{refused}") };
+        assert_eq!(*partition, PartitionId(0), "the cluster's own record stands there");
+        let cut = Arc::new(MemoryJournal::new(PARTITIONS));
+        carry(&log(&from, &cut)).await.unwrap();
+        let refused = log(&longer, &cut).find_all().await.unwrap_err();
+        assert!(matches!(refused, CarryError::Behind { found: 10, wanted: 11, .. }), "{refused}");
     }
 
     // REQ: KER-07

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use exchequer_cli::{Bad, Moving, Report, UsageReport, VerifyError};
 use exchequer_codec::{UnopenedReason, decode_record, open};
 use exchequer_engine::decider::FEATURE_LEVEL;
-use exchequer_journal_local::{Held, JournalReader, LogName, OpenError, hold, write_moved};
+use exchequer_journal_local::{
+    BackupError, Held, JournalReader, LogName, OpenError, check_backup, hold, moved_to, write_moved,
+};
 use exchequer_kernel::SealKey;
 
-/// A backup has one, a data folder has none.
-const MANIFEST: &str = "MANIFEST";
 /// Commands that are looked at to tell whose they are.
 const COMMANDS_MAX: u64 = 1_000;
 
@@ -19,6 +19,8 @@ const COMMANDS_MAX: u64 = 1_000;
 pub(super) struct Folder {
     pub(super) data: PathBuf,
     pub(super) is_backup: bool,
+    /// It says that it was carried to where it is to go.
+    pub(super) is_moved: bool,
     pub(super) journal: JournalReader,
     /// Records of usage, and their seals.
     pub(super) usage: Option<(JournalReader, JournalReader)>,
@@ -33,8 +35,16 @@ pub(super) struct Folder {
 pub enum FolderError {
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     #[error("the folder cannot be verified")]
     Verify(#[from] VerifyError),
+    #[error(
+        "{} was carried to {to}: carried to another place as well, it would be one history that \
+         goes on in two places",
+        data.display()
+    )]
+    Elsewhere { data: PathBuf, to: String },
     #[error(
         "not carried: {} is bad at byte {byte}: {reason}; restore the folder from a backup",
         file.display()
@@ -62,18 +72,22 @@ impl FolderError {
     pub(super) fn exit_code(&self) -> u8 {
         const USAGE: u8 = 64;
         const DATA: u8 = 65;
+        const CONFIG: u8 = 78;
         match self {
             Self::Open(_) | Self::Verify(_) => 1,
-            Self::Bad { .. } | Self::Half { .. } => DATA,
+            Self::Bad { .. } | Self::Half { .. } | Self::Backup(_) => DATA,
+            Self::Elsewhere { .. } => CONFIG,
             Self::Partitions { .. } | Self::OtherKey { .. } => USAGE,
         }
     }
 }
 
 impl Folder {
-    /// Opens and verifies it for a deployment with this key and so many partitions.
+    /// Opens and verifies it, to be carried `to` a deployment with this key and so many
+    /// partitions.
     pub(super) fn open(
         moving: &Moving,
+        to: &str,
         partitions: u32,
         deployment_key: &[u8; 32],
     ) -> Result<Self, FolderError> {
@@ -84,7 +98,13 @@ impl Folder {
             return Err(FolderError::Partitions { data, found, wanted: partitions });
         }
         exchequer_journal_local::check_level(&data, FEATURE_LEVEL)?;
-        let is_backup = data.join(MANIFEST).exists();
+        let is_moved = match moved_to(&data)? {
+            Some(other) if other != to => {
+                return Err(FolderError::Elsewhere { data, to: other });
+            }
+            moved => moved.is_some(),
+        };
+        let is_backup = check_backup(&data)?;
         let held = if is_backup { None } else { Some(hold(&data)?) };
         let journal = JournalReader::open(&data)?;
         let report = exchequer_cli::verify(&data, true)?;
@@ -96,7 +116,7 @@ impl Folder {
             None => None,
         };
         refuse_bad(usage_report.as_ref().and_then(|it| it.bad.as_ref()))?;
-        Ok(Self { data, is_backup, journal, usage, report, usage_report, _held: held })
+        Ok(Self { data, is_backup, is_moved, journal, usage, report, usage_report, _held: held })
     }
 
     /// Writes down that it goes on elsewhere, unless it is a copy anyway.

@@ -78,15 +78,15 @@ pub(in crate::setup) async fn migrate_log(
 ) -> Result<Done, SetupError> {
     let key = keys::load(&config.place.data, config.keys.deployment_file.as_deref());
     let key = key.map_err(|error| SetupError::Run(RunError::Key(error)))?;
-    let folder = Folder::open(moving, config.journal.partitions, &key).map_err(MoveError::from)?;
-    let persons = persons::read(config, moving).await.map_err(MoveError::from)?;
     let settings = config.kafka.settings().map_err(|error| run(error.into()))?;
     let settings = Settings { process: "migrate-log".to_owned(), ..settings };
+    let to = place(&settings);
+    let folder = Folder::open(moving, &to, config.journal.partitions, &key);
+    let folder = folder.map_err(MoveError::from)?;
+    let persons = persons::read(config, moving).await.map_err(MoveError::from)?;
     let known = look(config, &settings, &folder).await?;
-    let to = format!("Kafka at {}", settings.bootstrap);
     if known.iter().all(|it| it.moved.is_some_and(|moved| moved.is_whole)) {
-        folder.leave(&to).map_err(MoveError::from)?;
-        return Ok(already(&folder));
+        return already(&settings, &folder, known).await;
     }
     let shared = keys_settings(&config.scylla.settings());
     let store = ScyllaKeys::open(&shared, &fingerprint(&key)).await;
@@ -114,8 +114,9 @@ pub(in crate::setup) async fn migrate_log(
     for (part, carried) in parts.iter().zip(&carried) {
         read_back(part, carried).await?;
     }
-    note(&settings, &parts, true).await?;
+    // First it is not served any more, then they may serve.
     folder.leave(&to).map_err(MoveError::from)?;
+    note(&settings, &parts, true).await?;
     Ok(told(&folder, &to, &parts, &carried, counted))
 }
 
@@ -247,10 +248,30 @@ async fn read_back(part: &Part<'_>, carried: &Carried) -> Result<(), SetupError>
     Ok(())
 }
 
-fn already(folder: &Folder) -> Done {
+/// The topics hold all of a folder's records, perhaps of this one when it was shorter, or of
+/// a backup of it: what it has must be there, behind it the cluster's own.
+async fn already(
+    settings: &Settings,
+    folder: &Folder,
+    known: Vec<Known>,
+) -> Result<Done, SetupError> {
+    if !folder.is_moved {
+        for part in open(settings, folder, known, &Bytes::clone).await? {
+            part.log.find_all().await.map_err(MoveError::from)?;
+        }
+        folder.leave(&place(settings)).map_err(MoveError::from)?;
+    }
     let data = folder.data.display();
     let text = format!("{data} was carried already, to its end: nothing was left to do");
-    Done { text, json: json!({ "from": data.to_string(), "already": true }) }
+    Ok(Done { text, json: json!({ "from": data.to_string(), "already": true }) })
+}
+
+/// Where it goes, as the folder keeps it.
+fn place(settings: &Settings) -> String {
+    match settings.prefix.as_str() {
+        "" => format!("Kafka at {}", settings.bootstrap),
+        prefix => format!("Kafka at {}, kafka.prefix {prefix:?}", settings.bootstrap),
+    }
 }
 
 /// What was done.
