@@ -30,9 +30,9 @@ pub(crate) const JOBS: &[Job] = &[
     job(SERVICES, "the cluster's adapters and processes on real servers", services::job),
 ];
 
-/// The job that needs servers from outside, and the flag that adds it to all others.
+/// The job that needs servers from outside, and the flag that leaves it out.
 const SERVICES: &str = "services";
-const WITH_SERVICES: &str = "--with-services";
+const WITHOUT_SERVICES: &str = "--without-services";
 
 /// A run of everything from nothing.
 const MINUTES_MAX: u64 = 60;
@@ -41,22 +41,9 @@ const FUZZ_SECONDS: u64 = 5;
 
 /// Runs the named jobs, or all.
 pub(crate) fn main(args: &Args) -> Res<()> {
-    let mut chosen = Vec::new();
-    let (flags, names): (Vec<_>, Vec<_>) =
-        args.forwarded().iter().partition(|word| *word == WITH_SERVICES);
-    for name in names {
-        let Some(job) = JOBS.iter().find(|job| job.name == name) else {
-            let names: Vec<&str> = JOBS.iter().map(|job| job.name).collect();
-            return Err(format!("no job named {name}; there are: {}", names.join(" ")).into());
-        };
-        chosen.push(job);
-    }
-    let is_without = chosen.is_empty() && flags.is_empty();
-    if chosen.is_empty() {
-        chosen.extend(JOBS.iter().filter(|job| !is_without || job.name != SERVICES));
-    }
+    let Chosen { jobs, left_out } = chosen(args.forwarded())?;
     let begun = Instant::now();
-    let results: Vec<(&Job, Tally, u64)> = chosen.into_iter().map(timed).collect();
+    let results: Vec<(&Job, Tally, u64)> = jobs.into_iter().map(timed).collect();
     let mut sum = Tally::default();
     say("");
     for (job, tally, seconds) in results {
@@ -68,9 +55,8 @@ pub(crate) fn main(args: &Args) -> Res<()> {
     if minutes > MINUTES_MAX {
         say(&format!("\nit took {minutes} minutes; at most {MINUTES_MAX} are wanted"));
     }
-    if is_without {
-        let what = what(SERVICES);
-        say(&format!("\nnot run without {WITH_SERVICES}: {SERVICES} ({what})"));
+    for job in left_out {
+        say(&format!("\nnot run: {} ({})", job.name, job.what));
     }
     say(&format!("\n{sum}"));
     // The sum is the last line, so a failure says no more than its exit status.
@@ -80,8 +66,28 @@ pub(crate) fn main(args: &Args) -> Res<()> {
     Ok(())
 }
 
-fn what(name: &str) -> &'static str {
-    JOBS.iter().find(|job| job.name == name).map_or("", |job| job.what)
+/// What a command line asks for.
+struct Chosen {
+    jobs: Vec<&'static Job>,
+    left_out: Vec<&'static Job>,
+}
+
+fn chosen(words: &[String]) -> Res<Chosen> {
+    let (flags, names): (Vec<_>, Vec<_>) = words.iter().partition(|word| *word == WITHOUT_SERVICES);
+    let mut named = Vec::new();
+    for name in names {
+        let Some(job) = JOBS.iter().find(|job| job.name == name) else {
+            let names: Vec<&str> = JOBS.iter().map(|job| job.name).collect();
+            return Err(format!("no job named {name}; there are: {}", names.join(" ")).into());
+        };
+        named.push(job);
+    }
+    if named.is_empty() {
+        named.extend(JOBS);
+    }
+    let (left_out, jobs) =
+        named.into_iter().partition(|job| !flags.is_empty() && job.name == SERVICES);
+    Ok(Chosen { jobs, left_out })
 }
 
 const fn job(name: &'static str, what: &'static str, run: fn() -> Res<Tally>) -> Job {
@@ -194,4 +200,26 @@ fn programs() -> Res<Tally> {
         return Err("no test program was built".into());
     }
     Ok(tally)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(words: &[&str]) -> (Vec<&'static str>, Vec<&'static str>) {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        let Chosen { jobs, left_out } = chosen(&words).unwrap();
+        let names = |jobs: Vec<&'static Job>| jobs.iter().map(|job| job.name).collect();
+        (names(jobs), names(left_out))
+    }
+
+    #[test]
+    fn every_job_runs_unless_the_flag_leaves_the_servers_out() {
+        let all: Vec<&str> = JOBS.iter().map(|job| job.name).collect();
+        assert_eq!(names(&[]), (all.clone(), vec![]));
+        let (run, left_out) = names(&["--without-services"]);
+        assert_eq!((run.len() + 1, left_out), (all.len(), vec!["services"]));
+        assert_eq!(names(&["services", "fmt"]), (vec!["services", "fmt"], vec![]));
+        assert!(chosen(&["nothing".to_owned()]).is_err());
+    }
 }

@@ -30,7 +30,7 @@ use crate::observe::Note;
 use crate::status::{self, of_outcome, tenant_not_found};
 
 /// A query waits this long for what its token names.
-const VIEW_PATIENCE_MAX: Duration = Duration::from_secs(5);
+pub(crate) const VIEW_PATIENCE_MAX: Duration = Duration::from_secs(5);
 
 /// Shared by the services. Cloning is cheap.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! `exchequer.system.v1.SystemService`, for operators.
 
 use exchequer_engine::{Answer, Failure, Submission};
-use exchequer_journal::{Fault, GroupMember};
+use exchequer_journal::{GroupMember, Members};
 use exchequer_kernel::Status as Decided;
 use exchequer_projection_dead_letters as letters_view;
 use exchequer_proto::journal::v1 as pbj;
@@ -116,10 +116,7 @@ impl SystemService for System {
 
 impl System {
     async fn status(&self) -> pb::Status {
-        let (owners, owners_unknown) = match self.owners().await {
-            Ok(owners) => (owners, String::new()),
-            Err(fault) => (Vec::new(), fault.message),
-        };
+        let (owners, owners_unknown) = self.owners().await;
         let platform = &self.edge.platform;
         let now = platform.ports.runtime.now();
         let partitions = (0..platform.tail.partitions()).map(|partition| {
@@ -156,16 +153,17 @@ impl System {
         }
     }
 
-    /// Who works on what, where processes share work.
-    async fn owners(&self) -> Result<Vec<pb::RoleOwner>, Fault> {
-        let Some(membership) = &self.edge.platform.membership else { return Ok(Vec::new()) };
+    /// Who works on what, where processes share work, and what of it is not known.
+    async fn owners(&self) -> (Vec<pb::RoleOwner>, String) {
+        let Some(membership) = &self.edge.platform.membership else { return <_>::default() };
         let owner = |it: GroupMember| pb::RoleOwner {
             // A group is called after those who are in it.
             role: it.group.as_str().trim_end_matches('s').to_owned(),
             process: it.process,
             partitions: it.partitions.iter().map(|partition| partition.0).collect(),
         };
-        Ok(membership.members().await?.into_iter().map(owner).collect())
+        let Members { found, unknown } = membership.members().await;
+        (found.into_iter().map(owner).collect(), unknown)
     }
 
     fn failures(&self) -> Vec<pb::BackgroundFailure> {

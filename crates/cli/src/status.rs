@@ -120,7 +120,7 @@ fn show_partitions(it: &pb::Status) {
 
 fn show_owners(it: &pb::Status) {
     if !it.owners_unknown.is_empty() {
-        say(&format!("\nwho works on what is not known: {}", it.owners_unknown));
+        say(&format!("\nnot known is who works on what: {}", it.owners_unknown));
     }
     if it.owners.is_empty() {
         return;

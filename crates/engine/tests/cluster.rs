@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use exchequer_consumer_adoption::Adoption;
 use exchequer_domain_tenants as tenants;
 use exchequer_engine::{
@@ -14,7 +15,8 @@ use exchequer_engine::{
     Unready, View, ViewOf,
 };
 use exchequer_journal::{
-    Group, Lane, Membership, MemoryGroups, MemoryInput, MemoryInputLimits, MemoryJournal,
+    FaultKind, Group, InputLog as _, Lane, Membership, MemoryGroups, MemoryInput,
+    MemoryInputLimits, MemoryJournal,
 };
 use exchequer_kernel::{SealKey, Status};
 use exchequer_projection_tenants as tenants_view;
@@ -253,4 +255,23 @@ async fn nobody_decides_where_no_decider_is() {
     );
     assert!(waiting.await.is_ok());
     gateway.stop().await;
+}
+
+// REQ: KER-08
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_gone_undecided_stops_its_partition_and_is_named() {
+    let cluster = Cluster::new();
+    let (inputs, partition) = (&cluster.inputs, PartitionId(2));
+    let command = Bytes::from_static(b"whatever it was");
+    inputs.submit(Lane::Commands, partition, command).await.unwrap();
+    inputs.forget(Lane::Commands, partition, 1);
+    let decider = cluster.start([Group::Deciders]).await;
+    let stopped = |it: &Process| {
+        it.platform.tail.state(partition).fault.filter(|it| it.kind == FaultKind::Stopped)
+    };
+    decider.until(|it| stopped(it).is_some()).await;
+    let fault = stopped(&decider).unwrap();
+    let named = "records 0 to 0 were deleted before they were read";
+    assert!(fault.message.contains(named), "{fault}");
+    decider.stop().await;
 }

@@ -9,12 +9,12 @@ use std::thread;
 use bytes::Bytes;
 use exchequer_journal::{Fault, FaultKind, Outgoing};
 use exchequer_types::{Offset, PartitionId};
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 use rdkafka::statistics::Statistics;
+use rdkafka::{ClientContext, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::client::Reporter;
@@ -240,8 +240,12 @@ impl CallState {
 }
 
 impl Call {
-    fn delivered(&self, offset: i64) {
+    fn delivered(&self, offset: i64, at: Timestamp) {
         let mut state = self.lock();
+        if let (0, Timestamp::LogAppendTime(at)) = (state.places.told, at) {
+            let Shared { reporter, settings, .. } = self.shared.as_ref();
+            reporter.compare_clocks(&settings.bootstrap, at);
+        }
         // A repetition that the broker had already is acknowledged without a place.
         if let Ok(offset) = u64::try_from(offset) {
             state.places.add(offset);
@@ -315,7 +319,7 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, call: Arc<Call>) {
         match result {
-            Ok(message) => call.delivered(message.offset()),
+            Ok(message) => call.delivered(message.offset(), message.timestamp()),
             Err((error, _)) => call.failed(error),
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -13,6 +13,10 @@ use rdkafka::statistics::Statistics;
 const REPEAT_AFTER: Duration = Duration::from_secs(60);
 /// Kinds of lines remembered at once; above it all are forgotten.
 const KINDS_MAX: usize = 256;
+
+/// Two clocks that are further apart are told: so far ahead of its own a decider takes no
+/// command.
+const CLOCKS_APART_MS_MAX: i64 = 60_000;
 
 /// Clients of one log whose figures are told apart; of more, the oldest are put together.
 const CLIENTS_MAX: usize = 1_024;
@@ -123,6 +127,21 @@ impl Reporter {
         self.lock().last.clone()
     }
 
+    /// Brokers have just told when they appended something of this process.
+    pub(crate) fn compare_clocks(&self, bootstrap: &str, appended_ms: i64) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        if let Some(apart) = clocks_apart(now_ms, appended_ms)
+            && self.is_news("clocks")
+        {
+            tracing::error!(
+                "this machine's clock is {apart} that of the brokers at {bootstrap}: set both \
+                 right (NTP). Until then times that are told here are wrong, and commands and \
+                 events may have to wait"
+            );
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Reported> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -139,6 +158,16 @@ impl Reporter {
         reported.logged.insert(kind.to_owned(), now);
         true
     }
+}
+
+/// By how much this clock is off, in whole minutes, where that is more than it may be.
+fn clocks_apart(now_ms: i64, appended_ms: i64) -> Option<String> {
+    let ahead = now_ms.saturating_sub(appended_ms);
+    if ahead.saturating_abs() <= CLOCKS_APART_MS_MAX {
+        return None;
+    }
+    let minutes = ahead.saturating_abs() / 60_000;
+    Some(format!("{minutes} min {}", if ahead > 0 { "ahead of" } else { "behind" }))
 }
 
 impl ClientContext for Reporter {
@@ -192,6 +221,16 @@ mod tests {
 
     fn figures(queue_records: u64, request_errors: u64) -> ClientFigures {
         ClientFigures { queue_records, request_errors, ..ClientFigures::default() }
+    }
+
+    // REQ: KER-07
+    #[test]
+    fn clocks_that_differ_by_what_a_delivery_may_take_are_alike() {
+        let apart = |ahead: i64| clocks_apart(1_000_000_000 + ahead, 1_000_000_000);
+        assert_eq!((apart(0), apart(60_000), apart(-60_000)), (None, None, None));
+        assert_eq!(apart(3_600_500).as_deref(), Some("60 min ahead of"));
+        assert_eq!(apart(-90_000).as_deref(), Some("1 min behind"));
+        assert!(clocks_apart(i64::MAX, i64::MIN).is_some(), "whatever is told");
     }
 
     // REQ: KER-13

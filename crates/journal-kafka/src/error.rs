@@ -24,6 +24,8 @@ pub enum SetupKind {
     Refused,
     /// A topic is missing, or is not what it must be.
     Topics,
+    /// The brokers' protocol is not one that this client speaks.
+    TooOld,
 }
 
 impl SetupError {
@@ -56,9 +58,10 @@ impl SetupError {
     pub(crate) fn of(doing: &str, bootstrap: &str, last: Option<&str>, error: &KafkaError) -> Self {
         let kind = match error {
             KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) => SetupKind::Settings,
-            error => match error.rdkafka_error_code() {
+            error => match code_of(error) {
                 _ if is_refusal(error) || last.is_some_and(tells_refusal) => SetupKind::Refused,
                 Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => SetupKind::Topics,
+                Some(Code::UnsupportedFeature | Code::UnsupportedVersion) => SetupKind::TooOld,
                 _ => SetupKind::Unreachable,
             },
         };
@@ -67,16 +70,27 @@ impl SetupError {
             SetupKind::Unreachable => "check the address, and that a broker listens there",
             SetupKind::Refused => "check user, password, certificates and permissions",
             SetupKind::Topics => "run `exchequer admin init`",
+            SetupKind::TooOld => {
+                "their protocol is too old: this program needs brokers of Apache Kafka 3.0 or newer"
+            }
         };
         let last = last.map(|last| format!(" ({last})")).unwrap_or_default();
         Self::new(kind, format!("cannot {doing} at {bootstrap}: {error}{last}; {hint}"))
     }
 }
 
+/// The client's own reading leaves those of administration out.
+fn code_of(error: &KafkaError) -> Option<Code> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
+    }
+}
+
 /// The broker, or its certificate, is not on speaking terms with this client.
 pub(crate) fn is_refusal(error: &KafkaError) -> bool {
     matches!(
-        error.rdkafka_error_code(),
+        code_of(error),
         Some(
             Code::Authentication
                 | Code::SaslAuthenticationFailed
@@ -106,4 +120,28 @@ pub(crate) fn append_fault(error: &KafkaError) -> Fault {
 
 pub(crate) fn unavailable(doing: &str, error: &KafkaError) -> Fault {
     Fault::new(FaultKind::Unavailable, format!("cannot {doing}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // REQ: KER-07
+    #[test]
+    fn what_brokers_answer_is_told_apart_by_what_helps() {
+        let of = |error| SetupError::of("create a topic", "broker:9092", None, &error);
+        for (code, kind) in [
+            (Code::UnsupportedFeature, SetupKind::TooOld),
+            (Code::UnsupportedVersion, SetupKind::TooOld),
+            (Code::ClusterAuthorizationFailed, SetupKind::Refused),
+            (Code::UnknownTopic, SetupKind::Topics),
+            (Code::BrokerTransportFailure, SetupKind::Unreachable),
+        ] {
+            for error in [KafkaError::AdminOp(code), KafkaError::MetadataFetch(code)] {
+                assert_eq!(of(error).kind, kind, "{code:?}");
+            }
+        }
+        let text = of(KafkaError::AdminOp(Code::UnsupportedFeature)).to_string();
+        assert!(text.contains("broker:9092") && text.contains("Kafka 3.0 or newer"), "{text}");
+    }
 }

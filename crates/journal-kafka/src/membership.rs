@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use exchequer_journal::{Fault, FaultKind, Group, GroupMember, Membership, Owned};
+use exchequer_journal::{Fault, FaultKind, Group, Members, Membership, Owned};
 use exchequer_types::{Offset, PartitionId};
 use futures::future::BoxFuture;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::statistics::Statistics;
 use rdkafka::{ClientContext, Offset as KafkaOffset, TopicPartitionList};
 use tokio::sync::watch;
@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use crate::SetupError;
 use crate::client::Reporter;
 use crate::error::unavailable;
-use crate::members::{ask, group_name};
+use crate::members::{Asking, group_name};
 use crate::settings::Settings;
 
 /// A member that is not heard of for so long is taken for dead.
@@ -37,34 +37,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub struct KafkaMembership {
     settings: Settings,
     groups: [Place; Group::ALL.len()],
-    asking: Arc<Asking>,
-}
-
-/// The client that asks who is in the groups, once somebody wants to know.
-#[derive(Default)]
-struct Asking {
-    client: Mutex<Option<BaseConsumer<Reporter>>>,
-}
-
-impl Asking {
-    /// Blocks.
-    fn members(&self, settings: &Settings) -> KafkaResult<Vec<GroupMember>> {
-        // One asks at a time; others wait for their turn.
-        let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        let client = match kept.take() {
-            Some(client) => client,
-            None => settings.reader(64 * 1024).create_with_context(Reporter::default())?,
-        };
-        let found = ask(client.client(), settings);
-        *kept = Some(client);
-        found
-    }
-}
-
-impl core::fmt::Debug for Asking {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Asking").finish_non_exhaustive()
-    }
+    asking: Arc<tokio::sync::Mutex<Asking>>,
 }
 
 #[derive(Debug)]
@@ -201,13 +174,18 @@ impl Membership for KafkaMembership {
         })
     }
 
-    fn members(&self) -> BoxFuture<'_, Result<Vec<GroupMember>, Fault>> {
+    fn members(&self) -> BoxFuture<'_, Members> {
         Box::pin(async move {
-            let (asking, settings) = (Arc::clone(&self.asking), self.settings.clone());
-            let asked = tokio::task::spawn_blocking(move || asking.members(&settings)).await;
-            let ending = |_| Fault::new(FaultKind::Stopped, "the process is ending");
-            let found = asked.map_err(ending)?;
-            found.map_err(|error| unavailable("ask who is in the groups", &error))
+            let begun = Instant::now();
+            let mut asking = Arc::clone(&self.asking).lock_owned().await;
+            if let Some(answer) = asking.answer_since(begun) {
+                return answer;
+            }
+            let settings = self.settings.clone();
+            let asked = tokio::task::spawn_blocking(move || asking.ask(&settings)).await;
+            let ending =
+                |_| Members { unknown: "the process is ending".to_owned(), found: Vec::new() };
+            asked.unwrap_or_else(ending)
         })
     }
 }

@@ -135,6 +135,12 @@ impl Settings {
         Duration::from_millis(self.options.request_ms_max.into())
     }
 
+    /// How long brokers have to answer an append, before it is asked again: about so long may
+    /// also take what a process that is gone had sent.
+    pub fn append_wait(&self) -> Duration {
+        Duration::from_millis((self.options.delivery_ms_max / 2).into())
+    }
+
     pub(crate) fn named(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
@@ -168,7 +174,7 @@ impl Settings {
             .set("acks", "all")
             .set("compression.type", compression)
             .set("message.timeout.ms", options.delivery_ms_max.to_string())
-            .set("request.timeout.ms", (options.delivery_ms_max / 2).to_string())
+            .set("request.timeout.ms", self.append_wait().as_millis().to_string())
             .set("retry.backoff.ms", "50")
             .set("linger.ms", options.linger_ms.to_string())
             .set("batch.size", (BATCH_BYTES_MAX - 64 * 1024).to_string())

@@ -367,7 +367,11 @@ impl Shared {
             Err(error) => return unavailable("ask where a partition begins", &error),
         };
         if at < low {
-            let message = format!("{}/{partition} begins at {low}, {at} was asked for", self.name);
+            let (name, last) = (&self.name, low - 1);
+            let message = format!(
+                "{name}/{partition} begins at {low}: records {at} to {last} were deleted before \
+                 they were read"
+            );
             return Fault::new(FaultKind::Expired { begins_at: low }, message);
         }
         if at <= high {

@@ -177,7 +177,12 @@ impl InputLog for MemoryInput {
         let result = match from.checked_sub(held.begins_at) {
             None => Err(Fault::new(
                 FaultKind::Expired { begins_at: held.begins_at },
-                format!("input log begins at {}, {from} was asked for", held.begins_at),
+                format!(
+                    "the input log begins at {}: records {from} to {} were deleted before they \
+                     were read",
+                    held.begins_at,
+                    held.begins_at - 1
+                ),
             )),
             Some(skip) => Ok((from..)
                 .zip(held.records.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX)))

@@ -14,7 +14,9 @@ mod outlet;
 pub use fault::{Fault, FaultKind};
 pub use input::{InputLog, InputRecord, Lane, MemoryInput, MemoryInputLimits, Reading, Submitting};
 pub use intake::{Intake, Produced};
-pub use membership::{Alone, Group, GroupMember, Membership, MemoryGroups, MemoryMember, Owned};
+pub use membership::{
+    Alone, Group, GroupMember, Members, Membership, MemoryGroups, MemoryMember, Owned,
+};
 pub use memory::MemoryJournal;
 pub use outlet::{
     MemoryOutlet, OUTGOING_BYTES_MAX, OUTGOING_HEADERS_MAX, Outgoing, Outlet, check_outgoing,

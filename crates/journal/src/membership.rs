@@ -64,6 +64,15 @@ pub struct GroupMember {
     pub partitions: BTreeSet<PartitionId>,
 }
 
+/// Who works on what, as far as anybody can tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    /// By group and name.
+    pub found: Vec<GroupMember>,
+    /// What is not known, and why; empty when all is. What is found of it is older.
+    pub unknown: String,
+}
+
 /// How a process learns which partitions are its own.
 pub trait Membership: Send + Sync + core::fmt::Debug {
     /// The partitions of `group` that are this process's, as the last heartbeat confirmed.
@@ -89,11 +98,10 @@ pub trait Membership: Send + Sync + core::fmt::Debug {
         Box::pin(core::future::ready(Ok(is_own)))
     }
 
-    /// Every process of the deployment and what it works on, by group and name, for people:
-    /// by the time it is read, partitions may have gone elsewhere. Nothing where there is
-    /// nobody to ask.
-    fn members(&self) -> BoxFuture<'_, Result<Vec<GroupMember>, Fault>> {
-        Box::pin(core::future::ready(Ok(Vec::new())))
+    /// Every process of the deployment and what it works on, for people: by the time it is
+    /// read, partitions may have gone elsewhere. Nothing where there is nobody to ask.
+    fn members(&self) -> BoxFuture<'_, Members> {
+        Box::pin(core::future::ready(Members::default()))
     }
 }
 

@@ -6,17 +6,23 @@ use std::sync::Arc;
 use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
-use scylla::errors::RequestAttemptError;
+use scylla::errors::{NewSessionError, RequestAttemptError};
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::retry::{RequestInfo, RetryDecision, RetryPolicy, RetrySession};
 use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use scylla::statement::Consistency;
 
-use crate::fault::{is_attempt_retryable, is_refusal, is_unreachable};
+use crate::fault::{
+    is_attempt_retryable, is_certificate_refused, is_cut_off, is_hidden, is_other_version,
+    is_refusal, is_unreachable,
+};
+use crate::tls::{Connector, Doubt};
 use crate::{OpenError, Settings};
 
 /// Further attempts of one statement, each on another node.
 const RETRIES_MAX: u32 = 2;
+/// Tries to connect while the reason of the failure is not told.
+const TRIES_MAX: u32 = 5;
 /// Statements sent to one more node because the first is slow.
 const SPECULATIVE_MAX: usize = 1;
 
@@ -33,17 +39,47 @@ pub(crate) async fn session(settings: &Settings) -> Result<Session, OpenError> {
     if let Some(credentials) = &settings.credentials {
         builder = builder.user(&credentials.user, &credentials.password);
     }
-    let nodes = || settings.contact_points.join(", ");
-    builder.build().await.map_err(|error| {
-        let message = error.to_string();
-        if is_refusal(&error) {
-            OpenError::Refused { nodes: nodes(), message }
-        } else if is_unreachable(&error) {
-            OpenError::Unreachable { nodes: nodes(), message }
-        } else {
-            OpenError::Settings { message }
+    let connector = settings.tls.as_ref().map(Connector::new).transpose()?;
+    let doubts = connector.as_ref().map(|it| it.doubts.clone()).unwrap_or_default();
+    if let Some(Connector { context, .. }) = connector {
+        builder = builder.tls_context(Some(context));
+    }
+    let mut tries = 1;
+    loop {
+        match builder.build().await {
+            Ok(session) => return Ok(session),
+            Err(error) if is_hidden(&error) && tries < TRIES_MAX => tries += 1,
+            Err(error) => return Err(not_connected(settings, doubts.last(), &error)),
         }
-    })
+    }
+}
+
+/// A certificate that was not taken says more than that the connection failed.
+fn not_connected(settings: &Settings, doubt: Option<Doubt>, error: &NewSessionError) -> OpenError {
+    let nodes = settings.contact_points.join(", ");
+    // Some of the driver's have several lines.
+    let message = error.to_string();
+    let mut message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    match doubt {
+        Some(Doubt::Untrusted(message)) => OpenError::Untrusted { nodes, message },
+        Some(Doubt::OtherName(message)) => OpenError::OtherName { nodes, message },
+        None if is_refusal(error) => OpenError::Refused { nodes, message },
+        None if is_certificate_refused(&message) => {
+            OpenError::CertificateRefused { nodes, message }
+        }
+        None if is_other_version(&message) => OpenError::TooOld { nodes, message },
+        None if is_unreachable(error) => {
+            if is_cut_off(error) {
+                message.push_str(if settings.tls.is_some() {
+                    " (scylla.tls is true: do the nodes speak TLS, and take this process's certificate?)"
+                } else {
+                    " (scylla.tls is false: do the nodes speak TLS alone?)"
+                });
+            }
+            OpenError::Unreachable { nodes, message }
+        }
+        None => OpenError::Settings { message },
+    }
 }
 
 /// Tokens and shards are the default policy's affair.

@@ -3,8 +3,11 @@
 
 use exchequer_readstore::Fault;
 use scylla::errors::{
-    DbError, ExecutionError, MetadataError, NewSessionError, PrepareError, RequestAttemptError,
+    ConnectionError, ConnectionPoolError, DbError, ExecutionError, MetadataError, NewSessionError,
+    PrepareError, RequestAttemptError,
 };
+
+use crate::OpenError;
 
 /// A statement failed.
 pub(crate) fn failed(what: &str, error: &ExecutionError) -> Fault {
@@ -16,6 +19,17 @@ pub(crate) fn failed(what: &str, error: &ExecutionError) -> Fault {
         _ => true,
     };
     Fault { retryable, message: with_advice(message) }
+}
+
+/// The same where a keyspace is opened: a right that is missing is told from all else.
+pub(crate) fn refused_or_failed(what: &str, error: &ExecutionError) -> OpenError {
+    match error {
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(
+            DbError::Unauthorized,
+            message,
+        )) => OpenError::NoRight { what: what.to_owned(), message: message.clone() },
+        error => failed(what, error).into(),
+    }
 }
 
 /// A statement could not be prepared.
@@ -38,6 +52,11 @@ pub(crate) fn is_refusal(error: &NewSessionError) -> bool {
     message.contains("uthentication") || message.contains("nauthorized")
 }
 
+/// Does a node answer in another version of the protocol?
+pub(crate) fn is_other_version(message: &str) -> bool {
+    ["frame from version", "unsupported protocol version"].iter().any(|it| message.contains(it))
+}
+
 /// Does no node answer, so that waiting may help?
 pub(crate) fn is_unreachable(error: &NewSessionError) -> bool {
     !matches!(
@@ -47,6 +66,39 @@ pub(crate) fn is_unreachable(error: &NewSessionError) -> bool {
             | NewSessionError::UseKeyspaceError(_)
             | NewSessionError::MetadataError(MetadataError::Peers(_))
     )
+}
+
+/// Does a node end the connection because of this client's certificate, or for want of one?
+pub(crate) fn is_certificate_refused(message: &str) -> bool {
+    // As RFC 8446 numbers alerts: handshake_failure, those of certificates, unknown_ca,
+    // access_denied, certificate_required.
+    const ALERTS: [u32; 9] = [40, 42, 43, 44, 45, 46, 48, 49, 116];
+    let number = message.split("SSL alert number ").nth(1).unwrap_or_default();
+    let digits = number.split(|it: char| !it.is_ascii_digit()).next().unwrap_or_default();
+    digits.parse().is_ok_and(|number| ALERTS.contains(&number))
+}
+
+/// Does the driver say only that the connection had ended for another reason? It does when a
+/// node ends it before the first question is sent.
+pub(crate) fn is_hidden(error: &NewSessionError) -> bool {
+    error.to_string().contains("already broken for some other reason")
+}
+
+/// Was there a connection which came to nothing, as when one side alone speaks TLS?
+pub(crate) fn is_cut_off(error: &NewSessionError) -> bool {
+    let NewSessionError::MetadataError(MetadataError::ConnectionPoolError(
+        ConnectionPoolError::Broken { last_connection_error: last },
+    )) = error
+    else {
+        return false;
+    };
+    match last {
+        ConnectionError::IoError(error) => error.kind() == std::io::ErrorKind::Other,
+        ConnectionError::BrokenConnection(_) | ConnectionError::ConnectionSetupRequestError(_) => {
+            true
+        }
+        _ => false,
+    }
 }
 
 fn is_preparing_retryable(error: &PrepareError) -> bool {
@@ -111,6 +163,15 @@ mod tests {
         }
         let late = ExecutionError::RequestTimeout(std::time::Duration::from_secs(5));
         assert!(failed("write", &late).retryable);
+    }
+
+    #[test]
+    fn alerts_about_a_certificate_are_told_from_others() {
+        let alert = |number: u32| {
+            format!("error:0A00045C:SSL routines::alert:ssl/x.c:1:SSL alert number {number}, ...")
+        };
+        assert!(is_certificate_refused(&alert(116)) && is_certificate_refused(&alert(48)));
+        assert!(!is_certificate_refused(&alert(70)) && !is_certificate_refused("alert"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod schema;
 mod settings;
 mod statements;
 mod ties;
+mod tls;
 mod write;
 
 use std::fmt;
@@ -28,14 +29,14 @@ use ties::Ties;
 pub use keys::{ScyllaKeys, check_deployment, keys_settings, migrate_keys};
 pub use migrate::{MIGRATIONS, Migrated, Migration, migrate};
 pub use schema::{create_table, differences};
-pub use settings::{Credentials, Replication, Settings};
+pub use settings::{Credentials, Replication, Settings, Tls};
 
 /// The store cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("the keyspace {keyspace:?} must be of the form [a-z][a-z0-9_]*, at most 48 characters")]
     Keyspace { keyspace: String },
-    #[error("the store's settings do not fit together: {message}")]
+    #[error("the store's settings cannot be used: {message}")]
     Settings { message: String },
     #[error(
         "no node of the store answers at {nodes}: check that it runs and can be reached: {message}"
@@ -43,6 +44,26 @@ pub enum OpenError {
     Unreachable { nodes: String, message: String },
     #[error("the store at {nodes} refuses the user: check name and password: {message}")]
     Refused { nodes: String, message: String },
+    #[error(
+        "the store's user may not do this, when it was asked to {what}: {message}: grant it, or name a user that may"
+    )]
+    NoRight { what: String, message: String },
+    #[error(
+        "the store at {nodes} shows a certificate that is not trusted: {message}: check that scylla.ca_file names its authority, and that it is in date"
+    )]
+    Untrusted { nodes: String, message: String },
+    #[error(
+        "the store at {nodes} shows a certificate for somebody else: {message}: set scylla.certificate_name to a name that it is for, or reach the nodes under the addresses that it is for"
+    )]
+    OtherName { nodes: String, message: String },
+    #[error(
+        "the store at {nodes} does not take this process's certificate: check scylla.cert_file and scylla.key_file: {message}"
+    )]
+    CertificateRefused { nodes: String, message: String },
+    #[error(
+        "the store at {nodes} speaks a protocol that is too old: this program needs version 4 of CQL, of ScyllaDB or Apache Cassandra 3.0 and newer: {message}"
+    )]
+    TooOld { nodes: String, message: String },
     #[error("the store has no keyspace {keyspace}: run `exchequer admin migrate`")]
     NoKeyspace { keyspace: String },
     #[error("keyspace {keyspace} is behind this program: {}: run `exchequer admin migrate`", problems.join(", "))]

@@ -12,7 +12,7 @@ use scylla::response::query_result::QueryRowsResult;
 use scylla::serialize::row::SerializeRow;
 use tracing::info;
 
-use crate::fault::{failed, unexpected};
+use crate::fault::{refused_or_failed, unexpected};
 use crate::schema::{Change, Shape, Tables, missing, parse};
 use crate::ties::LATEST;
 use crate::{OpenError, Replication, Settings, connect};
@@ -256,7 +256,7 @@ async fn run(
     values: impl SerializeRow,
 ) -> Result<(), OpenError> {
     let done = session.query_unpaged(statement, values).await;
-    done.map(|_| ()).map_err(|error| failed(what, &error).into())
+    done.map(|_| ()).map_err(|error| refused_or_failed(what, &error))
 }
 
 async fn rows<R, V>(session: &Session, query: &str, values: V) -> Result<Vec<R>, OpenError>
@@ -265,7 +265,8 @@ where
     V: SerializeRow,
 {
     const WHAT: &str = "tell its schema";
-    let found = session.query_unpaged(query, values).await.map_err(|error| failed(WHAT, &error))?;
+    let found = session.query_unpaged(query, values).await;
+    let found = found.map_err(|error| refused_or_failed(WHAT, &error))?;
     let found: QueryRowsResult =
         found.into_rows_result().map_err(|error| unexpected(WHAT, error))?;
     let rows = found.rows::<R>().map_err(|error| unexpected(WHAT, error))?;

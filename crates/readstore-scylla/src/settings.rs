@@ -18,6 +18,8 @@ pub struct Settings {
     /// nodes which answer, for a cluster with one.
     pub local_datacenter: Option<String>,
     pub credentials: Option<Credentials>,
+    /// None: nodes are spoken to in clear.
+    pub tls: Option<Tls>,
     /// Of one statement, with the driver's own retries.
     pub request_timeout: Duration,
     pub connect_timeout: Duration,
@@ -36,6 +38,18 @@ pub struct Credentials {
     pub password: String,
 }
 
+/// How nodes are spoken to by TLS.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM of the authorities that may have signed the nodes' certificates; the system's if none.
+    pub ca_pem: Option<String>,
+    /// PEM of this client's certificate chain and of its key.
+    pub client_pem: Option<(String, String)>,
+    /// The name that the certificate of every node is for. None: each is for the address under
+    /// which the node is reached.
+    pub certificate_name: Option<String>,
+}
+
 impl Settings {
     pub fn new(contact_points: Vec<String>, keyspace: impl Into<String>) -> Self {
         Self {
@@ -43,6 +57,7 @@ impl Settings {
             keyspace: keyspace.into(),
             local_datacenter: None,
             credentials: None,
+            tls: None,
             request_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
             speculative_after: Some(Duration::from_millis(250)),
@@ -68,6 +83,7 @@ impl fmt::Debug for Settings {
             .field("keyspace", &self.keyspace)
             .field("local_datacenter", &self.local_datacenter)
             .field("credentials", &self.credentials)
+            .field("tls", &self.tls)
             .field("request_timeout", &self.request_timeout)
             .finish_non_exhaustive()
     }
@@ -76,6 +92,16 @@ impl fmt::Debug for Settings {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("has_authorities", &self.ca_pem.is_some())
+            .field("has_certificate", &self.client_pem.is_some())
+            .field("certificate_name", &self.certificate_name)
+            .finish()
     }
 }
 
@@ -110,10 +136,14 @@ mod tests {
 
     // REQ: KER-13
     #[test]
-    fn a_password_is_not_printed() {
+    fn a_password_and_a_key_are_not_printed() {
         let credentials = Credentials { user: "u".to_owned(), password: "secret-word".to_owned() };
         let settings = Settings {
             credentials: Some(credentials),
+            tls: Some(Tls {
+                client_pem: Some(("a certificate".to_owned(), "secret-word".to_owned())),
+                ..Tls::default()
+            }),
             ..Settings::new(vec!["127.0.0.1:9042".to_owned()], "exchequer")
         };
         assert!(!format!("{settings:?}").contains("secret-word"));

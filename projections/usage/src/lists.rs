@@ -173,25 +173,31 @@ async fn of_source(
     to: Timestamp,
 ) -> Result<Option<(Hours, Position)>, QueryError> {
     let before = checkpoint(store, partition).await?.unwrap_or_default();
-    let mut hours = Hours::new();
+    let (mut hours, mut held, mut ends) = (Hours::new(), Vec::new(), BTreeSet::new());
     let in_memory = match live.source(partition) {
         None => None,
         Some(source) => {
             let Some(parts) = source.behind(before.seal) else { return Ok(None) };
             for part in parts {
+                ends.insert(part.to());
                 for (hour, tenants) in part.notes.hours.range(from..to) {
-                    if let Some(counts) = tenants.get(tenant) {
-                        hours.entry(*hour).or_default().add(counts);
-                    }
+                    held.extend(tenants.get(tenant).map(|it| (*hour, part.to(), it.clone())));
                 }
             }
             Some(source.position())
         }
     };
-    let mut moved = false;
+    let (mut moved, mut at) = (false, BTreeMap::new());
     for (hour, counts, seal) in counts(store, tenant, partition, from, to).await? {
-        moved |= seal > before.seal;
+        // Of a batch that is not whole yet: what memory adds must begin where it ends.
+        moved |= seal > before.seal && !ends.contains(&seal);
+        at.insert(hour, seal);
         hours.entry(hour).or_default().add(&counts);
+    }
+    for (hour, end, counts) in held {
+        if at.get(&hour).is_none_or(|seal| *seal < end) {
+            hours.entry(hour).or_default().add(&counts);
+        }
     }
     let after = checkpoint(store, partition).await?.unwrap_or_default();
     if moved || after.seal != before.seal {

@@ -1,8 +1,10 @@
 //! Reads what one source partition has of a query: its rows, and what is in memory above
-//! them. Both are of one moment, or it is tried anew: nothing is counted twice and
-//! nothing left out while the meter writes.
+//! them. Each row says of which seal it is, and memory adds to it what came behind that one:
+//! nothing is counted twice and nothing left out while the meter writes, be the batch in the
+//! store whole yet or not. A row that is further than memory knows is of another moment; then
+//! it is tried anew.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use exchequer_metering::{Aggregation, OVERFLOW};
@@ -34,15 +36,18 @@ pub(crate) async fn source(
     partition: PartitionId,
 ) -> Result<Option<(Gathered, Position)>, QueryError> {
     let before = checkpoint(store, partition).await?.unwrap_or_default();
-    let Some((held, live_position)) = in_memory(live, query, pieces, partition, before.seal) else {
+    let Some(memory) = in_memory(live, query, pieces, partition, before.seal) else {
         return Ok(None);
     };
+    let Memory { held, ends, position: live_position } = memory;
     let mut reading = Reading {
         store,
         query,
         grouping,
         partition,
         stored: before.seal,
+        ends,
+        ahead: BTreeMap::new(),
         gathered: Gathered::new(query.step),
         held: &held,
         names: BTreeMap::new(),
@@ -72,6 +77,8 @@ pub(crate) async fn source(
 
 /// Cells of a series that are not in the rows, with their names.
 struct Held {
+    /// The last seal of the part that they are of.
+    to: u64,
     piece: usize,
     version: u32,
     aggregation: Aggregation,
@@ -82,16 +89,25 @@ struct Held {
     windows: BTreeSet<Period>,
 }
 
+/// What is not in the store, as of one moment.
+struct Memory {
+    held: Vec<Held>,
+    /// The last seals of its parts.
+    ends: BTreeSet<u64>,
+    position: Position,
+}
+
 fn in_memory(
     live: &LiveUsage,
     query: &Query<'_>,
     pieces: &[Piece],
     partition: PartitionId,
     stored: u64,
-) -> Option<(Vec<Held>, Position)> {
+) -> Option<Memory> {
     let source = live.source(partition)?;
-    let mut held = Vec::new();
+    let (mut held, mut ends) = (Vec::new(), BTreeSet::new());
     for part in source.behind(stored)? {
+        ends.insert(part.to());
         let is_wanted = |it: &&Series| {
             *it.tenant == *query.tenant
                 && it.meter.key.as_str() == query.meter
@@ -102,7 +118,7 @@ fn in_memory(
             held.extend(pieces.map(|(at, piece)| of_series(part, series, query, at, *piece)));
         }
     }
-    Some((held, source.position()))
+    Some(Memory { held, ends, position: source.position() })
 }
 
 fn of_series(part: &Part, series: &Series, query: &Query<'_>, at: usize, piece: Piece) -> Held {
@@ -134,7 +150,7 @@ fn of_series(part: &Part, series: &Series, query: &Query<'_>, at: usize, piece: 
     // Totals are there whenever a subject is.
     let own = series.windows.iter().filter_map(|it| window(it, piece.kept));
     let windows: BTreeSet<Period> = own.filter(|it| wants(*it)).collect();
-    Held { piece: at, version, aggregation, names_max, by, cells, windows }
+    Held { to: part.to(), piece: at, version, aggregation, names_max, by, cells, windows }
 }
 
 fn scopes(query: &Query<'_>) -> Vec<Scope> {
@@ -145,16 +161,24 @@ fn scopes(query: &Query<'_>) -> Vec<Scope> {
     }
 }
 
+/// Piece, scope, version and window.
+type Windowed = (usize, Scope, u32, Period);
+
 struct Reading<'a> {
     store: &'a dyn ReadStore,
     query: &'a Query<'a>,
     grouping: &'a Grouping<'a>,
     partition: PartitionId,
     stored: u64,
+    /// At which seals parts in memory end.
+    ends: BTreeSet<u64>,
+    /// Cells of rows that are further than `stored`, with their seals: of a batch that is
+    /// not whole yet. A cell never leaves its row.
+    ahead: BTreeMap<Windowed, HashMap<Name, u64>>,
     gathered: Gathered,
     held: &'a [Held],
     /// Names that the rows tell apart, of windows to which memory adds.
-    names: BTreeMap<(usize, Scope, u32, Period), HashSet<Name>>,
+    names: BTreeMap<Windowed, HashSet<Name>>,
     /// Sets of which the rows hold more than their cells.
     spilled: Vec<(Piece, Scope, u32, Period, Name, u32, u32)>,
     rows: usize,
@@ -198,10 +222,9 @@ impl Reading<'_> {
     }
 
     fn row(&mut self, at: usize, piece: Piece, scope: Scope, row: &Row) -> Result<(), QueryError> {
-        // It is of a batch that is not whole yet.
-        self.moved |= row.timestamp >> 16 > self.stored;
         let version = row.key.clustering.get(1).map_or(0, Value::as_uint);
         let version = u32::try_from(version).unwrap_or_default();
+        let ahead = self.is_ahead(row).then_some(row.timestamp >> 16);
         if self.query.version.is_some_and(|wanted| wanted != version) {
             return Ok(());
         }
@@ -232,6 +255,10 @@ impl Reading<'_> {
             {
                 names.insert(name_of(&cells, name_at));
             }
+            if let (Some(seal), Some(period)) = (ahead, period) {
+                let cells_there = self.ahead.entry((at, scope, version, period)).or_default();
+                cells_there.insert(name_of(&cells, name_at), seal);
+            }
             let Some(group) = groups.get(name_at).copied().flatten() else { continue };
             if let (Amount::Unique(set), Some(period)) = (&amount, period)
                 && set.spilled
@@ -243,6 +270,15 @@ impl Reading<'_> {
         }
         cells.finish()?;
         Ok(())
+    }
+
+    /// Is the row further than the checkpoint, of a batch that is not whole yet? A part in
+    /// memory must end where it does, or what to add to it cannot be told.
+    fn is_ahead(&mut self, row: &Row) -> bool {
+        let seal = row.timestamp >> 16;
+        let is_ahead = seal > self.stored;
+        self.moved |= is_ahead && !self.ends.contains(&seal);
+        is_ahead
     }
 
     /// Notes which versions have counted in the windows of `piece`.
@@ -266,7 +302,7 @@ impl Reading<'_> {
                 return Err(QueryError::TooLarge { what: "rows", max: ROWS_READ_MAX });
             }
             for row in &rows {
-                self.moved |= row.timestamp >> 16 > self.stored;
+                self.is_ahead(row);
                 let version = row.key.clustering.get(1).map_or(0, Value::as_uint);
                 let version = u32::try_from(version).unwrap_or_default();
                 let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
@@ -325,12 +361,18 @@ impl Reading<'_> {
                 let known = (held.piece, *scope, held.version, added.window);
                 let names = self.names.entry(known).or_default();
                 let mut values: Vec<&str> = name.iter().map(|it| &**it).collect();
+                let mut written_as = name;
                 let other: Name = name.iter().map(|_| Arc::from(OVERFLOW)).collect();
                 let told = names.len() - usize::from(!name.is_empty() && names.contains(&other));
                 if !names.contains(name) && told >= held.names_max {
                     values.fill(OVERFLOW);
+                    written_as = &other;
                 } else {
                     names.insert(Arc::clone(name));
+                }
+                let written = self.ahead.get(&known).and_then(|it| it.get(written_as));
+                if written.is_some_and(|seal| held.to <= *seal) {
+                    continue;
                 }
                 let Some(values) = self.grouping.values(&by, &values) else { continue };
                 let (window, group) =

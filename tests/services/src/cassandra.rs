@@ -1,15 +1,19 @@
 //! Apache Cassandra, one node: in place of ScyllaDB, whose protocol and tables it shares. It
 //! can be stopped, killed, paused and started again on its data and port.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::{CASSANDRA, Error, Folder, Lifetime, Process, free_ports, wait_until};
 
-const START_WAIT_MAX: Duration = Duration::from_secs(240);
+/// How long Java takes on a busy machine is nobody's promise.
+const START_WAIT_MAX: Duration = Duration::from_secs(300);
+/// What the node logs when it has made the user `cassandra`.
+const USER_MADE: &str = "Created default superuser role";
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 const SETTINGS: &str = include_str!("../cassandra/cassandra.yaml");
 const LOGGING: &str = include_str!("../cassandra/logback.xml");
@@ -58,8 +62,18 @@ const OPENS: &[&str] = &[
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Users {
     Anybody,
-    /// Only `cassandra`, whose password is `cassandra`, and those whom it adds.
+    /// Only `cassandra`, whose password is `cassandra`, and those whom it adds, with the rights
+    /// that it gives them.
     WithPassword,
+}
+
+/// TLS, without which nobody is spoken to.
+#[derive(Clone, Debug)]
+pub struct NodeTls {
+    /// PEM: the node's key and the chain of its certificate.
+    pub identity: String,
+    /// PEM of the authority that vouches for clients, each of which must show a certificate.
+    pub clients: Option<String>,
 }
 
 /// A running node.
@@ -69,6 +83,7 @@ pub struct Cassandra {
     port: u16,
     jars: PathBuf,
     lifetime: Lifetime,
+    has_tls: bool,
     // Last, so that the process has ended before its folder goes.
     folder: Folder,
 }
@@ -79,26 +94,50 @@ impl Cassandra {
         Self::start_in(Folder::temporary("cassandra")?, users, Lifetime::Owned)
     }
 
+    /// The same with a password, by TLS alone.
+    pub fn start_guarded(tls: &NodeTls) -> Result<Self, Error> {
+        let folder = Folder::temporary("cassandra")?;
+        Self::start_as(folder, Users::WithPassword, Lifetime::Owned, Some(tls))
+    }
+
     /// The same in a folder, which must be empty.
     pub fn start_in(folder: Folder, users: Users, lifetime: Lifetime) -> Result<Self, Error> {
+        Self::start_as(folder, users, lifetime, None)
+    }
+
+    fn start_as(
+        folder: Folder,
+        users: Users,
+        lifetime: Lifetime,
+        tls: Option<&NodeTls>,
+    ) -> Result<Self, Error> {
         let jars = CASSANDRA.jars()?;
         let ports = free_ports(2)?;
-        let authenticator = match users {
-            Users::Anybody => "AllowAllAuthenticator",
-            Users::WithPassword => "PasswordAuthenticator",
+        let (authenticator, authorizer) = match users {
+            Users::Anybody => ("AllowAllAuthenticator", "AllowAllAuthorizer"),
+            Users::WithPassword => ("PasswordAuthenticator", "CassandraAuthorizer"),
         };
-        let settings = SETTINGS
+        let mut settings = SETTINGS
             .replace("DATA", &folder.below("data")?.display().to_string())
             .replace("CLIENTS", &ports[0].to_string())
             .replace("STORAGE", &ports[1].to_string())
-            .replace("USERS", authenticator);
+            .replace("USERS", authenticator)
+            .replace("RIGHTS", authorizer);
         let conf = folder.below("conf")?;
+        if let Some(tls) = tls {
+            settings.push_str(&tls.settings(&conf)?);
+        }
         for (name, text) in [("cassandra.yaml", settings.as_str()), ("logback.xml", LOGGING)] {
             let file = conf.join(name);
             fs::write(&file, text).map_err(|error| Error::io("write", &file, &error))?;
         }
-        let mut node = Self { process: None, port: ports[0], jars, lifetime, folder };
+        let (port, has_tls) = (ports[0], tls.is_some());
+        let mut node = Self { process: None, port, jars, lifetime, has_tls, folder };
         node.start_again()?;
+        if users == Users::WithPassword {
+            // The first user is made a moment after clients are taken.
+            node.running()?.wait_for_line(USER_MADE, START_WAIT_MAX)?;
+        }
         Ok(node)
     }
 
@@ -115,9 +154,12 @@ impl Cassandra {
         let words = self.words();
         let process = Process::start(&words, self.folder.path(), "cassandra", self.lifetime)?;
         self.process = Some(process);
-        let address = self.address();
+        let (address, has_tls) = (self.address(), self.has_tls);
         wait_until("an answer of Cassandra", START_WAIT_MAX, || {
-            if answers(&address) {
+            // It listens when it takes clients, and not before.
+            let is_there =
+                if has_tls { TcpStream::connect(&address).is_ok() } else { answers(&address) };
+            if is_there {
                 return Ok(Some(()));
             }
             self.running()?.check().map(|()| None)
@@ -174,6 +216,29 @@ impl Cassandra {
         words.extend(["-cp".to_owned(), format!("{folder}/conf:{}/*", self.jars.display())]);
         words.push("org.apache.cassandra.service.CassandraDaemon".to_owned());
         words
+    }
+}
+
+impl NodeTls {
+    /// What stands at the end of the settings; the files that it names are written.
+    fn settings(&self, conf: &Path) -> Result<String, Error> {
+        let kept = |name: &str, pem: &str| {
+            let file = conf.join(name);
+            fs::write(&file, pem).map_err(|error| Error::io("write", &file, &error))?;
+            Ok::<_, Error>(file.display().to_string())
+        };
+        let identity = kept("identity.pem", &self.identity)?;
+        let mut text = format!(
+            "client_encryption_options:\n  enabled: true\n  optional: false\n  \
+             ssl_context_factory:\n    \
+             class_name: org.apache.cassandra.security.PEMBasedSslContextFactory\n  \
+             keystore: {identity}\n"
+        );
+        if let Some(clients) = &self.clients {
+            let clients = kept("clients.pem", clients)?;
+            let _ = write!(text, "  require_client_auth: true\n  truststore: {clients}\n");
+        }
+        Ok(text)
     }
 }
 

@@ -13,7 +13,8 @@ pub const BROKERS_MAX: usize = 5;
 
 /// 16 bytes in the form that Kafka gives ids.
 const CLUSTER_ID: &str = "ZXhjaGVxdWVyLXRlc3RzMQ";
-const START_WAIT_MAX: Duration = Duration::from_secs(180);
+/// How long Java takes on a busy machine is nobody's promise.
+const START_WAIT_MAX: Duration = Duration::from_secs(300);
 const STARTED: &str = "Kafka Server started";
 /// The listener that asks who comes, and its protocol.
 const GUARDED: &str = "SASL_SSL";

@@ -14,7 +14,7 @@ mod relay;
 mod standing;
 mod wait;
 
-pub use cassandra::{Cassandra, Users};
+pub use cassandra::{Cassandra, NodeTls, Users};
 pub use clock::Clock;
 pub use error::Error;
 pub use fetch::{CASSANDRA, Distribution, KAFKA};

@@ -36,9 +36,17 @@ struct Way {
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
     is_cut: bool,
+    /// The way to the server is cut, and the way back is not.
+    is_held: bool,
     has_ended: bool,
     /// Connections of an earlier one are broken.
     generation: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    There,
+    Back,
 }
 
 impl Relay {
@@ -66,9 +74,14 @@ impl Relay {
         self.way.lock().is_cut = true;
     }
 
+    /// From now on what clients send waits, and what servers send arrives.
+    pub fn hold(&self) {
+        self.way.lock().is_held = true;
+    }
+
     pub fn mend(&self, how: Mending) {
         let mut state = self.way.lock();
-        state.is_cut = false;
+        (state.is_cut, state.is_held) = (false, false);
         if how == Mending::Lossy {
             state.generation += 1;
         }
@@ -91,10 +104,10 @@ impl Way {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits while the way is cut. Is a connection of that generation still whole?
-    fn is_open(&self, generation: u64) -> bool {
+    /// Waits while that way is cut. Is a connection of that generation still whole?
+    fn is_open(&self, generation: u64, direction: Direction) -> bool {
         let mut state = self.lock();
-        while state.is_cut {
+        while state.is_cut || (state.is_held && direction == Direction::There) {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.generation == generation
@@ -103,7 +116,7 @@ impl Way {
     fn connect(self: Arc<Self>, near: &TcpStream, to: u16) {
         let generation = self.lock().generation;
         let both = || -> std::io::Result<()> {
-            if !self.is_open(generation) {
+            if !self.is_open(generation, Direction::There) {
                 return near.shutdown(Shutdown::Both);
             }
             let far = TcpStream::connect((Ipv4Addr::LOCALHOST, to))?;
@@ -111,18 +124,23 @@ impl Way {
             far.set_nodelay(true)?;
             let (back_from, back_to) = (far.try_clone()?, near.try_clone()?);
             let own = Arc::clone(&self);
-            thread::spawn(move || own.carry(&back_from, &back_to, generation));
-            self.carry(near, &far, generation);
+            thread::spawn(move || own.carry(&back_from, &back_to, (generation, Direction::Back)));
+            self.carry(near, &far, (generation, Direction::There));
             Ok(())
         };
         // The other side learns of it by the end of its connection.
         let _ = both();
     }
 
-    fn carry(&self, mut from: &TcpStream, mut to: &TcpStream, generation: u64) {
+    fn carry(
+        &self,
+        mut from: &TcpStream,
+        mut to: &TcpStream,
+        (generation, direction): (u64, Direction),
+    ) {
         let mut chunk = vec![0; CHUNK_BYTES];
         while let Ok(count @ 1..) = from.read(&mut chunk) {
-            if !self.is_open(generation) || to.write_all(&chunk[..count]).is_err() {
+            if !self.is_open(generation, direction) || to.write_all(&chunk[..count]).is_err() {
                 break;
             }
         }
@@ -170,6 +188,23 @@ mod tests {
         server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         relay.mend(Mending::Late);
         expect(&mut server, "meanwhile");
+    }
+
+    #[test]
+    fn what_is_held_arrives_late_and_answers_arrive_meanwhile() {
+        let (relay, mut client, mut server) = pair();
+        arrives(&mut client, &mut server, "before");
+        relay.hold();
+        client.write_all(b"asked").unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        arrives(&mut server, &mut client, "answered");
+        server.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        assert!(server.read(&mut [0; 1]).is_err(), "it came through");
+        server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        // What was sent arrives although its sender has given up.
+        drop(client);
+        relay.mend(Mending::Late);
+        expect(&mut server, "asked");
     }
 
     #[test]

@@ -8,9 +8,11 @@
 mod tables;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use exchequer_readstore_scylla::{MIGRATIONS, create_table, differences};
+use sha2::{Digest as _, Sha256};
 
 fn sources(folder: &Path, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -54,6 +56,34 @@ fn the_files_make_the_declared_tables() {
         problems.is_empty(),
         "{problems:#?}\nA released file never changes: add the next one under schemas/store/ and name it in MIGRATIONS.\n{}",
         statements.join("\n")
+    );
+}
+
+// REQ: KER-11
+#[test]
+fn a_file_that_is_there_never_changes() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas"));
+    let mut found = String::new();
+    for folder in ["keys", "store"] {
+        let mut names: Vec<_> = std::fs::read_dir(root.join(folder))
+            .unwrap()
+            .map(|it| it.unwrap().file_name().into_string().unwrap())
+            .filter(|it| it.ends_with(".cql"))
+            .collect();
+        names.sort();
+        for name in names {
+            let bytes = std::fs::read(root.join(folder).join(&name)).unwrap();
+            for byte in Sha256::digest(&bytes) {
+                let _ = write!(found, "{byte:02x}");
+            }
+            let _ = writeln!(found, "  {folder}/{name}");
+        }
+    }
+    let kept = std::fs::read_to_string(root.join("released.sha256")).unwrap();
+    assert_eq!(
+        found, kept,
+        "schemas/released.sha256 lists each file as `sha256sum` does: add the line of a new \
+         one; what is in use somewhere is not changed, but followed by another file"
     );
 }
 

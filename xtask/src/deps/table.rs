@@ -141,6 +141,7 @@ const NO_ADAPTERS: &[(&str, &str)] = &[
 /// Client libraries and the only places that use them.
 pub(super) const CLIENTS: &[(&str, &[&str])] = &[
     ("fjall", &["crates/readstore-local"]),
+    ("openssl", &["crates/readstore-scylla"]),
     ("rdkafka", &["crates/journal-kafka"]),
     ("scylla", &["crates/readstore-scylla"]),
     ("tonic", &["crates/proto", "crates/api", "crates/server", "crates/cli"]),

@@ -1,12 +1,14 @@
 //! `exchequer.usage.v1.UsageService`: what came of events.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use exchequer_engine::UsageToken;
 use exchequer_engine::meter::{MeterSet, Meters};
 use exchequer_projection_usage::{self as view, Position, QueryError};
 use exchequer_proto::usage::v1 as pb;
 use exchequer_proto::usage::v1::usage_service_server::UsageService;
+use exchequer_runtime::Runtime;
 use exchequer_types::{PartitionId, TenantId, Timestamp};
 use futures::stream::BoxStream;
 use tonic::metadata::MetadataMap;
@@ -16,12 +18,16 @@ use super::CONSISTENCY;
 use super::{query_events, query_export, query_fate, query_figures, query_lists, query_watch};
 use crate::call::Call;
 use crate::check::Check;
-use crate::edge::Edge;
+use crate::edge::{Edge, VIEW_PATIENCE_MAX};
 use crate::messages::instant;
 use crate::status::{
     self, METADATA_INVALID, RANGE_INVALID, Refusal, USAGE_ANSWER_TOO_LARGE, USAGE_UNAVAILABLE,
     USAGE_VERSIONS_DIFFER, VALUE_INVALID, VIEW_BEHIND,
 };
+
+/// Between two tries to read what a meter is writing.
+const PAUSE_MIN: Duration = Duration::from_millis(2);
+const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// Answers from the rows and memory of this process's meters.
 #[derive(Clone, Debug)]
@@ -190,6 +196,29 @@ fn read_token(metadata: &MetadataMap, partitions: u32) -> Result<UsageToken, Sta
         asked.0.extend(token.0);
     }
     Ok(asked)
+}
+
+/// Asks anew while a meter writes what the answer is made of, for as long as a call waits
+/// for a view.
+pub(crate) async fn at_rest<T, F>(
+    runtime: &dyn Runtime,
+    patience: Duration,
+    ask: impl Fn() -> F,
+) -> Result<T, Status>
+where
+    F: Future<Output = Result<T, QueryError>>,
+{
+    let (mut left, mut pause) = (patience.min(VIEW_PATIENCE_MAX), PAUSE_MIN);
+    loop {
+        match ask().await {
+            Err(QueryError::Moving { .. }) if !left.is_zero() => {
+                runtime.sleep(pause.min(left)).await;
+                left = left.saturating_sub(pause);
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+            answer => return answer.map_err(of_query),
+        }
+    }
 }
 
 /// A range of receipt or event time, of which both ends must be given.

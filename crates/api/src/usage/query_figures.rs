@@ -8,7 +8,7 @@ use exchequer_proto::usage::v1 as pb;
 use exchequer_types::{Period, TenantId, Timestamp};
 use tonic::Status;
 
-use super::query::{Asked, Usage, of_query, range, top};
+use super::query::{Asked, Usage, at_rest, range, top};
 use crate::call::Call;
 use crate::check::Check;
 use crate::messages::instant;
@@ -72,8 +72,10 @@ pub(crate) async fn ask(
     let meters = usage.await_seen(call, asked, tenant).await?;
     let set = usage.set(meters, tenant).await?;
     question.lateness = set.as_ref().map_or(Duration::ZERO, |it| it.adopted.terms.lateness);
-    let store = usage.edge.platform.ports.store.as_ref();
-    let mut answer = view::query(store, &meters.live, &question).await.map_err(of_query)?;
+    let ports = &usage.edge.platform.ports;
+    let store = ports.store.as_ref();
+    let ask = || view::query(store, &meters.live, &question);
+    let mut answer = at_rest(ports.runtime.as_ref(), call.patience, ask).await?;
     if question.step == Step::Of(Kept::Period) {
         let known = meters.definitions.tenant(tenant).await;
         let known = known.map_err(|error| status::of_engine(&error))?;

@@ -9,7 +9,7 @@ use exchequer_proto::usage::v1 as usage;
 use exchequer_types::Timestamp;
 use tonic::Status;
 
-use super::query::{Asked, Usage, of_query, range};
+use super::query::{Asked, Usage, at_rest, of_query, range};
 use crate::call::Call;
 use crate::check::Check;
 use crate::filter::Field;
@@ -213,9 +213,10 @@ pub(crate) async fn reconcile(
     }
     check.done()?;
     let meters = usage.await_seen(call, asked, &tenant).await?;
-    let store = usage.edge.platform.ports.store.as_ref();
-    let found = view::reconcile(store, &meters.live, tenant.as_str(), from, to).await;
-    let (hours, positions) = found.map_err(of_query)?;
+    let ports = &usage.edge.platform.ports;
+    let store = ports.store.as_ref();
+    let ask = || view::reconcile(store, &meters.live, tenant.as_str(), from, to);
+    let (hours, positions) = at_rest(ports.runtime.as_ref(), call.patience, ask).await?;
     let mut total = Counts::default();
     for counts in hours.values() {
         total.add(counts);

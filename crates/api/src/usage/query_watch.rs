@@ -12,10 +12,11 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use tonic::Status;
 
-use super::query::{Asked, Usage, of_query, top};
+use super::query::{Asked, Usage, at_rest, top};
 use super::query_figures::{ask, end_periods, filters, grain, subject, window};
 use crate::call::Call;
 use crate::check::Check;
+use crate::edge::VIEW_PATIENCE_MAX;
 use crate::status::{self, VALUE_INVALID};
 
 /// Figures are told at most this often.
@@ -106,8 +107,8 @@ impl Watch {
             changes = Some(seen);
             let store = self.usage.edge.platform.ports.store.clone();
             let question = self.question(now);
-            let answer = view::query(store.as_ref(), &self.meters.live, &question).await;
-            let mut answer = answer.map_err(of_query)?;
+            let ask = || view::query(store.as_ref(), &self.meters.live, &question);
+            let mut answer = at_rest(runtime.as_ref(), VIEW_PATIENCE_MAX, ask).await?;
             if self.kept == Kept::Period {
                 let known = self.meters.definitions.tenant(&self.tenant).await;
                 let known = known.map_err(|error| status::of_engine(&error))?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use exchequer_journal::Owned;
 use exchequer_kernel::Head;
-use exchequer_readstore::{RowSet, Scan, Value};
+use exchequer_readstore::{Scan, Value};
 use exchequer_runtime::{OnEnd, TaskKind};
 use exchequer_types::{Offset, PartitionId};
 use tokio::sync::watch;
@@ -71,7 +71,7 @@ impl Projector {
             *told = head.offset;
         }
         if unsaved.touched.contains(&true) {
-            self.write(self.batch(RowSet::default(), heads, unsaved)).await?;
+            self.write(self.batch(Vec::new(), heads, unsaved)).await?;
         }
         Ok(())
     }

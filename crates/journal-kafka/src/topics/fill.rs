@@ -36,9 +36,13 @@ pub fn holding_records(settings: &Settings, specs: &[Spec]) -> Result<Vec<String
     Ok(holding)
 }
 
-/// Writes down how far a topic is with what is carried to it. Blocks.
-pub fn note_moved(settings: &Settings, known: &Known, moved: Moved) -> Result<(), SetupError> {
+/// Writes down how far a topic is with what is carried to it; none: nothing is. Blocks.
+pub fn note_moved(
+    settings: &Settings,
+    known: &Known,
+    moved: Option<Moved>,
+) -> Result<(), SetupError> {
     let Known { spec, id, .. } = known;
-    let note = Note { id: *id, partitions: spec.partitions, moved: Some(moved) };
+    let note = Note { id: *id, partitions: spec.partitions, moved };
     known::write(settings, &settings.named(&spec.name), note)
 }

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use exchequer_journal::{Fault, Journal, RECORD_BYTES_MAX};
-use exchequer_journal_kafka::{KafkaJournal, Settings, topics};
+use exchequer_journal::{
+    Fault, Group, GroupMember, Journal, Members, Membership as _, RECORD_BYTES_MAX,
+};
+use exchequer_journal_kafka::{KafkaJournal, KafkaMembership, Settings, members, topics};
 use exchequer_services::Kafka;
 use exchequer_types::{Offset, PartitionId};
 use futures::future::join_all;
@@ -169,15 +171,37 @@ async fn appends_through(
     waited.unwrap_or_else(|_| panic!("{round}: appends did not go on"))
 }
 
+/// Waits until somebody is known to have each partition, and nothing is unknown. Meanwhile
+/// those are told who were known `before`, and never as if that were all.
+async fn all_are_told(member: &KafkaMembership, before: &[GroupMember]) -> Vec<GroupMember> {
+    let telling = async {
+        loop {
+            let Members { found, unknown } = member.members().await;
+            let processes = found.iter().map(|it| &it.process);
+            assert!(before.iter().all(|it| processes.clone().any(|name| *name == it.process)));
+            let partitions: usize = found.iter().map(|it| it.partitions.len()).sum();
+            if unknown.is_empty() && partitions == PARTITIONS as usize {
+                return found;
+            }
+        }
+    };
+    let told = tokio::time::timeout(STEP_WAIT_MAX, telling).await;
+    told.unwrap_or_else(|_| panic!("the owners are not told again"))
+}
+
 // REQ: KER-08, OPS-05
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_with_a_broker() {
     let mut kafka = Kafka::start(3).unwrap();
     let settings = settings(&kafka, "faults");
-    let specs = create(&settings, layout(PARTITIONS, 3), &["journal"]);
+    let specs = create(&settings, layout(PARTITIONS, 3), &["journal", "commands"]);
     topics::check(&settings, &specs).unwrap();
     let journal = KafkaJournal::open(&settings, &specs[0]).unwrap();
     let mut all = Vec::new();
+    let nobody = members(&settings).unwrap();
+    assert!(nobody.is_empty(), "groups that were never made have no members: {nobody:?}");
+    let member = KafkaMembership::join(&settings, &[Group::Deciders]).unwrap();
+    let owner = all_are_told(&member, &[]).await;
 
     let first = leader(&kafka, &settings, 0);
     all.push(
@@ -193,6 +217,8 @@ async fn nothing_acknowledged_is_lost_with_a_broker() {
             appends_through(&journal, &name, &mut kafka, |it| it.kill_broker(leading).unwrap())
                 .await,
         );
+        // While it is away the others tell, at the latest when they have taken its groups over.
+        all_are_told(&member, &owner).await;
         kafka.start_broker(leading).unwrap();
         verify(&settings, &all).await;
     }

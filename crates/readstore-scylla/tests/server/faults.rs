@@ -4,10 +4,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use exchequer_readstore::conformance::example::{TABLE, key, put};
+use exchequer_readstore::conformance::example::{TABLE, WIDE, key, put};
 use exchequer_readstore::{Batch, Fault, ReadStore as _, Scan, Value};
 use exchequer_readstore_scylla::{Credentials, OpenError, ScyllaReadStore, Settings, migrate};
 use exchequer_services::{Cassandra, Users};
+use scylla::client::session_builder::SessionBuilder;
 
 use crate::support::{Keyspace, migration};
 
@@ -116,15 +117,7 @@ async fn a_wrong_password_is_told_from_a_store_that_is_down() {
         let (user, password) = ("cassandra".to_owned(), password.to_owned());
         Settings { credentials: Some(Credentials { user, password }), ..keyspace.settings.clone() }
     };
-    let begun = Instant::now();
-    let mut pace = tokio::time::interval(PACE);
-    // The server makes its first user a moment after it takes clients.
-    while let Err(error) =
-        migrate(&with("cassandra"), &keyspace.replication, &keyspace.migrations).await
-    {
-        assert!(begun.elapsed() < WAIT_MAX, "{error}");
-        pace.tick().await;
-    }
+    migrate(&with("cassandra"), &keyspace.replication, &keyspace.migrations).await.unwrap();
     for settings in [with("wrong-word"), keyspace.settings.clone()] {
         let error = ScyllaReadStore::open(&settings, &keyspace.migrations, &[TABLE]).await;
         let error = error.unwrap_err();
@@ -132,4 +125,48 @@ async fn a_wrong_password_is_told_from_a_store_that_is_down() {
         assert!(!error.is_retryable());
         assert!(!error.to_string().contains("wrong-word"), "{error}");
     }
+}
+
+/// A user with a password of its own, and nothing granted.
+fn user(settings: &Settings, name: &str) -> Settings {
+    let (user, password) = (name.to_owned(), format!("{name}-word"));
+    Settings { credentials: Some(Credentials { user, password }), ..settings.clone() }
+}
+
+// REQ: KER-13
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_that_the_guide_asks_for_suffice_and_a_missing_one_is_named() {
+    let node = Cassandra::start(Users::WithPassword).unwrap();
+    let keyspace = Keyspace::on(node.address(), "rights", vec![migration(1, &[TABLE])]);
+    let session = SessionBuilder::new().known_node(node.address()).user("cassandra", "cassandra");
+    let session = session.build().await.unwrap();
+    let cql = async |text: &str| {
+        let text = text.replace("KS", &keyspace.settings.keyspace);
+        session.query_unpaged(text, ()).await.unwrap();
+    };
+    for name in ["maker", "worker"] {
+        let password = format!("PASSWORD = '{name}-word'");
+        cql(&format!("CREATE ROLE {name} WITH {password} AND LOGIN = true")).await;
+    }
+    let [maker, worker] = ["maker", "worker"].map(|name| user(&keyspace.settings, name));
+    let migrated = migrate(&maker, &keyspace.replication, &keyspace.migrations).await;
+    assert!(matches!(migrated, Err(OpenError::NoRight { .. })), "{migrated:?}");
+    cql("GRANT CREATE ON ALL KEYSPACES TO maker").await;
+    migrate(&maker, &keyspace.replication, &keyspace.migrations).await.unwrap();
+
+    let open = async || ScyllaReadStore::open(&worker, &keyspace.migrations, &[TABLE]).await;
+    let error = open().await.unwrap_err();
+    assert!(matches!(error, OpenError::NoRight { .. }) && !error.is_retryable(), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains("worker") && !said.contains("worker-word"), "{said}");
+    cql("GRANT SELECT ON KEYSPACE KS TO worker").await;
+    let store = open().await.unwrap();
+    let fault = store.write(batch(1)).await.unwrap_err();
+    assert!(!fault.retryable, "{fault}");
+    cql("GRANT MODIFY ON KEYSPACE KS TO worker").await;
+    store.write(batch(1)).await.unwrap();
+    assert_eq!(checkpoint(&store).await, 1);
+    let more = [migration(1, &[TABLE]), migration(2, &[WIDE])];
+    let later = migrate(&worker, &keyspace.replication, &more).await;
+    assert!(matches!(later, Err(OpenError::NoRight { .. })), "{later:?}");
 }

@@ -70,6 +70,13 @@ async fn the_files_of_this_program_apply() {
     let names: Vec<_> = MIGRATIONS.iter().map(|it| it.name.as_ref()).collect();
     assert_eq!(applied, names);
     keyspace.open(&[]).await;
+    // What the guide shows a person at a CQL shell.
+    let guide = include_str!("../../../../docs/guides/cluster.md");
+    let shown = guide.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(shown.lines().count() > 1, "{shown}");
+    for select in shown.lines() {
+        statement(&keyspace, &select.replace("FROM exchequer.", "FROM KS.")).await;
+    }
     keyspace.drop().await;
 }
 

@@ -26,6 +26,7 @@ use crate::{RunError, keys, persons};
 /// As sysexits.h has them.
 const EXIT_USAGE: u8 = 64;
 const EXIT_UNAVAILABLE: u8 = 69;
+const EXIT_PROTOCOL: u8 = 76;
 const EXIT_NO_PERMISSION: u8 = 77;
 const EXIT_CONFIG: u8 = 78;
 
@@ -36,7 +37,9 @@ pub enum ClusterError {
     Logs(#[from] SetupError),
     #[error(transparent)]
     Store(#[from] OpenError),
-    #[error("a file of kafka.ca_file, kafka.cert_file and kafka.key_file cannot be read: {0}")]
+    #[error(
+        "a file of ca_file, cert_file and key_file, under [kafka] or [scylla], cannot be read: {0}"
+    )]
     Files(#[from] std::io::Error),
     #[error("this program describes no topic called {0}")]
     Undescribed(&'static str),
@@ -53,10 +56,16 @@ impl ClusterError {
                 SetupKind::Unreachable => EXIT_UNAVAILABLE,
                 SetupKind::Refused => EXIT_NO_PERMISSION,
                 SetupKind::Topics => EXIT_CONFIG,
+                SetupKind::TooOld => EXIT_PROTOCOL,
             },
             Self::Store(error) => match error {
                 OpenError::Unreachable { .. } => EXIT_UNAVAILABLE,
-                OpenError::Refused { .. } => EXIT_NO_PERMISSION,
+                OpenError::Refused { .. }
+                | OpenError::NoRight { .. }
+                | OpenError::Untrusted { .. }
+                | OpenError::OtherName { .. }
+                | OpenError::CertificateRefused { .. } => EXIT_NO_PERMISSION,
+                OpenError::TooOld { .. } => EXIT_PROTOCOL,
                 OpenError::Keyspace { .. } | OpenError::Settings { .. } => EXIT_USAGE,
                 OpenError::Fault(fault) if fault.retryable => EXIT_UNAVAILABLE,
                 _ => EXIT_CONFIG,
@@ -87,7 +96,8 @@ pub(super) async fn open(config: &Config, runtime: &TokioRuntime) -> Result<Back
     settings.process = process_name(config.place.listen);
     let layout = config.kafka.layout(config.journal.partitions);
     let logs = open_logs(&settings, layout, &config.roles).await?;
-    let store = ScyllaReadStore::open(&config.scylla.settings(), MIGRATIONS, &tables()).await;
+    let of_store = config.scylla.settings().map_err(ClusterError::Files)?;
+    let store = ScyllaReadStore::open(&of_store, MIGRATIONS, &tables()).await;
     let store = store.map_err(ClusterError::Store)?;
     let vault = open_keys(config, runtime, &deployment_key).await?;
     let groups = groups(&config.roles);
@@ -146,7 +156,7 @@ async fn open_keys(
     runtime: &TokioRuntime,
     deployment_key: &[u8; 32],
 ) -> Result<Option<Vault>, RunError> {
-    let settings = keys_settings(&config.scylla.settings());
+    let settings = keys_settings(&config.scylla.settings().map_err(ClusterError::Files)?);
     let fingerprint = fingerprint(deployment_key);
     if !config.roles.has(Role::Gateway) {
         let checked = check_deployment(&settings, &fingerprint).await;

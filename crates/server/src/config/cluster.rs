@@ -141,5 +141,17 @@ mod tests {
         assert!(kafka("sasl_mechanism = \"SCRAM-SHA-512\"\n").contains("sasl_password_file"));
         assert!(kafka("ca_file = \"DIR/key\"\n").contains("set kafka.tls = true"));
         assert!(kafka("prefix = \"a b\"\n").contains("kafka.prefix: "));
+        let store = |text: &str| said(&format!("{BOTH}[scylla]\n{text}")).join("\n");
+        let user = "user = \"u\"\npassword = \"hunter2\"\n";
+        let far = format!("nodes = [\"127.0.0.1:9042\", \"store-1:9042\"]\n{user}");
+        assert!(store(&far).contains("scylla.tls: "), "{}", store(&far));
+        assert!(!store(&far).contains("hunter2"));
+        assert!(!store(&format!("{far}tls = true\n")).contains("scylla.tls"));
+        let near = format!("nodes = [\"127.0.0.1:9042\", \"[::1]:9042\"]\n{user}");
+        assert!(!store(&near).contains("scylla.tls"), "{}", store(&near));
+        assert!(store("ca_file = \"DIR/key\"\n").contains("set scylla.tls = true"));
+        assert!(store("certificate_name = \"a\"\n").contains("set scylla.tls = true"));
+        assert!(store("tls = true\nkey_file = \"DIR/key\"\n").contains("scylla.cert_file: "));
+        assert!(store("tls = true\nca_file = \"DIR/no\"\n").contains("scylla.ca_file: "));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::pems::Pems;
 use super::reader::Reader;
 use super::section::{anything, at_least, one_of, section, within};
 use super::value::Secret;
@@ -65,29 +66,8 @@ impl Kafka {
             let cure = "name some brokers, such as \"broker-1:9092,broker-2:9092\"";
             reader.wrong("kafka.bootstrap", "is missing", cure);
         }
-        let of_tls = [
-            ("kafka.ca_file", self.ca_file.is_some()),
-            ("kafka.cert_file", self.cert_file.is_some()),
-        ];
-        for (key, _) in of_tls.into_iter().filter(|(_, given)| *given && !self.tls) {
-            reader.wrong(key, "is given, and kafka.tls is false", "set kafka.tls = true");
-        }
-        if self.cert_file.is_some() != self.key_file.is_some() {
-            let what = "a certificate is of no use without its key, nor a key without its \
-                        certificate";
-            reader.wrong("kafka.cert_file", what, "name kafka.cert_file and kafka.key_file");
-        }
-        for (key, file) in [
-            ("kafka.ca_file", &self.ca_file),
-            ("kafka.cert_file", &self.cert_file),
-            ("kafka.key_file", &self.key_file),
-        ] {
-            let Some(file) = file else { continue };
-            if let Err(error) = std::fs::read_to_string(file) {
-                let what = format!("{} cannot be read: {error}", file.display());
-                reader.wrong(key, what, "name a PEM file that this user may read");
-            }
-        }
+        let Self { tls, ca_file, cert_file, key_file, .. } = self;
+        Pems { table: "kafka", tls: *tls, ca_file, cert_file, key_file }.check(reader);
         self.check_sasl(reader);
     }
 

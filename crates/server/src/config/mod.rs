@@ -11,6 +11,7 @@ mod journal;
 mod kafka;
 mod keys;
 mod limits;
+mod pems;
 mod reader;
 mod readiness;
 mod roles;

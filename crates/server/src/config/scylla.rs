@@ -1,5 +1,9 @@
 //! ScyllaDB or Cassandra: where the views and states of a cluster are.
 
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::pems::Pems;
 use super::reader::Reader;
 use super::section::{anything, at_least, section, within};
 use super::value::Secret;
@@ -21,6 +25,17 @@ section! {
         user: String = String::new() => "\"\"", "text", anything;
         /// The password of that user.
         password: Secret = Secret::default(), "text", anything;
+        /// Whether nodes are spoken to by TLS.
+        tls: bool = false, "", anything;
+        /// Authorities that vouch for the nodes, as PEM, instead of the system's.
+        ca_file: Option<PathBuf> = None, "path", anything;
+        /// The certificate to present to the nodes, as PEM, where they ask for one.
+        cert_file: Option<PathBuf> = None, "path", anything;
+        /// That certificate's key as PEM, without a password.
+        key_file: Option<PathBuf> = None, "path", anything;
+        /// The name that the certificate of every node is for. Without it, each is for the
+        /// address under which its node is reached.
+        certificate_name: Option<String> = None, "name", anything;
         /// Of one statement, with everything that is tried again.
         request_timeout_ms: u64 = 5_000, "milliseconds", within(100, 300_000);
         /// Of one connection.
@@ -58,33 +73,64 @@ impl Scylla {
             let cure = "set scylla.user, and scylla.password or scylla.password_file, or neither";
             reader.wrong("scylla.user", "user and password belong together", cure);
         }
+        let Self { tls, ca_file, cert_file, key_file, .. } = self;
+        Pems { table: "scylla", tls: *tls, ca_file, cert_file, key_file }.check(reader);
+        if self.certificate_name.is_some() && !tls {
+            let what = "is given, and scylla.tls is false";
+            reader.wrong("scylla.certificate_name", what, "set scylla.tls = true");
+        }
+        if self.password.expose().is_some() && !tls && !self.nodes.iter().all(|it| is_loopback(it))
+        {
+            let what = "the password would be shown to whoever listens on the network";
+            reader.wrong("scylla.tls", what, "set scylla.tls = true");
+        }
     }
+}
+
+/// Is the node on this machine, as far as its address tells?
+fn is_loopback(node: &str) -> bool {
+    let host = node.rsplit_once(':').map_or(node, |(host, _)| host);
+    let host = host.trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|host: IpAddr| host.is_loopback())
 }
 
 #[cfg(feature = "cluster")]
 mod of_adapter {
     use core::time::Duration;
 
-    use exchequer_readstore_scylla::{Credentials, Replication, Settings};
+    use exchequer_readstore_scylla::{Credentials, Replication, Settings, Tls};
 
     use super::Scylla;
 
     impl Scylla {
-        /// As the adapter takes them.
-        pub(crate) fn settings(&self) -> Settings {
+        /// As the adapter takes them. The files were there when the settings were checked.
+        pub(crate) fn settings(&self) -> std::io::Result<Settings> {
             let password = self.password.expose().map(str::to_owned);
             let speculative = self.speculative_after_ms;
-            Settings {
+            let tls = self.tls.then(|| self.tls()).transpose()?;
+            Ok(Settings {
                 local_datacenter: self.datacenter.clone(),
                 credentials: password
                     .map(|password| Credentials { user: self.user.clone(), password }),
+                tls,
                 request_timeout: Duration::from_millis(self.request_timeout_ms),
                 connect_timeout: Duration::from_millis(self.connect_timeout_ms),
                 speculative_after: (speculative > 0).then(|| Duration::from_millis(speculative)),
                 reads_at_once_max: self.reads_at_once_max,
                 writes_at_once_max: self.writes_at_once_max,
                 ..Settings::new(self.nodes.clone(), self.keyspace.clone())
-            }
+            })
+        }
+
+        fn tls(&self) -> std::io::Result<Tls> {
+            let read = |file: &Option<std::path::PathBuf>| {
+                file.as_deref().map(std::fs::read_to_string).transpose()
+            };
+            Ok(Tls {
+                ca_pem: read(&self.ca_file)?,
+                client_pem: read(&self.cert_file)?.zip(read(&self.key_file)?),
+                certificate_name: self.certificate_name.clone(),
+            })
         }
 
         pub(crate) fn replication(&self) -> Replication {
@@ -99,7 +145,7 @@ mod of_adapter {
         #[test]
         fn defaults_are_those_of_the_adapter() {
             let its = Settings::new(Vec::new(), "exchequer");
-            assert!(Scylla::default().settings() == its);
+            assert!(Scylla::default().settings().unwrap() == its);
         }
     }
 }

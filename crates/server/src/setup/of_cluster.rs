@@ -58,7 +58,8 @@ fn make_keys(config: &Config) -> Result<Vec<String>, SetupError> {
 
 /// The keyspace and its tables, as this program needs them.
 pub(super) async fn migrate_store(config: &Config) -> Result<Done, SetupError> {
-    let (settings, replication) = (config.scylla.settings(), config.scylla.replication());
+    let settings = config.scylla.settings().map_err(|error| run(error.into()))?;
+    let replication = config.scylla.replication();
     let key = keys::load(&config.place.data, config.keys.deployment_file.as_deref());
     let fingerprint = fingerprint(&key.map_err(|error| SetupError::Run(RunError::Key(error)))?);
     let views = migrate(&settings, &replication, MIGRATIONS).await;

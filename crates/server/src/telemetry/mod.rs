@@ -1,6 +1,7 @@
 //! Logs as JSON on stderr, the recorder behind `/metrics`, and traces.
 
 mod lines;
+mod repeats;
 mod traces;
 
 use std::io;
@@ -9,8 +10,11 @@ use exchequer_runtime::MetricKind;
 use exchequer_runtime::metrics::FAMILIES;
 pub(crate) use lines::Lines;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use repeats::Repeats;
 pub(crate) use traces::{TraceError, Traces, metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::Telemetry;
 
@@ -33,6 +37,8 @@ pub(crate) fn start_logs(settings: &Telemetry) -> io::Result<Lines> {
         .flatten_event(true)
         .with_env_filter(filter)
         .with_writer(lines.clone())
+        .finish()
+        .with(Repeats::default())
         .try_init();
     // A second process in one program, as in tests, logs with the first.
     let _ = logs;

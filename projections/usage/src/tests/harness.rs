@@ -170,6 +170,15 @@ impl Platform {
         }
     }
 
+    /// Begins to write what is sealed: of the rows, those that `keep` wants by their number.
+    pub(super) async fn begin_writing(&self, source: u32, keep: &dyn Fn(usize) -> bool) {
+        let segment = self.live.source(PartitionId(source)).unwrap().freeze().unwrap();
+        let batch = flush(&self.store, &segment, &Checkpoint::default()).await.unwrap();
+        let rows = batch.rows.into_iter().enumerate();
+        let rows = rows.filter_map(|(at, row)| keep(at).then_some(row)).collect();
+        self.store.write(Batch { rows, last: Vec::new() }).await.unwrap();
+    }
+
     /// Figures by window and group from zero, with the meter's limit on groups kept in
     /// each window and source.
     pub(super) fn sums(&self, kept: Kept, by_subject: bool) -> BTreeMap<(Period, String), Bucket> {

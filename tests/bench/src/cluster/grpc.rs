@@ -46,7 +46,9 @@ pub(super) async fn rate(servers: &Servers, commands: usize) -> Result<f64, Fail
         tenant: "platform".to_owned(),
         kind: access::CredentialKind::Service.into(),
         name: "bench".to_owned(),
-        grants: vec![access::RoleGrant { role: "owner".to_owned(), scope: None }],
+        grants: ["owner", "operator"]
+            .map(|role| access::RoleGrant { role: role.to_owned(), scope: None })
+            .to_vec(),
         ..<_>::default()
     };
     let made = client.create_credential(create).await?.into_inner();

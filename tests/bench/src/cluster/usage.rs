@@ -13,7 +13,7 @@ use exchequer_journal::{MemoryInput, MemoryInputLimits, MemoryJournal};
 use exchequer_journal_kafka::{KafkaJournal, KafkaOutlet};
 use exchequer_kernel::SealKey;
 use exchequer_metering::{Aggregation, GROUPS_DEFAULT, GroupBy, Meter, Path, Terms};
-use exchequer_projection_usage::{Query, Step, query};
+use exchequer_projection_usage::{Query, QueryError, Step, query};
 use exchequer_runtime::{Runtime as _, TokioRuntime};
 use exchequer_types::{PartitionId, Slug, TenantId, Timestamp};
 
@@ -32,6 +32,8 @@ const PROBED: &str = "p0";
 const PROBES: u64 = 200;
 const PROBE_INTERVAL: Duration = Duration::from_millis(80);
 const LOAD: u64 = 10_000;
+/// Before a figure is asked for anew that a meter is writing.
+const PAUSE: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
@@ -228,7 +230,13 @@ impl Metering {
             lateness: Duration::ZERO,
         };
         let store = self.platform.ports.store.as_ref();
-        let answer = query(store, &self.meters.live, &asked).await?;
+        let answer = loop {
+            match query(store, &self.meters.live, &asked).await {
+                // As the API does.
+                Err(QueryError::Moving { .. }) => tokio::time::sleep(PAUSE).await,
+                answer => break answer?,
+            }
+        };
         let figure = answer.windows.first().and_then(|it| it.groups.first()?.figure);
         Ok(figure.map_or(Ok(0), |it| it.to_string().parse())?)
     }

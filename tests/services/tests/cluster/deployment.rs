@@ -71,12 +71,11 @@ pub(crate) fn says(done: &Finished, code: i32, words: &[&str]) -> Res<()> {
 impl Deployment {
     /// Servers on which nothing is yet.
     pub(crate) fn bare() -> Res<Self> {
-        Self::on(Kafka::start(1)?, Users::Anybody)
+        Self::on(Kafka::start(1)?, Cassandra::start(Users::Anybody)?)
     }
 
-    /// The same on these brokers, with a store for these users.
-    pub(crate) fn on(kafka: Kafka, users: Users) -> Res<Self> {
-        let store = Cassandra::start(users)?;
+    /// The same on these.
+    pub(crate) fn on(kafka: Kafka, store: Cassandra) -> Res<Self> {
         let folder = Folder::temporary("cluster")?;
         let config = folder.path().join("exchequer.toml");
         std::fs::write(&config, settings(&kafka.bootstrap(), &store.address(), folder.path()))?;
@@ -131,14 +130,20 @@ impl Deployment {
 
     /// Starts a process with these roles, and does not wait for it.
     pub(crate) fn begin(&self, name: &str, roles: &[&str]) -> Res<Process> {
-        let mut words = vec![
+        self.begin_with(&[], name, roles)
+    }
+
+    /// The same behind words that make its surroundings.
+    pub(crate) fn begin_with(&self, before: &[String], name: &str, roles: &[&str]) -> Res<Process> {
+        let mut words = before.to_vec();
+        words.extend([
             program()?.display().to_string(),
             "run".to_owned(),
             "--config".to_owned(),
             self.config.display().to_string(),
             "--listen".to_owned(),
             "127.0.0.1:0".to_owned(),
-        ];
+        ]);
         words.extend(roles.iter().flat_map(|role| ["--role".to_owned(), (*role).to_owned()]));
         Ok(Process::start(&words, self.folder.path(), name, Lifetime::Owned)?)
     }

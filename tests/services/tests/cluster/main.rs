@@ -1,10 +1,14 @@
 //! The server as roles of a cluster, on real servers: processes of their own over one broker
 //! and one node, killed, stopped and started while calls go on.
 
+mod authority;
 mod bad_surroundings;
 mod deployment;
+mod guide;
 mod metered;
 mod moving;
+mod retention;
 mod roles;
 mod rolling;
 mod secure;
+mod secure_store;

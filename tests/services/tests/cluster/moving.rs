@@ -11,8 +11,10 @@ use exchequer_journal::Journal as _;
 use exchequer_journal_kafka::topics::{Layout, Moved, check_to_fill, note_moved};
 use exchequer_journal_kafka::{KafkaJournal, Settings};
 use exchequer_journal_local::JournalReader;
+use exchequer_readstore_scylla::{ScyllaKeys, Settings as StoreSettings, keys_settings};
 use exchequer_services::{Lifetime, Process};
-use exchequer_types::PartitionId;
+use exchequer_types::{Hash, PartitionId, TenantId};
+use exchequer_vault::{KeyStore as _, Row, TenantKeyRow};
 use serde_json::Value;
 
 use crate::deployment::{Deployment, PARTITIONS, accepted, admin, says, start};
@@ -89,7 +91,7 @@ async fn half_done(deployment: &Deployment, data: &Path) -> Res<usize> {
     let reader = JournalReader::open(data)?;
     let known = check_to_fill(&settings, core::slice::from_ref(&spec))?;
     let moved = Moved { from: reader.id(), shift: 0, is_whole: false };
-    note_moved(&settings, known.first().ok_or("not known")?, moved)?;
+    note_moved(&settings, known.first().ok_or("not known")?, Some(moved))?;
     let of_first = |it: &exchequer_journal_local::PhysicalRecord| it.partition == PartitionId(1);
     let records: Result<Vec<_>, _> = reader.records().collect();
     let records: Vec<Bytes> = records?.into_iter().filter(of_first).map(|it| it.bytes).collect();
@@ -137,6 +139,7 @@ async fn a_data_folder_goes_on_as_a_cluster() -> Res<()> {
     says(&deployment.admin(&["migrate"])?, 0, &["keyspace exchequer created"])?;
 
     refused(&deployment, &data, &copy)?;
+    refused_by_what_is_there(&deployment, &data).await?;
     let some = half_done(&deployment, &data).await?;
     says(&start(config, "decider")?, EXIT_CONFIG, &["journal does not hold yet", "migrate-log"])?;
     killed(&deployment, &data).await?;
@@ -205,6 +208,67 @@ fn refused(deployment: &Deployment, data: &Path, copy: &Path) -> Res<()> {
     let done = migrate_log(deployment.config(), &folder.join("nothing"), &[])?;
     says(&done, 1, &["there is no log in"])?;
     ensure(!folder.join("nothing").exists(), || "a folder was made".to_owned())
+}
+
+/// What is found when topics and keys are looked at, and leaves no trace there.
+async fn refused_by_what_is_there(deployment: &Deployment, data: &Path) -> Res<()> {
+    let layout = Layout { partitions: PARTITIONS, replicas: 1, ..Layout::default() };
+    let spec = |name: &str| layout.topic(name).ok_or("no such topic");
+    let config = deployment.changed("taken.toml", "nodes =", "keyspace = \"taken\"\nnodes =")?;
+    says(&admin(&config, &["migrate"])?, 0, &["keyspace taken created"])?;
+    let of_keys = keys_settings(&StoreSettings::new(vec![deployment.node()], "taken"));
+    let key = std::fs::read(deployment.folder().join("keys/deployment.key"))?;
+    let text = b"exchequer deployment key fingerprint v1 ".as_slice();
+    let keys = ScyllaKeys::open(&of_keys, &Hash::blake3(&[text, &key].concat()).0).await?;
+    let (master, wrapped) = ("1".to_owned(), vec![7; 60]);
+    let other = TenantKeyRow { tenant: TenantId::parse(&tenant(0))?, master, wrapped };
+    keys.insert(Row::Tenant(other)).await?;
+    let done = migrate_log(&config, data, &[])?;
+    says(&done, EXIT_CONFIG, &["another key of tenant tenant-0", "keyspace that is new"])?;
+    let mut settings = Settings::new(deployment.bootstrap());
+    let known = check_to_fill(&settings, &[spec("journal")?, spec("usage")?])?;
+    ensure(known.iter().all(|it| it.moved.is_none()), || format!("a trace: {known:?}"))?;
+
+    // A folder from before usage was counted, and topics that have some.
+    let young = deployment.folder().join("young");
+    copy(data, &young, &["usage", "seals", "views"])?;
+    let beside = "prefix = \"young.\"\nreplicas = 1\n";
+    let text = std::fs::read_to_string(&config)?;
+    let config = deployment.folder().join("young.toml");
+    std::fs::write(&config, text.replace("replicas = 1\n", beside))?;
+    says(&admin(&config, &["init"])?, 0, &["young.usage created"])?;
+    let mut decider = decider(deployment, &config)?;
+    says(&migrate_log(&config, &young, &[])?, EXIT_CONFIG, &["of the cluster are running", ":"])?;
+    decider.stop()?;
+    settings.prefix = "young.".to_owned();
+    let usage = KafkaJournal::open(&settings, &spec("usage")?)?;
+    usage.append(PartitionId(1), Bytes::from_static(b"somebody's")).await?;
+    let done = migrate_log(&config, &young, &[])?;
+    says(&done, EXIT_CONFIG, &["young.usage", "hold records", "kafka.prefix"])
+}
+
+/// One that has its partitions.
+fn decider(deployment: &Deployment, config: &Path) -> Res<Process> {
+    let mut words = vec![program()?.display().to_string()];
+    words.extend(["run", "--listen", "127.0.0.1:0", "--role", "decider"].map(str::to_owned));
+    words.extend(["--config".to_owned(), config.display().to_string()]);
+    let mut process = Process::start(&words, deployment.folder(), "decider", Lifetime::Owned)?;
+    process.wait_for_line("partitions are ours", wait::PATIENCE)?;
+    Ok(process)
+}
+
+/// A folder with all that is in it, but for some names.
+fn copy(from: &Path, to: &Path, without: &[&str]) -> Res<()> {
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let (path, name) = entry.map(|it| (it.path(), it.file_name()))?;
+        if path.is_dir() && !without.iter().any(|it| name == *it) {
+            copy(&path, &to.join(name), &[])?;
+        } else if path.is_file() {
+            std::fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 fn back_up(data: &Path, copy: &Path, persons: &Path) -> Res<()> {

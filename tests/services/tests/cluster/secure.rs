@@ -1,44 +1,20 @@
-//! Brokers that speak TLS and ask who comes: everything works with the right certificate and
+//! Brokers and a store that speak TLS and ask who comes: everything works with the right certificate and
 //! password, and a wrong one ends the process with one message.
 
 use std::path::{Path, PathBuf};
 
 use exchequer_e2e::{Res, Sent, ensure};
-use exchequer_services::{Guard, Kafka, Users};
-use rcgen::{CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use exchequer_services::{Cassandra, Guard, Kafka, NodeTls};
 
+use crate::authority::Authority;
 use crate::deployment::{Deployment, accepted, admin, says, start};
+use crate::secure_store::{self, ToStore};
 
 const EXIT_USAGE: i32 = 64;
 const EXIT_UNAVAILABLE: i32 = 69;
 const EXIT_NO_PERMISSION: i32 = 77;
 const USER: &str = "exchequer";
 const PASSWORD: &str = "correct-horse";
-
-/// An authority that vouches for brokers.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new(name: &str) -> Res<Self> {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate()?;
-        let pem = params.self_signed(&key)?.pem();
-        Ok(Self { issuer: Issuer::new(params, key), pem })
-    }
-
-    /// A key, and the certificate of whoever answers at `host`.
-    fn identity(&self, host: &str) -> Res<String> {
-        let key = KeyPair::generate()?;
-        let params = CertificateParams::new(vec![host.to_owned()])?;
-        let certificate = params.signed_by(&key, &self.issuer)?.pem();
-        Ok(format!("{}{certificate}{}", key.serialize_pem(), self.pem))
-    }
-}
 
 /// How one signs in.
 struct SignIn<'a> {
@@ -53,12 +29,12 @@ struct World {
     deployment: Deployment,
     guarded: String,
     files: PathBuf,
-    /// Settings that sign in nowhere.
+    /// Settings that sign in at no broker.
     open: String,
 }
 
 impl World {
-    fn start(host: &str, users: Users) -> Res<(Self, Authority)> {
+    fn start(host: &str, store: Cassandra) -> Res<(Self, Authority)> {
         let authority = Authority::new("brokers")?;
         let guard = Guard {
             identity: authority.identity(host)?,
@@ -67,7 +43,7 @@ impl World {
         };
         let kafka = Kafka::start_guarded(1, guard)?;
         let guarded = kafka.guarded_bootstrap();
-        let deployment = Deployment::on(kafka, users)?;
+        let deployment = Deployment::on(kafka, store)?;
         let files = deployment.folder().to_owned();
         let open = std::fs::read_to_string(deployment.config())?;
         Ok((Self { deployment, guarded, files, open }, authority))
@@ -92,7 +68,7 @@ impl World {
 }
 
 /// It ended with this code, said so once, and did not try for long.
-fn ends_at_once(config: &Path, code: i32, words: &[&str]) -> Res<()> {
+pub(crate) fn ends_at_once(config: &Path, code: i32, words: &[&str]) -> Res<()> {
     const LINES_MAX: usize = 8;
     let done = start(config, "decider")?;
     says(&done, code, words)?;
@@ -106,7 +82,11 @@ fn ends_at_once(config: &Path, code: i32, words: &[&str]) -> Res<()> {
 // REQ: KER-07, EDG-05
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_works_with_tls_and_a_password() -> Res<()> {
-    let (mut world, authority) = World::start("127.0.0.1", Users::Anybody)?;
+    let nodes = Authority::new("nodes")?;
+    let tls = NodeTls { identity: nodes.identity("127.0.0.1")?, clients: None };
+    let (mut world, authority) = World::start("127.0.0.1", Cassandra::start_guarded(&tls)?)?;
+    let to_store = ToStore::with_password(&nodes.pem);
+    world.open = to_store.settings(&world.open, &world.files, "all")?;
     let right =
         |mechanism| SignIn { mechanism, user: USER, password: PASSWORD, authority: &authority.pem };
     let scram = world.config("scram", &right("SCRAM-SHA-512"))?;
@@ -153,30 +133,17 @@ async fn everything_works_with_tls_and_a_password() -> Res<()> {
     )
 }
 
-// REQ: KER-07, EDG-05
+// REQ: KER-07, KER-13, EDG-05
 #[test]
-fn a_broker_with_another_name_is_not_trusted() -> Res<()> {
-    let (world, authority) = World::start("broker.example", Users::WithPassword)?;
+fn servers_with_another_name_are_not_trusted_nor_clients_without_a_certificate() -> Res<()> {
+    let (nodes, clients) = (Authority::new("nodes")?, Authority::new("clients")?);
+    let identity = nodes.identity("store.example")?;
+    let tls = NodeTls { identity, clients: Some(clients.pem.clone()) };
+    let (world, authority) = World::start("broker.example", Cassandra::start_guarded(&tls)?)?;
     let how =
         SignIn { mechanism: "PLAIN", user: USER, password: PASSWORD, authority: &authority.pem };
     let config = world.config("name", &how)?;
     says(&admin(&config, &["init"])?, EXIT_NO_PERMISSION, &[&world.guarded, "certificate"])?;
-    store_refuses(&world.deployment)
-}
-
-/// A store that asks who comes, too.
-fn store_refuses(deployment: &Deployment) -> Res<()> {
-    says(&deployment.admin(&["init"])?, 0, &["journal created"])?;
-    let (node, password) = (deployment.node(), deployment.folder().join("store.password"));
-    let refused = [node.as_str(), "refuses the user", "check name and password"];
-    says(&deployment.admin(&["migrate"])?, EXIT_NO_PERMISSION, &refused)?;
-    let of_user =
-        format!("user = \"cassandra\"\npassword_file = \"{}\"\nnodes =", password.display());
-    let config = deployment.changed("store.toml", "nodes =", &of_user)?;
-    std::fs::write(&password, "wrong\n")?;
-    says(&admin(&config, &["migrate"])?, EXIT_NO_PERMISSION, &refused)?;
-    std::fs::write(&password, "cassandra\n")?;
-    says(&admin(&config, &["migrate"])?, 0, &["keyspace exchequer created"])?;
-    std::fs::write(&password, "wrong\n")?;
-    ends_at_once(&config, EXIT_NO_PERMISSION, &refused)
+    says(&world.deployment.admin(&["init"])?, 0, &["journal created"])?;
+    secure_store::refuses_what_is_wrong(world.deployment, &nodes, &clients)
 }

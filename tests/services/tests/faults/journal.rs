@@ -122,6 +122,11 @@ impl Journal {
         leaves.push(Sha256::digest(&entry.leaf).into());
     }
 
+    /// The hash of a tenant's audit entry with that number, from 1 on.
+    pub(crate) fn leaf(&self, tenant: &str, seq: usize) -> Option<&[u8; 32]> {
+        self.leaves.get(tenant)?.get(seq.checked_sub(1)?)
+    }
+
     /// Every input of `commands` below it is decided.
     pub(crate) fn low(&self, partition: u32) -> u64 {
         self.lows[partition as usize]

@@ -26,10 +26,13 @@ const CALLERS: u64 = 6;
 const TENANTS_EACH: u64 = 3;
 /// Asked again at the other gateway after it.
 const CALL_MAX: Duration = Duration::from_secs(8);
-/// A command that is not answered by then is lost to its caller.
-const ANSWER_MAX: Duration = Duration::from_secs(100);
+/// A command that is not answered by then is lost to its caller. As long as a killed server
+/// may take to start, and some more; how soon all are answered behind it is for the round.
+const ANSWER_MAX: Duration = Duration::from_secs(400);
 /// Between two calls of one caller, for the processes share a small machine.
 const PAUSE: Duration = Duration::from_millis(15);
+/// Pauses are so many times as long while a server starts: it has to get its turn.
+const GENTLE: u32 = 10;
 const EVENTS_EACH: u64 = 20;
 pub(crate) const EVENT_TYPE: &str = "llm.call";
 const PUBLISH: &str = "/exchequer.usage.v1.IngestService/PublishEvents";
@@ -63,6 +66,7 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
+    is_gentle: AtomicBool,
     answers: AtomicU64,
 }
 
@@ -99,6 +103,14 @@ impl Load {
 
     pub(crate) fn answers(&self) -> u64 {
         self.shared.answers.load(Ordering::Relaxed)
+    }
+
+    /// Goes on with longer pauses while `work` is done.
+    pub(crate) fn gently<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.shared.is_gentle.store(true, Ordering::Relaxed);
+        let done = work();
+        self.shared.is_gentle.store(false, Ordering::Relaxed);
+        done
     }
 
     /// Waits for so many answers more; an early end is an error.
@@ -138,6 +150,12 @@ impl Caller {
         !self.shared.stop.load(Ordering::Relaxed)
     }
 
+    /// Lets the others have their turn.
+    async fn pause(&self, pauses: u32) {
+        let factor = if self.shared.is_gentle.load(Ordering::Relaxed) { GENTLE } else { 1 };
+        wait::pass_async(PAUSE * pauses * factor).await;
+    }
+
     async fn commands(mut self) -> Res<Ledger> {
         let tenants: Vec<String> =
             (0..TENANTS_EACH).map(|it| format!("{}-{it}", self.name)).collect();
@@ -168,7 +186,7 @@ impl Caller {
             };
             let answer = self.send(&sent).await?;
             before.push((sent, answer));
-            wait::pass_async(PAUSE).await;
+            self.pause(1).await;
         }
         Ok(self.ledger)
     }
@@ -212,7 +230,7 @@ impl Caller {
         }
         self.turn += 1;
         self.ledger.open += 1;
-        wait::pass_async(PAUSE * 4).await;
+        self.pause(4).await;
         Ok(())
     }
 
@@ -239,7 +257,7 @@ impl Caller {
             }
             self.keep(&tenant, ids.clone());
             next = ids.end;
-            wait::pass_async(PAUSE * 4).await;
+            self.pause(4).await;
         }
         Ok(self.ledger)
     }
@@ -264,7 +282,7 @@ impl Caller {
             }
             self.keep(&tenant, ids.clone());
             next = ids.end;
-            wait::pass_async(PAUSE * 4).await;
+            self.pause(4).await;
         }
         Ok(self.ledger)
     }

@@ -34,11 +34,31 @@ pub(crate) struct Course {
     last: Ledger,
 }
 
-/// Seconds of a round, by what they were spent on.
-#[derive(Debug, Default)]
+/// What a round took, part by part.
+#[derive(Debug)]
 struct Times {
-    fault: Duration,
-    checks: Duration,
+    begun: Instant,
+    parts: Vec<(&'static str, Duration)>,
+}
+
+impl Times {
+    fn begin() -> Self {
+        Self { begun: Instant::now(), parts: Vec::new() }
+    }
+
+    /// What was done since the last call.
+    fn done(&mut self, part: &'static str) {
+        let before: Duration = self.parts.iter().map(|it| it.1).sum();
+        self.parts.push((part, self.begun.elapsed().saturating_sub(before)));
+    }
+}
+
+impl core::fmt::Display for Times {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{:.0} s", self.begun.elapsed().as_secs_f64())?;
+        let parts = self.parts.iter();
+        parts.map(|(part, took)| write!(f, ", {part} {:.0}", took.as_secs_f64())).collect()
+    }
 }
 
 impl Course {
@@ -63,38 +83,42 @@ impl Course {
 
     /// What is wrong after the round of that seed.
     pub(crate) async fn round(&mut self, seed: u64) -> Res<Vec<String>> {
-        let (name, mut random, begun) = (format!("s{seed}"), Random::new(seed, 0), Instant::now());
+        let (name, mut random) = (format!("s{seed}"), Random::new(seed, 0));
         let (ignored, claims) = (self.journal.ignored, self.journal.claims);
-        let mut times = Times::default();
+        let mut times = Times::begin();
         let load = Load::start(&self.gateways, self.usage.log(), &name, seed);
         load.go_on(ANSWERS_BEFORE).await?;
         wait::pass_async(Duration::from_millis(random.below(LIFE_MS_MAX))).await;
-        let breaks = Instant::now();
+        times.done("before");
         let fault = Fault::of_seed(seed);
-        let what = fault.run(&mut self.world, &mut self.journal, &mut random).await;
+        let what = fault.run(&mut self.world, &mut self.journal, &load, &mut random).await;
         let what = what.map_err(|error| format!("{fault:?}: {error}"))?;
-        times.fault = breaks.elapsed();
-        self.world.wait_ready().map_err(|error| format!("{what}: {error}"))?;
-        load.go_on(ANSWERS_AFTER).await.map_err(|error| format!("{what}: {error}"))?;
-        let ledger = load.finish().await.map_err(|error| format!("{what}: {error}"))?;
-        let checks = Instant::now();
-        let wrong = self.check(&name, &ledger).await?;
-        times.checks = checks.elapsed();
-        let events: u64 = ledger.events.values().map(|it| it.count).sum();
+        let told = |error: exchequer_e2e::Failure| format!("{what}: {error}");
+        times.done("broken");
+        self.world.wait_ready().map_err(told)?;
+        times.done("until ready");
+        load.go_on(ANSWERS_AFTER).await.map_err(told)?;
+        let ledger = wait::within("an answer for each caller", load.finish()).await;
+        let ledger = ledger.map_err(told)?.map_err(told)?;
+        times.done("after");
+        let mut wrong = self.check(&name, &ledger).await?;
+        if let Some(max) = fault.answer_max().filter(|max| ledger.slowest > *max) {
+            let (slowest, max) = (ledger.slowest.as_secs_f64(), max.as_secs());
+            wrong
+                .push(format!("a caller waited {slowest:.1} s for its answer, {max} are promised"));
+        }
+        times.done("checks");
         self.world.check()?;
         let (ignored, claims) = (self.journal.ignored - ignored, self.journal.claims - claims);
         let verdict = if wrong.is_empty() { "nothing lost, nothing twice" } else { "WRONG" };
+        let events: u64 = ledger.events.values().map(|it| it.count).sum();
         say(&format!(
             "seed {seed}: {what}; {} commands, {} tries without an answer, the slowest {:.1} s, \
-             {events} events; {claims} claims, {ignored} records ignored; {:.0} s, of which \
-             {:.0} s broken and {:.0} s checks: {verdict} \
+             {events} events; {claims} claims, {ignored} records ignored; {times}: {verdict} \
              (cargo xtask faults --rounds 1 --seed {seed})",
             ledger.commands.len(),
             ledger.open,
             ledger.slowest.as_secs_f64(),
-            begun.elapsed().as_secs_f64(),
-            times.fault.as_secs_f64(),
-            times.checks.as_secs_f64(),
         ));
         self.last = ledger;
         Ok(wrong)
@@ -106,7 +130,7 @@ impl Course {
         wrong.extend(self.journal.compare(&format!("{name}-"), &ledger.commands));
         wrong.extend(self.usage.compare(&self.gateways[0], &ledger.events).await?);
         wrong.extend(views(&mut self.journal, &self.expected, &self.world).await?);
-        wrong.extend(self.audit.compare(&self.journal).await?);
+        wrong.extend(self.audit.compare(&mut self.journal).await?);
         Ok(wrong)
     }
 
@@ -118,14 +142,19 @@ impl Course {
     /// Reads all logs once more from their beginnings: what is there is what was there.
     pub(crate) async fn everything_again(&mut self) -> Res<Vec<String>> {
         let mut again = Journal::new(self.world.log("journal")?);
-        again.catch_up().await?;
-        self.journal.catch_up().await?;
+        // Reads by the checks are audited a moment later: the ends move on.
+        let ends = wait::until_async("the same ends", async || {
+            again.catch_up().await?;
+            self.journal.catch_up().await?;
+            Ok((again.ends() == self.journal.ends()).then_some(()))
+        });
+        let are_same = ends.await.is_ok();
         let mut wrong = again.wrong.clone();
-        if again.ends() != self.journal.ends() {
+        if !are_same {
             wrong.push(format!("ends are {:?}, were {:?}", again.ends(), self.journal.ends()));
         }
         wrong.extend(views(&mut again, &Expected::new(), &self.world).await?);
-        wrong.extend(AuditTopic::new(self.world.log("audit")?).compare(&again).await?);
+        wrong.extend(AuditTopic::new(self.world.log("audit")?).compare(&mut again).await?);
         let (commits, claims, ignored) = (again.commits, again.claims, again.ignored);
         say(&format!("from zero: {commits} commits, {claims} claims, {ignored} records ignored"));
         Ok(wrong)

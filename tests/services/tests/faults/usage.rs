@@ -1,6 +1,7 @@
 //! Events of use against what was acknowledged: the topic, the chain of seals over it, and
 //! what the gateways say of each tenant's events and figures.
 
+use core::ops::Range;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,7 +25,8 @@ const RECONCILE: &str = "/exchequer.usage.v1.UsageService/ReconcileUsage";
 const METER: &str = "tokens";
 const READ_BYTES_MAX: usize = 4 << 20;
 const HOUR_SECONDS: i64 = 3_600;
-const DAY_SECONDS: i64 = 24 * HOUR_SECONDS;
+/// Much longer than a round takes.
+const ROUND_SECONDS_MAX: i64 = 900;
 
 /// The meter that counts everything.
 pub(crate) async fn make_meter(client: &Client) -> Res<()> {
@@ -172,15 +174,11 @@ pub(crate) async fn differs(
     sent: Events,
     records: Option<u64>,
 ) -> Res<Option<String>> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
-    let hour = |hours: i64| prost_types::Timestamp {
-        seconds: (now / HOUR_SECONDS + hours) * HOUR_SECONDS,
-        nanos: 0,
-    };
+    let hours = hours()?;
     let request = pb::ReconcileUsageRequest {
         tenant: tenant.to_owned(),
-        from: Some(hour(-3)),
-        to: Some(hour(3)),
+        from: Some(hours.start),
+        to: Some(hours.end),
     };
     let reply: pb::ReconcileUsageResponse = client.ask(RECONCILE, &request, None).await?;
     let it = reply.total.unwrap_or_default();
@@ -194,21 +192,24 @@ pub(crate) async fn differs(
     if !is_right {
         return Ok(Some(format!("{} sent, {records} in the topic, told {it:?}", sent.count)));
     }
-    let figure = figure(client, tenant, now).await?;
+    let figure = figure(client, tenant, &hours).await?;
     Ok((figure != sent.tokens).then(|| format!("{figure} tokens, and {} were sent", sent.tokens)))
 }
 
-async fn figure(client: &Client, tenant: &str, now: i64) -> Res<u64> {
-    let day = |days: i64| prost_types::Timestamp {
-        seconds: (now / DAY_SECONDS + days) * DAY_SECONDS,
-        nanos: 0,
-    };
+/// The hours in which a round's events came, by a clock that nobody stepped.
+fn hours() -> Res<Range<prost_types::Timestamp>> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
+    let hour = |at: i64| prost_types::Timestamp { seconds: at - at % HOUR_SECONDS, nanos: 0 };
+    Ok(hour(now - ROUND_SECONDS_MAX)..hour(now + HOUR_SECONDS))
+}
+
+async fn figure(client: &Client, tenant: &str, hours: &Range<prost_types::Timestamp>) -> Res<u64> {
     let request = pb::QueryUsageRequest {
         tenant: tenant.to_owned(),
         meter: METER.to_owned(),
-        from: Some(day(-1)),
-        to: Some(day(2)),
-        grain: pb::UsageGrain::Day.into(),
+        from: Some(hours.start),
+        to: Some(hours.end),
+        grain: pb::UsageGrain::Hour.into(),
         ..<_>::default()
     };
     let reply: pb::QueryUsageResponse = client.ask(QUERY, &request, None).await?;

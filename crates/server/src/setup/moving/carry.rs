@@ -15,6 +15,8 @@ use super::digest::Digest;
 /// Handed over at once, of all partitions together.
 const AHEAD_BYTES_MAX: usize = 8 * 1024 * 1024;
 const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Topics that grew in each of so many pauses have somebody else who writes there.
+const PAUSES_MAX: usize = 10;
 
 /// What the topic's readers would get of a record.
 pub(super) type ReadAs<'a> = &'a (dyn Fn(&Bytes) -> Bytes + Sync);
@@ -32,7 +34,7 @@ pub(super) struct Log<'a> {
 /// Why a log was not carried, or not to its end. The message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum CarryError {
-    #[error("the folder's log cannot be read")]
+    #[error("a log of the folder cannot be read, and nothing of the folder was changed")]
     File(#[from] FileError),
     #[error(
         "{topic}/{partition} holds {found} records, and the folder {wanted}: it is not a copy of \
@@ -63,8 +65,18 @@ pub enum CarryError {
          another kafka.prefix"
     )]
     Displaced { topic: String, partition: PartitionId, expected: Offset, found: Offset },
+    #[error(
+        "{topic}/{partition} still grows, and nobody is to write there: stop whoever does, and \
+         repeat the command"
+    )]
+    NotStill { topic: String, partition: PartitionId },
     #[error("{topic}: {fault}; when the brokers answer, the same command goes on where it was")]
-    Fault { topic: String, fault: Fault },
+    Unavailable { topic: String, fault: Fault },
+    #[error(
+        "{topic}: {fault}; the same command would meet it again: mend the topic, or carry the \
+         folder to topics that are new, under another kafka.prefix"
+    )]
+    Broken { topic: String, fault: Fault },
 }
 
 /// What carrying a log came to.
@@ -84,16 +96,27 @@ impl Log<'_> {
     }
 
     pub(super) fn fault(&self, fault: Fault) -> CarryError {
-        CarryError::Fault { topic: self.name.clone(), fault }
+        let topic = self.name.clone();
+        if fault.is_retryable() {
+            CarryError::Unavailable { topic, fault }
+        } else {
+            CarryError::Broken { topic, fault }
+        }
+    }
+
+    /// Where the partitions of the topic end.
+    async fn ends(&self) -> Result<Vec<Offset>, CarryError> {
+        let mut ends = Vec::new();
+        for partition in self.partitions() {
+            ends.push(self.to.end(partition).await.map_err(|fault| self.fault(fault))?);
+        }
+        Ok(ends)
     }
 
     /// Finds in the topic the first records of the folder and nothing else; how many of each
     /// partition. Writes nothing.
     pub(super) async fn compare(&self) -> Result<Vec<Offset>, CarryError> {
-        let mut ends = Vec::new();
-        for partition in self.partitions() {
-            ends.push(self.to.end(partition).await.map_err(|fault| self.fault(fault))?);
-        }
+        let ends = self.ends().await?;
         let ours = self.of_folder(&ends)?;
         for ((partition, digest), end) in self.partitions().zip(ours).zip(&ends) {
             let topic = || self.name.clone();
@@ -107,6 +130,11 @@ impl Log<'_> {
             }
         }
         Ok(ends)
+    }
+
+    /// The same once more, if anything came since.
+    pub(super) async fn compare_since(&self, ends: Vec<Offset>) -> Result<Vec<Offset>, CarryError> {
+        if self.ends().await? == ends { Ok(ends) } else { self.compare().await }
     }
 
     /// Finds all records of the folder in the topic, which may hold more behind them.
@@ -217,6 +245,38 @@ impl Log<'_> {
         lane.next += count;
         Ok(())
     }
+}
+
+/// Waits until nothing comes to the topics any more: what a call that was cut short had sent
+/// may still arrive. A `pause` is longer than brokers have to answer an append.
+pub(super) async fn stand_still(
+    logs: &[&Log<'_>],
+    mut pause: impl AsyncFnMut(),
+) -> Result<(), CarryError> {
+    let mut before = all_ends(logs).await?;
+    let mut growing = None;
+    for _ in 0..PAUSES_MAX {
+        pause().await;
+        let now = all_ends(logs).await?;
+        growing = logs.iter().zip(before.iter().zip(&now)).find_map(|(log, (before, now))| {
+            let at = before.iter().zip(now).position(|(before, now)| before != now)?;
+            let partition = log.partitions().nth(at)?;
+            Some(CarryError::NotStill { topic: log.name.clone(), partition })
+        });
+        if growing.is_none() {
+            break;
+        }
+        before = now;
+    }
+    growing.map_or(Ok(()), Err)
+}
+
+async fn all_ends(logs: &[&Log<'_>]) -> Result<Vec<Vec<Offset>>, CarryError> {
+    let mut all = Vec::new();
+    for log in logs {
+        all.push(log.ends().await?);
+    }
+    Ok(all)
 }
 
 /// A partition on its way.
@@ -346,6 +406,49 @@ mod tests {
             found: 1,
         };
         assert_eq!(refused.to_string(), wanted.to_string());
+    }
+
+    // REQ: KER-07
+    #[tokio::test]
+    async fn what_an_earlier_call_had_sent_is_waited_for() {
+        let data = tempfile::tempdir().unwrap();
+        let from = folder(data.path(), 30).await;
+        let to = Arc::new(MemoryJournal::new(PARTITIONS));
+        let log = log(&from, &to);
+        let before = log.compare().await.unwrap();
+        let mut late = [text(4), text(1)].to_vec();
+        let arriving = async || {
+            if let Some(record) = late.pop() {
+                to.push(PartitionId(1), record);
+            }
+        };
+        stand_still(&[&log], arriving).await.unwrap();
+        let ends = log.compare_since(before).await.unwrap();
+        assert_eq!(ends, [0, 2, 0], "both had come");
+        assert_eq!(log.append(&ends).await.unwrap().found, 2);
+
+        let mut number = 0;
+        let writing = async || {
+            number += 1;
+            to.push(PartitionId(2), text(number));
+        };
+        let refused = stand_still(&[&log], writing).await.unwrap_err();
+        let CarryError::NotStill { partition, .. } = &refused else { panic!("{refused}") };
+        assert_eq!(*partition, PartitionId(2));
+    }
+
+    // REQ: KER-07
+    #[tokio::test]
+    async fn a_fault_says_whether_the_same_command_helps() {
+        let data = tempfile::tempdir().unwrap();
+        let from = folder(data.path(), 3).await;
+        let log = log(&from, &Arc::new(MemoryJournal::new(PARTITIONS)));
+        let silent = log.fault(Fault::new(FaultKind::Unavailable, "no answer"));
+        assert!(silent.to_string().contains("goes on where it was"), "{silent}");
+        for kind in [FaultKind::Damaged, FaultKind::Expired { begins_at: 7 }, FaultKind::TooLarge] {
+            let broken = log.fault(Fault::new(kind, "of the topic"));
+            assert!(broken.to_string().contains("would meet it again"), "{broken}");
+        }
     }
 
     // REQ: KER-07, USE-12

@@ -2,7 +2,9 @@
 //! a note on the topics keeps processes away until all is there, and what came to the brokers
 //! is read back before the note goes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use exchequer_cli::{Moving, PartitionReport};
@@ -16,11 +18,11 @@ use exchequer_journal_local::JournalReader;
 use exchequer_kernel::{Head, RecordHead, fold};
 use exchequer_readstore_scylla::{ScyllaKeys, keys_settings};
 use exchequer_runtime::{Runtime as _, TokioRuntime};
-use exchequer_types::{Hash, PartitionId};
+use exchequer_types::{Hash, Offset, PartitionId};
 use serde_json::{Value, json};
 
 use super::MoveError;
-use super::carry::{Carried, Log, ReadAs};
+use super::carry::{Carried, Log, ReadAs, stand_still};
 use super::folder::Folder;
 use super::persons::{self, Counted};
 use crate::backend::cluster::{ClusterError, apart, fingerprint};
@@ -33,6 +35,8 @@ const USAGE: &str = "usage";
 const SEALS: &str = "usage-seals";
 /// Offsets in topics are those in the folder: both count from 0, and nothing is left out.
 const SHIFT: u64 = 0;
+/// Beyond the time that brokers have to answer an append.
+const ARRIVAL_MARGIN: Duration = Duration::from_secs(1);
 
 /// Why a cluster is not one to which a folder can be carried.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +92,8 @@ pub(in crate::setup) async fn migrate_log(
     if known.iter().all(|it| it.moved.is_some_and(|moved| moved.is_whole)) {
         return already(&settings, &folder, known).await;
     }
-    let shared = keys_settings(&config.scylla.settings());
+    let of_store = config.scylla.settings().map_err(|error| run(error.into()))?;
+    let shared = keys_settings(&of_store);
     let store = ScyllaKeys::open(&shared, &fingerprint(&key)).await;
     let store = store.map_err(|error| run(error.into()))?;
 
@@ -102,7 +107,10 @@ pub(in crate::setup) async fn migrate_log(
     for part in &parts {
         ends.push(part.log.compare().await.map_err(MoveError::from)?);
     }
-    note(&settings, &parts, false).await?;
+    if let Some(rows) = &persons {
+        persons::check(rows, &store).await.map_err(MoveError::from)?;
+    }
+    let ends = keep_away(&settings, &parts, ends, &clock).await?;
     let counted = match &persons {
         Some(rows) => Some(persons::carry(rows, &store).await.map_err(MoveError::from)?),
         None => None,
@@ -127,31 +135,82 @@ async fn look(
     folder: &Folder,
 ) -> Result<Vec<Known>, SetupError> {
     let specs = config.kafka.layout(config.journal.partitions).topics();
-    let is_ours = |name: &str| [JOURNAL, USAGE, SEALS].contains(&name);
+    let is_ours = |name: &str| reader(folder, name).is_some();
+    // Also those of usage, where the folder has none.
+    let others: Vec<_> = specs.iter().filter(|it| !is_ours(&it.name)).cloned().collect();
     let asked = settings.clone();
     let looked = apart(move || {
         let known = topics::check_to_fill(&asked, &specs)?;
-        let others: Vec<_> = specs.into_iter().filter(|it| !is_ours(&it.name)).collect();
-        let (holding, at_work) = (topics::holding_records(&asked, &others)?, members(&asked)?);
-        Ok::<_, ClusterError>((known, holding, at_work))
+        Ok::<_, ClusterError>((known, topics::holding_records(&asked, &others)?))
     });
-    let (known, holding, at_work) = looked.await.map_err(run)?.map_err(run)?;
-    let known: Vec<Known> = known.into_iter().filter(|it| is_ours(&it.spec.name)).collect();
+    let (known, holding) = looked.await.map_err(run)?.map_err(run)?;
     for it in &known {
         let from = reader(folder, &it.spec.name).map(JournalReader::id);
         if it.moved.is_some_and(|moved| Some(moved.from) != from) {
             return Err(not_ready(NotReady::OtherFolder(it.spec.name.clone())));
         }
     }
-    let is_whole = known.iter().all(|it| it.moved.is_some_and(|moved| moved.is_whole));
-    if !at_work.is_empty() && !is_whole {
-        let names: Vec<String> = at_work.into_iter().map(|it: GroupMember| it.process).collect();
-        return Err(not_ready(NotReady::AtWork(names.join(", "))));
+    let known: Vec<Known> = known.into_iter().filter(|it| is_ours(&it.spec.name)).collect();
+    if known.iter().all(|it| it.moved.is_some_and(|moved| moved.is_whole)) {
+        return Ok(known);
     }
-    if !holding.is_empty() && !is_whole {
+    nobody_works(settings).await?;
+    if !holding.is_empty() {
         return Err(not_ready(NotReady::NotNew(holding.join(", "))));
     }
-    Ok(known.into_iter().filter(|it| reader(folder, &it.spec.name).is_some()).collect())
+    Ok(known)
+}
+
+/// No process is in a group. Those that only answer calls are in none, and not seen.
+async fn nobody_works(settings: &Settings) -> Result<(), SetupError> {
+    let asked = settings.clone();
+    let found = apart(move || members(&asked)).await.map_err(run)?;
+    let found = found.map_err(|error| run(error.into()))?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    let names: BTreeSet<String> = found.into_iter().map(|it: GroupMember| it.process).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    Err(not_ready(NotReady::AtWork(names.join(", "))))
+}
+
+/// Notes that processes are to stay away, and finds everything as it was compared: one may
+/// have started just before, and what a call that was cut short had sent may still arrive.
+/// Where that is refused, the notes are as they were.
+async fn keep_away(
+    settings: &Settings,
+    parts: &[Part<'_>],
+    ends: Vec<Vec<Offset>>,
+    clock: &TokioRuntime,
+) -> Result<Vec<Vec<Offset>>, SetupError> {
+    note(settings, parts, false).await?;
+    let seen = see_again(settings, parts, ends, clock).await;
+    if seen.is_err() {
+        let before = parts.iter().map(|it| (it.known.clone(), it.known.moved)).collect();
+        // Where this fails too, the first error says why.
+        let _ = write_notes(settings, before).await;
+    }
+    seen
+}
+
+async fn see_again(
+    settings: &Settings,
+    parts: &[Part<'_>],
+    ends: Vec<Vec<Offset>>,
+    clock: &TokioRuntime,
+) -> Result<Vec<Vec<Offset>>, SetupError> {
+    if parts.iter().any(|it| it.known.moved.is_some()) {
+        let logs: Vec<&Log<'_>> = parts.iter().map(|it| &it.log).collect();
+        let pause = settings.append_wait() + ARRIVAL_MARGIN;
+        let still = stand_still(&logs, async || clock.sleep(pause).await).await;
+        still.map_err(MoveError::from)?;
+    }
+    nobody_works(settings).await?;
+    let mut seen = Vec::new();
+    for (part, ends) in parts.iter().zip(ends) {
+        seen.push(part.log.compare_since(ends).await.map_err(MoveError::from)?);
+    }
+    Ok(seen)
 }
 
 /// The folder's log for a topic; none where the folder has none.
@@ -159,7 +218,8 @@ fn reader<'a>(folder: &'a Folder, topic: &str) -> Option<&'a JournalReader> {
     match topic {
         JOURNAL => Some(&folder.journal),
         USAGE => folder.usage.as_ref().map(|(usage, _)| usage),
-        _ => folder.usage.as_ref().map(|(_, seals)| seals),
+        SEALS => folder.usage.as_ref().map(|(_, seals)| seals),
+        _ => None,
     }
 }
 
@@ -208,10 +268,15 @@ fn of_seal(partition: PartitionId, bytes: &Bytes) -> (RecordHead, Hash) {
 
 /// Writes down at the brokers how far it is.
 async fn note(settings: &Settings, parts: &[Part<'_>], is_whole: bool) -> Result<(), SetupError> {
-    let notes: Vec<(Known, Moved)> = parts
-        .iter()
-        .map(|it| (it.known.clone(), Moved { from: it.log.from.id(), shift: SHIFT, is_whole }))
-        .collect();
+    let moved = |it: &Part<'_>| Moved { from: it.log.from.id(), shift: SHIFT, is_whole };
+    let notes = parts.iter().map(|it| (it.known.clone(), Some(moved(it)))).collect();
+    write_notes(settings, notes).await
+}
+
+async fn write_notes(
+    settings: &Settings,
+    notes: Vec<(Known, Option<Moved>)>,
+) -> Result<(), SetupError> {
     let asked = settings.clone();
     let written = apart(move || {
         notes.iter().try_for_each(|(known, moved)| topics::note_moved(&asked, known, *moved))
