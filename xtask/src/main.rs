@@ -36,7 +36,7 @@ const COMMANDS: &[Command] = &[
     ),
     command(
         "test",
-        "[JOB...] [--without-services]",
+        "[JOB...] [--with-services]",
         "run every job, or the named ones; the last line counts",
         jobs::main,
     ),

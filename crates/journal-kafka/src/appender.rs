@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use exchequer_journal::{Fault, FaultKind, Outgoing};
@@ -17,9 +18,12 @@ use rdkafka::statistics::Statistics;
 use rdkafka::{ClientContext, Timestamp};
 use tokio::sync::oneshot;
 
-use crate::client::Reporter;
+use crate::client::{self, Reporter};
 use crate::error::append_fault;
 use crate::topic::{Producers, Shared};
+
+/// What took longer may have waited in this process: it tells nothing of clocks.
+const COMPARED_WITHIN: Duration = Duration::from_secs(30);
 
 pub(crate) struct Appender {
     shared: Arc<Shared>,
@@ -109,6 +113,7 @@ impl Appender {
             shared: Arc::clone(&self.shared),
             partition,
             is_broken: Arc::clone(&lane.is_broken),
+            since: Instant::now(),
             state: Mutex::new(CallState::new(records.len(), reply, reserved)),
         });
         for (at, record) in records.iter().enumerate() {
@@ -147,7 +152,7 @@ impl Appender {
 
     fn launch(&self) -> Result<Lane, Fault> {
         let deliveries = Deliveries { reporter: self.shared.reporter.clone() };
-        let producer = self.shared.settings.producer().create_with_context(deliveries);
+        let producer = client::make(&self.shared.settings.producer(), deliveries);
         let producer = producer.map_err(|error| append_fault(&error))?;
         Ok(Lane { producer, is_broken: Arc::default() })
     }
@@ -188,6 +193,7 @@ pub(crate) struct Call {
     shared: Arc<Shared>,
     partition: PartitionId,
     is_broken: Arc<AtomicBool>,
+    since: Instant,
     state: Mutex<CallState>,
 }
 
@@ -242,7 +248,9 @@ impl CallState {
 impl Call {
     fn delivered(&self, offset: i64, at: Timestamp) {
         let mut state = self.lock();
-        if let (0, Timestamp::LogAppendTime(at)) = (state.places.told, at) {
+        if let (0, Timestamp::LogAppendTime(at)) = (state.places.told, at)
+            && self.since.elapsed() < COMPARED_WITHIN
+        {
             let Shared { reporter, settings, .. } = self.shared.as_ref();
             reporter.compare_clocks(&settings.bootstrap, at);
         }

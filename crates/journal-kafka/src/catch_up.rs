@@ -11,7 +11,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use tokio::sync::Semaphore;
 
-use crate::client::Reporter;
+use crate::client::{self, Reporter};
 use crate::error::unavailable;
 use crate::ring::{Gap, Limit, Stored, Taking};
 use crate::tail::stored;
@@ -86,10 +86,8 @@ fn take(
         return Ok(idle.remove(0));
     }
     drop(idle);
-    let consumer = shared
-        .settings
-        .reader(shared.settings.options.catch_up_bytes_max)
-        .create_with_context(shared.reporter.clone())
+    let config = shared.settings.reader(shared.settings.options.catch_up_bytes_max);
+    let consumer = client::make(&config, shared.reporter.clone())
         .map_err(|error| unavailable("make a client", &error))?;
     Ok(Cursor { consumer, at: None, ahead: None })
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 
 const REPEAT_AFTER: Duration = Duration::from_secs(60);
@@ -115,6 +115,20 @@ impl Reported {
             self.gone = self.gone.and(figures.done());
         }
     }
+}
+
+/// Makes a client, on a thread of its own. OpenSSL notes by thread what went wrong; librdkafka
+/// leaves there what it met while it read certificates, and whoever else speaks TLS on that
+/// thread would take it for a failure of its own connection.
+pub(crate) fn make<C, T>(config: &ClientConfig, context: C) -> KafkaResult<T>
+where
+    C: ClientContext,
+    T: FromClientConfigAndContext<C> + Send,
+{
+    std::thread::scope(|scope| {
+        let made = scope.spawn(|| config.create_with_context(context));
+        made.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 impl Reporter {

@@ -12,7 +12,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::groups::GroupInfo;
 
 use crate::SetupError;
-use crate::client::Reporter;
+use crate::client::{self, Reporter};
 use crate::settings::Settings;
 use crate::topics::reach;
 
@@ -105,7 +105,7 @@ impl Asking {
         let mut config = settings.reader(64 * 1024);
         // Nobody reads its figures, which would wait to be read.
         config.set("statistics.interval.ms", "0");
-        let client: BaseConsumer<Reporter> = config.create_with_context(Reporter::default())?;
+        let client: BaseConsumer<Reporter> = client::make(&config, Reporter::default())?;
         let left = deadline.saturating_duration_since(Instant::now());
         let told = ask(client.client(), settings, left.max(FRESH_WAIT_MIN))?;
         self.keep(client);

@@ -19,7 +19,7 @@ use rdkafka::{ClientContext, Offset as KafkaOffset, TopicPartitionList};
 use tokio::sync::watch;
 
 use crate::SetupError;
-use crate::client::Reporter;
+use crate::client::{self, Reporter};
 use crate::error::unavailable;
 use crate::members::{Asking, group_name};
 use crate::settings::Settings;
@@ -234,8 +234,7 @@ impl Joined {
             .set("heartbeat.interval.ms", HEARTBEAT_MS.to_string())
             .set("max.poll.interval.ms", "60000")
             .set("auto.offset.reset", "latest");
-        let consumer: BaseConsumer<Context> =
-            config.create_with_context(context).map_err(failed)?;
+        let consumer: BaseConsumer<Context> = client::make(&config, context).map_err(failed)?;
         let topic = settings.named(topic_of(group));
         consumer.subscribe(&[&topic]).map_err(failed)?;
         let consumer = Arc::new(consumer);

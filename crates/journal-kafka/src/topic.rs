@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::appender::Appender;
 use crate::catch_up::CatchUp;
-use crate::client::{Figures, Reporter};
+use crate::client::{self, Figures, Reporter};
 use crate::error::unavailable;
 use crate::ring::{Gap, Limit, Ring, Stored};
 use crate::settings::Settings;
@@ -287,10 +287,9 @@ impl Shared {
             SetupError::of(doing, &settings.bootstrap, seen.last().as_deref(), &error)
         };
         let ahead = settings.options.recent_bytes_max.min(16 * 1024 * 1024);
-        let consumer: BaseConsumer<Reporter> = settings
-            .reader(ahead)
-            .create_with_context(reporter.clone())
-            .map_err(|error| failed("make a client", error))?;
+        let consumer: BaseConsumer<Reporter> =
+            client::make(&settings.reader(ahead), reporter.clone())
+                .map_err(|error| failed("make a client", error))?;
         topics::check_partitions(&consumer, settings, &name, spec.partitions)?;
         let mut partitions = Vec::new();
         let each = settings.options.recent_bytes_max / spec.partitions.max(1) as usize;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
+use scylla::cluster::metadata::Peer;
 use scylla::errors::{NewSessionError, RequestAttemptError};
+use scylla::policies::host_filter::HostFilter;
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::retry::{RequestInfo, RetryDecision, RetryPolicy, RetrySession};
 use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
@@ -38,6 +40,9 @@ pub(crate) async fn session(settings: &Settings) -> Result<Session, OpenError> {
         .default_execution_profile_handle(profile(settings));
     if let Some(credentials) = &settings.credentials {
         builder = builder.user(&credentials.user, &credentials.password);
+        if settings.tls.is_none() {
+            builder = builder.host_filter(Arc::new(OnThisMachine));
+        }
     }
     let connector = settings.tls.as_ref().map(Connector::new).transpose()?;
     let doubts = connector.as_ref().map(|it| it.doubts.clone()).unwrap_or_default();
@@ -51,6 +56,15 @@ pub(crate) async fn session(settings: &Settings) -> Result<Session, OpenError> {
             Err(error) if is_hidden(&error) && tries < TRIES_MAX => tries += 1,
             Err(error) => return Err(not_connected(settings, doubts.last(), &error)),
         }
+    }
+}
+
+/// In clear, a password is for nodes on this machine alone, whichever others these tell of.
+struct OnThisMachine;
+
+impl HostFilter for OnThisMachine {
+    fn accept(&self, peer: &Peer) -> bool {
+        peer.address.ip().is_loopback()
     }
 }
 

@@ -71,8 +71,9 @@ pub(crate) fn is_unreachable(error: &NewSessionError) -> bool {
 /// Does a node end the connection because of this client's certificate, or for want of one?
 pub(crate) fn is_certificate_refused(message: &str) -> bool {
     // As RFC 8446 numbers alerts: handshake_failure, those of certificates, unknown_ca,
-    // access_denied, certificate_required.
-    const ALERTS: [u32; 9] = [40, 42, 43, 44, 45, 46, 48, 49, 116];
+    // access_denied, internal_error (as which Cassandra reports some of these),
+    // certificate_required.
+    const ALERTS: [u32; 10] = [40, 42, 43, 44, 45, 46, 48, 49, 80, 116];
     let number = message.split("SSL alert number ").nth(1).unwrap_or_default();
     let digits = number.split(|it: char| !it.is_ascii_digit()).next().unwrap_or_default();
     digits.parse().is_ok_and(|number| ALERTS.contains(&number))

@@ -57,11 +57,13 @@ impl Connector {
         if let Some((chain, key)) = &tls.client_pem {
             present(&mut builder, chain, key)?;
         }
-        if let Some(name) = &tls.certificate_name {
+        // An empty one would be compared with nothing.
+        let name = tls.certificate_name.as_deref().filter(|it| !it.is_empty());
+        if let Some(name) = name {
             let named = builder.verify_param_mut().set_host(name);
             named.map_err(unusable)?;
         }
-        let (is_named, noted) = (tls.certificate_name.is_some(), doubts.clone());
+        let (is_named, noted) = (name.is_some(), doubts.clone());
         builder.set_verify_callback(SslVerifyMode::PEER, move |is_well, found| {
             is_well || is_taken(found, is_named, &noted)
         });

@@ -181,7 +181,7 @@ async fn of_source(
             for part in parts {
                 ends.insert(part.to());
                 for (hour, tenants) in part.notes.hours.range(from..to) {
-                    held.extend(tenants.get(tenant).map(|it| (*hour, part.to(), it.clone())));
+                    held.extend(tenants.get(tenant).map(|it| (*hour, part.to(), *it)));
                 }
             }
             Some(source.position())

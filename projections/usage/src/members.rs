@@ -129,6 +129,19 @@ pub(crate) async fn write(
     Ok(writes)
 }
 
+/// All members of a cell that stand in rows of their own, and the latest timestamp of those.
+pub(crate) async fn stamped(
+    store: &dyn ReadStore,
+    place: &Place<'_>,
+    window: Period,
+    version: u32,
+    name: &[u8],
+) -> Result<(BTreeSet<Member>, Option<u64>), Fault> {
+    let rows = store.scan(rows_of(place, window, version, name)).await?;
+    let latest = rows.iter().map(|row| row.timestamp).max();
+    Ok((rows.iter().flat_map(|row| unpacked(&row.values)).collect(), latest))
+}
+
 /// All members of a cell that stand in rows of their own.
 pub(crate) async fn all(
     store: &dyn ReadStore,
@@ -137,8 +150,7 @@ pub(crate) async fn all(
     version: u32,
     name: &[u8],
 ) -> Result<BTreeSet<Member>, Fault> {
-    let rows = store.scan(rows_of(place, window, version, name)).await?;
-    Ok(rows.iter().flat_map(|row| unpacked(&row.values)).collect())
+    Ok(stamped(store, place, window, version, name).await?.0)
 }
 
 /// The latest timestamp of those rows.
@@ -149,8 +161,7 @@ pub(crate) async fn stamp(
     version: u32,
     name: &[u8],
 ) -> Result<Option<u64>, Fault> {
-    let rows = store.scan(rows_of(place, window, version, name)).await?;
-    Ok(rows.iter().map(|row| row.timestamp).max())
+    Ok(stamped(store, place, window, version, name).await?.1)
 }
 
 fn rows_of(place: &Place<'_>, window: Period, version: u32, name: &[u8]) -> Scan {

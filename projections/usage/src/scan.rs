@@ -250,19 +250,22 @@ impl Reading<'_> {
             let Some(window) = windows.get(window_at).copied().flatten() else { continue };
             let period = cells.windows.get(window_at).copied();
             if !self.names.is_empty()
-                && let Some(names) =
-                    period.and_then(|period| self.names.get_mut(&(at, scope, version, period)))
+                && let Some(known) = period.map(|period| (at, scope, version, period))
+                && let Some(names) = self.names.get_mut(&known)
             {
-                names.insert(name_of(&cells, name_at));
-            }
-            if let (Some(seal), Some(period)) = (ahead, period) {
-                let cells_there = self.ahead.entry((at, scope, version, period)).or_default();
-                cells_there.insert(name_of(&cells, name_at), seal);
+                let name = name_of(&cells, name_at);
+                if let Some(seal) = ahead {
+                    let cells_there = self.ahead.entry(known).or_default();
+                    cells_there.insert(Arc::clone(&name), seal);
+                }
+                names.insert(name);
             }
             let Some(group) = groups.get(name_at).copied().flatten() else { continue };
             if let (Amount::Unique(set), Some(period)) = (&amount, period)
                 && set.spilled
             {
+                // Whether its members are there too cannot be told from the cell.
+                self.moved |= ahead.is_some();
                 let name = name_of(&cells, name_at);
                 self.spilled.push((piece, scope, version, period, name, window, group));
             }
@@ -332,7 +335,7 @@ impl Reading<'_> {
                 source: self.partition,
                 scope,
             };
-            let held = members::all(
+            let (held, latest) = members::stamped(
                 self.store,
                 &place,
                 period,
@@ -340,6 +343,8 @@ impl Reading<'_> {
                 &written(name.iter().map(AsRef::as_ref)),
             )
             .await?;
+            // What a recount has moved between cell and rows is one step for neither.
+            self.moved |= latest.is_some_and(|latest| latest >> 16 > self.stored);
             let members = crate::amount::Members { held, spilled: true };
             self.gathered.add((window, version, group), Amount::Unique(members))?;
         }

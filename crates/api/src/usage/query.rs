@@ -208,12 +208,12 @@ pub(crate) async fn at_rest<T, F>(
 where
     F: Future<Output = Result<T, QueryError>>,
 {
-    let (mut left, mut pause) = (patience.min(VIEW_PATIENCE_MAX), PAUSE_MIN);
+    let (began, patience) = (runtime.now(), patience.min(VIEW_PATIENCE_MAX));
+    let mut pause = PAUSE_MIN;
     loop {
         match ask().await {
-            Err(QueryError::Moving { .. }) if !left.is_zero() => {
-                runtime.sleep(pause.min(left)).await;
-                left = left.saturating_sub(pause);
+            Err(QueryError::Moving { .. }) if runtime.now().since(began) < patience => {
+                runtime.sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
             answer => return answer.map_err(of_query),

@@ -209,16 +209,15 @@ impl Projector {
             }
             let (earlier, landing) = before.take().map(|it| (it.rows, it.landing)).unzip();
             let is_landing = landing.is_some();
-            let gained = own.update(self.tail.partitions());
-            if !gained.is_empty() {
-                // Whoever had them may have written meanwhile.
+            if is_landing && own.has_changed() {
+                // Before anything is given up; and whoever had what came may have written.
                 self.land(landing).await?;
-                for partition in gained {
-                    heads[partition.index()] = self.load_head(partition).await?;
-                }
+                continue;
+            }
+            for gained in own.update(self.tail.partitions()) {
+                heads[gained.index()] = self.load_head(gained).await?;
                 note(&mut progress, &heads);
                 self.generation.progressed(progress.clone());
-                continue;
             }
             let at = (&mut heads[..], &mut progress);
             let folding = self.fold_some(&own, at, &mut unsaved, earlier.as_ref());

@@ -119,8 +119,8 @@ impl Projector {
             while self.load(folding, view.reads(&item.entry, &folding.rows)).await? {}
             view.fold(&item.entry, &mut folding.rows);
             // Of the views that it means nothing to, the trace says nothing.
-            let changed = folding.rows.changes() > changes;
-            folding.traced.extend(span.filter(|_| changed));
+            let is_told = folding.rows.changes() > changes;
+            folding.traced.extend(span.filter(|_| is_told));
             // A store in the process never waits, and callers come first.
             give_way().await;
         }

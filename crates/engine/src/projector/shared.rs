@@ -44,6 +44,11 @@ impl Own {
         self.now.contains(&partition)
     }
 
+    /// Has anything come or gone since it was taken over?
+    pub(super) fn has_changed(&self) -> bool {
+        self.owned.as_ref().is_some_and(|owned| owned.has_changed().unwrap_or(false))
+    }
+
     /// Takes over what is its own by now; gives what has come to it. What is gone may be
     /// another's at once: rows that two write are the same.
     pub(super) fn update(&mut self, partitions: u32) -> Vec<PartitionId> {

@@ -15,7 +15,7 @@ use super::known::{self, Known, Note};
 use super::spec::descriptions;
 use super::{Setting, Spec};
 use crate::SetupError;
-use crate::client::Reporter;
+use crate::client::{self, Reporter};
 use crate::error::{is_refusal, tells_refusal};
 use crate::settings::Settings;
 
@@ -138,9 +138,7 @@ pub(crate) fn reach(settings: &Settings) -> Result<BaseConsumer<Reporter>, Setup
 
 pub(crate) fn reader(settings: &Settings) -> Result<BaseConsumer<Reporter>, SetupError> {
     let reporter = Reporter::default();
-    settings
-        .reader(1024 * 1024)
-        .create_with_context(reporter)
+    client::make(&settings.reader(1024 * 1024), reporter)
         .map_err(|error| SetupError::of("make a client", &settings.bootstrap, None, &error))
 }
 
@@ -245,7 +243,8 @@ fn describe(settings: &Settings, name: &str) -> Result<ConfigResource, SetupErro
     let failed = |error| {
         SetupError::of("ask for the settings of a topic", &settings.bootstrap, None, &error)
     };
-    let admin: AdminClient<DefaultClientContext> = settings.client().create().map_err(failed)?;
+    let admin: AdminClient<DefaultClientContext> =
+        client::make(&settings.client(), DefaultClientContext).map_err(failed)?;
     let options = AdminOptions::new().request_timeout(Some(settings.request_wait()));
     let asked = [ResourceSpecifier::Topic(name)];
     let mut answers = block_on(admin.describe_configs(&asked, &options)).map_err(failed)?;

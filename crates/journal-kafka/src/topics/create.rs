@@ -13,6 +13,7 @@ use super::check::{check_partitions, differences, reach, reader};
 use super::known::{self, Note};
 use super::spec::descriptions;
 use crate::SetupError;
+use crate::client;
 use crate::settings::Settings;
 
 /// What was done for one topic.
@@ -75,7 +76,8 @@ pub fn create(settings: &Settings, specs: &[Spec]) -> Result<Vec<(String, Create
 /// Creates one topic and waits until it is known. One that exists is left as it is.
 fn make(settings: &Settings, spec: &Spec) -> Result<(), SetupError> {
     let failed = |error| SetupError::of("create a topic", &settings.bootstrap, None, &error);
-    let admin: AdminClient<DefaultClientContext> = settings.client().create().map_err(failed)?;
+    let admin: AdminClient<DefaultClientContext> =
+        client::make(&settings.client(), DefaultClientContext).map_err(failed)?;
     let name = settings.named(&spec.name);
     let replication = TopicReplication::Fixed(spec.replicas as i32);
     let mut topic = NewTopic::new(&name, spec.partitions as i32, replication);

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::check::check_partitions;
 use super::spec::{Spec, descriptions};
 use crate::SetupError;
-use crate::client::Reporter;
+use crate::client::{self, Reporter};
 use crate::settings::Settings;
 
 /// A topic that was found right, and its id.
@@ -133,7 +133,7 @@ pub(crate) fn write(settings: &Settings, name: &str, note: Note) -> Result<(), S
     let failed = |error| SetupError::of("note a topic", &settings.bootstrap, None, &error);
     let outcome = Outcome::default();
     let producer: ThreadedProducer<Outcome> =
-        settings.producer().create_with_context(outcome.clone()).map_err(failed)?;
+        client::make(&settings.producer(), outcome.clone()).map_err(failed)?;
     let value = encode(note);
     let topic = settings.named(&descriptions(1).name);
     producer

@@ -67,7 +67,7 @@ impl ClusterError {
                 | OpenError::CertificateRefused { .. } => EXIT_NO_PERMISSION,
                 OpenError::TooOld { .. } => EXIT_PROTOCOL,
                 OpenError::Keyspace { .. } | OpenError::Settings { .. } => EXIT_USAGE,
-                OpenError::Fault(fault) if fault.retryable => EXIT_UNAVAILABLE,
+                error if error.is_retryable() => EXIT_UNAVAILABLE,
                 _ => EXIT_CONFIG,
             },
             Self::Files(_) => EXIT_USAGE,

@@ -75,6 +75,10 @@ impl Scylla {
         }
         let Self { tls, ca_file, cert_file, key_file, .. } = self;
         Pems { table: "scylla", tls: *tls, ca_file, cert_file, key_file }.check(reader);
+        if self.certificate_name.as_deref() == Some("") {
+            let cure = "name what the certificates are for, or leave it out";
+            reader.wrong("scylla.certificate_name", "is empty", cure);
+        }
         if self.certificate_name.is_some() && !tls {
             let what = "is given, and scylla.tls is false";
             reader.wrong("scylla.certificate_name", what, "set scylla.tls = true");

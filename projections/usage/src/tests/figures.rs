@@ -344,6 +344,7 @@ async fn what_is_half_written_is_not_told() {
 async fn while_a_batch_is_written_figures_are_what_they_were() {
     let tenant = tenant();
     let (from, to) = ("2026-01-05T10:00:00Z", "2026-01-05T12:00:00Z");
+    let mut refused = 0;
     for aggregation in [Aggregation::Count, Aggregation::Max, Aggregation::UniqueCount] {
         let meter = meter(aggregation, &["region"], 40);
         let events = |names: core::ops::Range<i64>| -> Vec<_> {
@@ -364,7 +365,7 @@ async fn while_a_batch_is_written_figures_are_what_they_were() {
             // One of them writes: some rows are there, in any order.
             both[0].begin_writing(0, &|row| kept >> (row % 4) & 1 == 1).await;
             for platform in &mut both {
-                platform.seal(0, events(90..120));
+                platform.seal(0, events(100..120));
             }
             let by_group = |step| Query {
                 group_by: vec!["region".to_owned()],
@@ -376,6 +377,8 @@ async fn while_a_batch_is_written_figures_are_what_they_were() {
                 by_subject,
                 ..asked(&tenant, from, to, Step::Of(Kept::Hour))
             };
+            // Whether the members of a large set are there cannot be told: it is asked anew.
+            let is_unique = aggregation == Aggregation::UniqueCount;
             for question in [
                 by_group(Step::Of(Kept::Hour)),
                 by_group(Step::Whole),
@@ -383,11 +386,18 @@ async fn while_a_batch_is_written_figures_are_what_they_were() {
                 of(None, true),
                 of(Some("s2"), false),
             ] {
-                let answers = [ask(&both[0], &question).await, ask(&both[1], &question).await];
-                assert_eq!(told(&answers[0]), told(&answers[1]), "{aggregation:?} {kept:b}");
+                let while_written = query(&both[0].store, &both[0].live, &question).await;
+                if is_unique && matches!(while_written, Err(QueryError::Moving { .. })) {
+                    refused += 1;
+                    continue;
+                }
+                let before = ask(&both[1], &question).await;
+                let what = format!("{aggregation:?} {kept:b}");
+                assert_eq!(told(&while_written.unwrap()), told(&before), "{what}");
             }
         }
     }
+    assert!((1..80).contains(&refused), "{refused}");
 }
 
 fn fated<'a>(kind: Kind, offset: u64, received_at: &str, id: &'a str) -> Fated<'a> {

@@ -183,12 +183,20 @@ async fn keep_away(
     ends: Vec<Vec<Offset>>,
     clock: &TokioRuntime,
 ) -> Result<Vec<Vec<Offset>>, SetupError> {
-    note(settings, parts, false).await?;
-    let seen = see_again(settings, parts, ends, clock).await;
+    let seen = async {
+        note(settings, parts, false).await?;
+        see_again(settings, parts, ends, clock).await
+    };
+    let seen = seen.await;
     if seen.is_err() {
         let before = parts.iter().map(|it| (it.known.clone(), it.known.moved)).collect();
-        // Where this fails too, the first error says why.
-        let _ = write_notes(settings, before).await;
+        if let Err(error) = write_notes(settings, before).await {
+            let topics: Vec<&str> = parts.iter().map(|it| it.known.spec.name.as_str()).collect();
+            tracing::error!(
+                %error, ?topics,
+                "the note that processes are to stay away is still there: call this again"
+            );
+        }
     }
     seen
 }
