@@ -68,7 +68,7 @@ fn a_file_that_is_there_never_changes() {
         let mut names: Vec<_> = std::fs::read_dir(root.join(folder))
             .unwrap()
             .map(|it| it.unwrap().file_name().into_string().unwrap())
-            .filter(|it| it.ends_with(".cql"))
+            .filter(|it| Path::new(it).extension().is_some_and(|it| it == "cql"))
             .collect();
         names.sort();
         for name in names {

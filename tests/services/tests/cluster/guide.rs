@@ -55,7 +55,7 @@ impl Shell {
 
     fn line(&self, printed: &str) -> Res<String> {
         let program = program()?;
-        let programs = program.parent().unwrap_or(Path::new(".")).display().to_string();
+        let programs = program.parent().unwrap_or_else(|| Path::new(".")).display().to_string();
         let folder = self.folder.path().display();
         let line = self.here(printed);
         // Nothing of whoever runs the tests is read.

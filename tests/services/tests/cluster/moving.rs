@@ -221,7 +221,7 @@ async fn refused_by_what_is_there(deployment: &Deployment, data: &Path) -> Res<(
     let text = b"exchequer deployment key fingerprint v1 ".as_slice();
     let keys = ScyllaKeys::open(&of_keys, &Hash::blake3(&[text, &key].concat()).0).await?;
     let (master, wrapped) = ("1".to_owned(), vec![7; 60]);
-    let other = TenantKeyRow { tenant: TenantId::parse(&tenant(0))?, master, wrapped };
+    let other = TenantKeyRow { tenant: TenantId::parse(tenant(0))?, master, wrapped };
     keys.insert(Row::Tenant(other)).await?;
     let done = migrate_log(&config, data, &[])?;
     says(&done, EXIT_CONFIG, &["another key of tenant tenant-0", "keyspace that is new"])?;
@@ -240,7 +240,7 @@ async fn refused_by_what_is_there(deployment: &Deployment, data: &Path) -> Res<(
     let mut decider = decider(deployment, &config)?;
     says(&migrate_log(&config, &young, &[])?, EXIT_CONFIG, &["of the cluster are running", ":"])?;
     decider.stop()?;
-    settings.prefix = "young.".to_owned();
+    "young.".clone_into(&mut settings.prefix);
     let usage = KafkaJournal::open(&settings, &spec("usage")?)?;
     usage.append(PartitionId(1), Bytes::from_static(b"somebody's")).await?;
     let done = migrate_log(&config, &young, &[])?;

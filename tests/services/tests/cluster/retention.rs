@@ -54,7 +54,7 @@ async fn commands_that_are_gone_undecided_are_named_and_none_is_passed_over() ->
 
     // Without a decider nobody answers.
     decider.kill()?;
-    let decided = ends(&commands).await?;
+    let known = ends(&commands).await?;
     let lost = Sent::rename("acme", "rename-lost", "Lost", None);
     let asking = async {
         let _ = client.send(&lost).await;
@@ -62,11 +62,11 @@ async fn commands_that_are_gone_undecided_are_named_and_none_is_passed_over() ->
     };
     let has_come = wait::until_async("the command to come", async || {
         let now = ends(&commands).await?;
-        Ok((now != decided).then_some(now))
+        Ok((now != known).then_some(now))
     });
     let come: Res<Vec<u64>> = select(pin!(has_come), pin!(asking)).await.factor_first().0;
     let come = come?;
-    let partition = (0..).zip(decided.iter().zip(&come)).find(|(_, (old, new))| old != new);
+    let partition = (0..).zip(known.iter().zip(&come)).find(|(_, (old, new))| old != new);
     let (partition, (lost, begins)) = partition.ok_or("no partition has it")?;
     let before = journal.end(PartitionId(partition)).await?;
     expire(&deployment, &come)?;

@@ -43,14 +43,15 @@ impl<'a> ToStore<'a> {
         let password = kept("password", &format!("{}\n", self.password))?;
         let mut lines = format!("user = \"{USER}\"\npassword_file = \"{password}\"\ntls = true\n");
         if let Some(authority) = self.authority {
-            lines += &format!("ca_file = \"{}\"\n", kept("ca.pem", authority)?);
+            let authority = kept("ca.pem", authority)?;
+            lines.extend(["ca_file = \"", &authority, "\"\n"]);
         }
         if let Some(name) = self.name {
-            lines += &format!("certificate_name = \"{name}\"\n");
+            lines.extend(["certificate_name = \"", name, "\"\n"]);
         }
         if let Some(identity) = self.identity {
             let identity = kept("identity.pem", identity)?;
-            lines += &format!("cert_file = \"{identity}\"\nkey_file = \"{identity}\"\n");
+            lines.extend([format!("cert_file = \"{identity}\"\nkey_file = \"{identity}\"\n")]);
         }
         ensure(text.contains("nodes ="), || format!("no nodes in {text}"))?;
         Ok(text.replace("nodes =", &format!("{lines}nodes =")))

@@ -56,8 +56,8 @@ impl Times {
 impl core::fmt::Display for Times {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{:.0} s", self.begun.elapsed().as_secs_f64())?;
-        let parts = self.parts.iter();
-        parts.map(|(part, took)| write!(f, ", {part} {:.0}", took.as_secs_f64())).collect()
+        let mut parts = self.parts.iter();
+        parts.try_for_each(|(part, took)| write!(f, ", {part} {:.0}", took.as_secs_f64()))
     }
 }
 
