@@ -2,7 +2,6 @@
 //! checkpoints. Rows and checkpoint are one batch. A generation that is built
 //! beside the one in use takes over when it has caught up.
 
-mod round;
 mod shared;
 
 use core::time::Duration;
@@ -11,17 +10,16 @@ use std::sync::Arc;
 
 use exchequer_kernel::Head;
 use exchequer_kernel::mutation::{self, Mutation};
-use exchequer_readstore::{Batch, Key, Scan, Value, Write};
+use exchequer_readstore::{Batch, Key, RowSet, Scan, Value, Write, load_missing};
 use exchequer_runtime::{Metric, OnEnd, TaskError, TaskKind};
 use exchequer_types::PartitionId;
-use futures::future::{join, select};
+use futures::future::select;
 use tracing::{error, info, warn};
 
 use crate::sharing::Share;
 use crate::tables::{READERS, VIEWS, reader_head, reader_key, reader_write};
 use crate::view::{Generation, Progressed, View, ViewHandle};
-use crate::{EngineError, Ports, Tail, TailItem};
-use round::Round;
+use crate::{EngineError, Ports, Tail, TailItem, spans};
 use shared::Own;
 
 const RETRY: Duration = Duration::from_secs(1);
@@ -200,38 +198,18 @@ impl Projector {
         let mut changes = self.tail.changes();
         let mut swaps = self.handle.swaps();
         let mut own = Own::of(&self.handle.share);
-        let mut before: Option<Round> = None;
         loop {
             changes.borrow_and_update();
             swaps.borrow_and_update();
             if self.handle.is_retired(&self.generation) {
                 return self.retire().await;
             }
-            let (earlier, landing) = before.take().map(|it| (it.rows, it.landing)).unzip();
-            let is_landing = landing.is_some();
-            if is_landing && own.has_changed() {
-                // Before anything is given up; and whoever had what came may have written.
-                self.land(landing).await?;
-                continue;
-            }
             for gained in own.update(self.tail.partitions()) {
                 heads[gained.index()] = self.load_head(gained).await?;
-                note(&mut progress, &heads);
-                self.generation.progressed(progress.clone());
             }
-            let at = (&mut heads[..], &mut progress);
-            let folding = self.fold_some(&own, at, &mut unsaved, earlier.as_ref());
-            let (folded, landed) = join(folding, self.land(landing)).await;
-            landed?;
-            if let Some(round) = folded? {
-                if self.overlaps() {
-                    before = Some(round);
-                } else {
-                    self.land(Some(round.landing)).await?;
-                }
-                continue;
-            }
-            if is_landing {
+            let moved = self.fold_some(&own, &mut heads, &mut progress, &mut unsaved).await?;
+            self.generation.progressed(progress.clone());
+            if moved {
                 continue;
             }
             if self.handle.share.are_others() {
@@ -244,7 +222,7 @@ impl Projector {
             let others_behind = self.others_behind(&own, &progress);
             if is_building && !others_behind {
                 if unsaved.commits > 0 {
-                    self.write(self.batch(Vec::new(), &heads, &mut unsaved)).await?;
+                    self.write(self.batch(RowSet::default(), &heads, &mut unsaved)).await?;
                 }
                 self.take_over().await?;
                 continue;
@@ -278,8 +256,58 @@ impl Projector {
         Ok(head)
     }
 
+    /// Folds what there is, up to a bound, and writes it. Was there anything?
+    async fn fold_some(
+        &self,
+        own: &Own,
+        heads: &mut [Head],
+        progress: &mut Progressed,
+        unsaved: &mut Unsaved,
+    ) -> Result<bool, EngineError> {
+        let mut rows = RowSet::default();
+        let mut ends = heads.to_vec();
+        let mut folded = 0_usize;
+        let mut traced = Vec::new();
+        for (index, end) in ends.iter_mut().enumerate() {
+            let partition = PartitionId(index as u32);
+            while own.has(partition) && rows.len() < self.ports.settings.view_rows_max {
+                let before = end.offset;
+                let items = self.tail.next(partition, end).await?;
+                for item in &items {
+                    let folding = spans::folding(self.ports.runtime.as_ref(), item);
+                    let changes = rows.changes();
+                    self.fold_entry(&item.entry, &mut rows).await?;
+                    // Of the views that it means nothing to, the trace says nothing.
+                    traced.extend(folding.filter(|_| rows.changes() > changes));
+                    // A store in the process never waits, and callers come first.
+                    give_way().await;
+                    progress.folded_at[index] = item.entry.now();
+                    unsaved.add(index, item);
+                    folded += 1;
+                }
+                if end.offset == before {
+                    break;
+                }
+            }
+        }
+        if let Some(failure) = rows.failure() {
+            return Err(EngineError::Stopped(failure.to_owned()));
+        }
+        // What changed no row is folded again after a restart, to no effect.
+        if rows.has_written() || unsaved.is_too_much() {
+            self.write(self.batch(rows, &ends, unsaved)).await?;
+        }
+        heads.clone_from_slice(&ends);
+        note(progress, heads);
+        if !traced.is_empty() {
+            let (name, number) = (self.handle.view.name(), self.generation.number);
+            spans::folded(self.ports.runtime.as_ref(), name, number, traced);
+        }
+        Ok(folded > 0)
+    }
+
     /// The rows, and how far they are folded.
-    fn batch(&self, rows: Vec<Write>, heads: &[Head], unsaved: &mut Unsaved) -> Batch {
+    fn batch(&self, rows: RowSet, heads: &[Head], unsaved: &mut Unsaved) -> Batch {
         let (reader, number) = (self.reader(), self.generation.number);
         let touched = core::mem::replace(unsaved, Unsaved::new(heads.len())).touched;
         let checkpoints = (0..).map(PartitionId).zip(heads).zip(touched);
@@ -287,9 +315,27 @@ impl Projector {
             .filter(|(_, touched)| *touched)
             .map(|((partition, head), _)| reader_write(&reader, number, partition, head))
             .collect();
+        let rows = rows.into_writes(number);
         let written = Metric::ViewRowsWritten.counter(&[self.handle.view.name()]);
         written.increment(rows.len() as u64);
         Batch { rows, last }
+    }
+
+    async fn fold_entry(
+        &self,
+        entry: &exchequer_codec::Entry,
+        rows: &mut RowSet,
+    ) -> Result<(), EngineError> {
+        let view = &self.handle.view;
+        let store = self.ports.store.as_ref();
+        loop {
+            let reads = view.reads(entry, rows);
+            if !load_missing(store, self.generation.number, rows, reads).await? {
+                break;
+            }
+        }
+        view.fold(entry, rows);
+        Ok(())
     }
 
     /// A generation has one projector, which begins where its last batch ended.
@@ -329,6 +375,20 @@ impl Projector {
         self.ports.store.write(Batch { rows: rows.collect(), last: Vec::new() }).await?;
         Ok(())
     }
+}
+
+/// Lets other tasks run.
+async fn give_way() {
+    let mut gave = false;
+    let turn = core::future::poll_fn(|context| {
+        if gave {
+            return core::task::Poll::Ready(());
+        }
+        gave = true;
+        context.waker().wake_by_ref();
+        core::task::Poll::Pending
+    });
+    turn.await;
 }
 
 fn note(progress: &mut Progressed, heads: &[Head]) {
