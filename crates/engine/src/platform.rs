@@ -289,7 +289,7 @@ async fn start_deciders(
     shares: &Shares,
 ) -> Result<(), EngineError> {
     for partition in (0..tail.partitions()).map(PartitionId) {
-        if shares.are_others || !roles.decides {
+        if shares.are_others {
             tail.begin_at_checkpoint(partition).await?;
         }
         let (ports, tail) = (ports.clone(), Arc::clone(tail));

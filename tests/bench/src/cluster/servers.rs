@@ -7,6 +7,7 @@ use exchequer_consumer_adoption::Adoption;
 use exchequer_engine::{
     Commanding, Forwarder, Outlets, Parts, Platform, Ports, React, Roles, Settings as Bounds, View,
 };
+use exchequer_journal::{Alone, Membership};
 use exchequer_journal_kafka::topics::{self, Known, Layout};
 use exchequer_journal_kafka::{KafkaInput, KafkaJournal, KafkaOutlet, Settings};
 use exchequer_kernel::SealKey;
@@ -147,7 +148,10 @@ impl World {
             let outlet = KafkaOutlet::open(&topics.settings, &topics.known("audit")?.spec)?;
             outlets.audit = Some(Arc::new(outlet));
         }
-        let given = Parts { views: work.views, consumers, outlets, ..Parts::default() };
+        // What does not decide follows what another process decides.
+        let alone = || Arc::new(Alone::new(topics.partitions)) as Arc<dyn Membership>;
+        let membership = (!work.roles.decides).then(alone);
+        let given = Parts { views: work.views, consumers, outlets, membership, ..Parts::default() };
         let platform = Platform::start_as(work.roles, ports, given).await?;
         Ok(Self { platform, runtime })
     }
