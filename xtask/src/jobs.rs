@@ -30,9 +30,9 @@ pub(crate) const JOBS: &[Job] = &[
     job(SERVICES, "the cluster's adapters and processes on real servers", services::job),
 ];
 
-/// The job that needs servers from outside, and the flag that adds it to all others.
+/// The job that needs servers from outside, and the flag that leaves it out.
 const SERVICES: &str = "services";
-const WITH_SERVICES: &str = "--with-services";
+const WITHOUT_SERVICES: &str = "--without-services";
 
 /// A run of everything from nothing.
 const MINUTES_MAX: u64 = 60;
@@ -56,7 +56,7 @@ pub(crate) fn main(args: &Args) -> Res<()> {
         say(&format!("\nit took {minutes} minutes; at most {MINUTES_MAX} are wanted"));
     }
     for job in left_out {
-        say(&format!("\nnot run without {WITH_SERVICES}: {} ({})", job.name, job.what));
+        say(&format!("\nnot run, as {WITHOUT_SERVICES} asks: {} ({})", job.name, job.what));
     }
     say(&format!("\n{sum}"));
     // The sum is the last line, so a failure says no more than its exit status.
@@ -73,8 +73,8 @@ struct Chosen {
 }
 
 fn chosen(words: &[String]) -> Res<Chosen> {
-    let (flags, names): (Vec<_>, Vec<_>) = words.iter().partition(|word| *word == WITH_SERVICES);
-    let mut wanted = Vec::new();
+    let (flags, names): (Vec<_>, Vec<_>) = words.iter().partition(|word| *word == WITHOUT_SERVICES);
+    let mut wanted: Vec<&'static Job> = Vec::new();
     for name in names {
         let Some(job) = JOBS.iter().find(|job| job.name == name) else {
             let names: Vec<&str> = JOBS.iter().map(|job| job.name).collect();
@@ -82,9 +82,13 @@ fn chosen(words: &[String]) -> Res<Chosen> {
         };
         wanted.push(job);
     }
-    let (mut jobs, mut left_out) = (wanted, Vec::new());
+    if wanted.is_empty() {
+        wanted.extend(JOBS);
+    }
+    let (left_out, jobs): (Vec<_>, Vec<_>) =
+        wanted.into_iter().partition(|job| !flags.is_empty() && job.name == SERVICES);
     if jobs.is_empty() {
-        (left_out, jobs) = JOBS.iter().partition(|job| flags.is_empty() && job.name == SERVICES);
+        return Err(format!("{WITHOUT_SERVICES} leaves nothing to run").into());
     }
     Ok(Chosen { jobs, left_out })
 }
@@ -213,12 +217,13 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_adds_the_servers_to_all_others() {
+    fn the_flag_leaves_out_the_servers_and_says_so() {
         let all: Vec<&str> = JOBS.iter().map(|job| job.name).collect();
-        assert_eq!(names(&["--with-services"]), (all.clone(), vec![]));
-        let (run, left_out) = names(&[]);
+        assert_eq!(names(&[]), (all.clone(), vec![]));
+        let (run, left_out) = names(&["--without-services"]);
         assert_eq!((run.len() + 1, left_out), (all.len(), vec!["services"]));
         assert_eq!(names(&["services", "fmt"]), (vec!["services", "fmt"], vec![]));
+        assert!(chosen(&["services".to_owned(), "--without-services".to_owned()]).is_err());
         assert!(chosen(&["nothing".to_owned()]).is_err());
     }
 }

@@ -36,7 +36,7 @@ const COMMANDS: &[Command] = &[
     ),
     command(
         "test",
-        "[JOB...] [--with-services]",
+        "[JOB...] [--without-services]",
         "run every job, or the named ones; the last line counts",
         jobs::main,
     ),

@@ -4,7 +4,6 @@
 //! come twice after a fault, and none is ever left out.
 
 use core::convert::Infallible;
-use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,11 +19,11 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tracing::{error, info, warn};
 
+use crate::backoff::Backoff;
 use crate::sharing::{OwnPartition, Share};
 use crate::tail::check_remembered;
 use crate::{EngineError, Ports, Tail};
 
-const RETRY: Duration = Duration::from_millis(200);
 /// One append: small enough to be one batch on its way, of which all lands or nothing.
 const RECORDS_MAX: usize = 1_000;
 const BYTES_MAX: usize = 512 * 1024;
@@ -91,11 +90,12 @@ impl Publisher {
     /// Publishes for ever; ends with what cannot be tried again here.
     async fn run(&self) {
         let partition = self.partition;
+        let mut backoff = Backoff::default();
         loop {
             match self.publish().await {
                 Err(error) if error.is_retryable() => {
                     warn!(partition = partition.0, %error, "the audit topic pauses");
-                    self.ports.runtime.sleep(RETRY).await;
+                    backoff.pause(self.ports.runtime.as_ref()).await;
                 }
                 Err(error) => {
                     error!(partition = partition.0, %error, "the audit topic stopped");

@@ -245,11 +245,15 @@ impl Gateway {
         doubt.is_over = false;
         match self.ports.inputs.submit(lane, partition, sealed).await {
             Ok(_) => doubt.is_over = true,
-            // Only what certainly did not land is given up.
+            // Only what certainly did not land is given up, and what a log that has stopped
+            // will not tell.
             Err(fault)
                 if matches!(
                     fault.kind,
-                    FaultKind::Overloaded | FaultKind::Full | FaultKind::TooLarge
+                    FaultKind::Overloaded
+                        | FaultKind::Full
+                        | FaultKind::TooLarge
+                        | FaultKind::Stopped
                 ) =>
             {
                 return Err(refused(fault));

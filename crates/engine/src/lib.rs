@@ -2,6 +2,7 @@
 //! command, projectors, reactors and the clock. Everything outside is a port.
 
 mod audit_topic;
+mod backoff;
 mod clock;
 pub mod decider;
 mod erasures;

@@ -3,7 +3,6 @@
 //! that keep up share the decoded commits; one that is behind reads the journal
 //! with the same fold.
 
-use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -16,12 +15,10 @@ use exchequer_runtime::{Metric, TaskError};
 use exchequer_types::{Hash, Identity, Offset, PartitionId, StreamId, partition_of};
 use tokio::sync::watch;
 
+use crate::backoff::Backoff;
 use crate::decider::resume;
 use crate::spans::{TracedInput, traced_inputs};
 use crate::{EngineError, Ports};
-
-/// A follower that could not read tries again after this long.
-const FOLLOW_RETRY: Duration = Duration::from_millis(200);
 
 /// Which waiting callers an input belongs to: its command's identity and body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -349,13 +346,14 @@ impl Tail {
     /// Follows `partition` from where the tail is, whatever may be tried again; ends only
     /// with what can't be.
     pub(crate) async fn follow_on(&self, partition: PartitionId) -> Result<(), TaskError> {
+        let mut backoff = Backoff::default();
         loop {
             let head = self.state(partition).head;
             match self.follow(partition, head).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_retryable() => {
                     tracing::warn!(partition = partition.0, %error, "cannot read for now");
-                    self.ports.runtime.sleep(FOLLOW_RETRY).await;
+                    backoff.pause(self.ports.runtime.as_ref()).await;
                 }
                 Err(error) => return Err(TaskError(format!("partition {partition}: {error}"))),
             }

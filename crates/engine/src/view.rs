@@ -70,6 +70,13 @@ pub struct Progressed {
     pub folded_at: Vec<Timestamp>,
 }
 
+impl Progressed {
+    /// Has it come as far as `other` in every partition?
+    pub(crate) fn is_at_least(&self, other: &Self) -> bool {
+        self.offsets.iter().zip(&other.offsets).all(|(own, other)| own >= other)
+    }
+}
+
 /// One generation of a view.
 #[derive(Debug)]
 pub struct Generation {

@@ -22,14 +22,27 @@ use crate::client::{self, Reporter};
 use crate::error::append_fault;
 use crate::topic::{Producers, Shared};
 
+/// With so many appends unacknowledged, records wait for company: what a broker takes for a
+/// request is many times what it takes for a record.
+const BUSY_APPENDS: usize = 32;
+const BUSY_LINGER_MS: u32 = 1;
+
 /// What took longer may have waited in this process: it tells nothing of clocks.
 const COMPARED_WITHIN: Duration = Duration::from_secs(30);
 
 pub(crate) struct Appender {
     shared: Arc<Shared>,
+    producers: Producers,
+    /// One for each partition; or one for all, and another for when there is much to send.
     lanes: Vec<Mutex<Option<Lane>>>,
-    /// Bytes handed over and not yet acknowledged.
-    waiting_bytes: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
+}
+
+/// Handed over and not yet acknowledged.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: AtomicUsize,
+    appends: AtomicUsize,
 }
 
 /// What is put into a record on its way to a broker.
@@ -74,12 +87,13 @@ impl Appender {
     pub(crate) fn new(shared: Arc<Shared>, producers: Producers) -> Self {
         let lanes = match producers {
             Producers::EachPartition => shared.partitions.len(),
-            Producers::Shared => 1,
+            Producers::Shared => 2,
         };
         Self {
             shared,
+            producers,
             lanes: (0..lanes).map(|_| Mutex::new(None)).collect(),
-            waiting_bytes: Arc::default(),
+            waiting: Arc::default(),
         }
     }
 
@@ -106,9 +120,10 @@ impl Appender {
         reply: oneshot::Sender<Result<Option<Offset>, Fault>>,
     ) -> Result<(), Fault> {
         let bytes = records.iter().map(Sent::bytes).sum();
-        let reserved = Reserved::take(&self.waiting_bytes, bytes, self.queue_bytes_max())?;
-        let mut lane = self.lane(partition);
-        let lane = self.ready(&mut lane)?;
+        let reserved = Reserved::take(&self.waiting, bytes, self.queue_bytes_max())?;
+        let (at, linger_ms) = self.lane(partition);
+        let mut lane = self.lanes[at].lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = self.ready(&mut lane, linger_ms)?;
         let call = Arc::new(Call {
             shared: Arc::clone(&self.shared),
             partition,
@@ -132,12 +147,18 @@ impl Appender {
         self.shared.settings.options.queue_bytes_max
     }
 
-    fn lane(&self, partition: PartitionId) -> MutexGuard<'_, Option<Lane>> {
-        let lane = &self.lanes[partition.index() % self.lanes.len()];
-        lane.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Which lane an append takes, and how long its records wait for others.
+    fn lane(&self, partition: PartitionId) -> (usize, u32) {
+        let linger_ms = self.shared.settings.options.linger_ms;
+        let is_busy = || self.waiting.appends.load(Ordering::Relaxed) > BUSY_APPENDS;
+        match self.producers {
+            Producers::EachPartition => (partition.index(), linger_ms),
+            Producers::Shared if is_busy() => (1, linger_ms.max(BUSY_LINGER_MS)),
+            Producers::Shared => (0, linger_ms),
+        }
     }
 
-    fn ready<'a>(&self, lane: &'a mut Option<Lane>) -> Result<&'a mut Lane, Fault> {
+    fn ready<'a>(&self, lane: &'a mut Option<Lane>, linger_ms: u32) -> Result<&'a mut Lane, Fault> {
         if lane.as_ref().is_some_and(|lane| lane.is_broken.load(Ordering::Acquire))
             && let Some(broken) = lane.take()
         {
@@ -146,13 +167,15 @@ impl Appender {
         }
         match lane {
             Some(lane) => Ok(lane),
-            None => Ok(lane.insert(self.launch()?)),
+            None => Ok(lane.insert(self.launch(linger_ms)?)),
         }
     }
 
-    fn launch(&self) -> Result<Lane, Fault> {
+    fn launch(&self, linger_ms: u32) -> Result<Lane, Fault> {
         let deliveries = Deliveries { reporter: self.shared.reporter.clone() };
-        let producer = client::make(&self.shared.settings.producer(), deliveries);
+        let mut config = self.shared.settings.producer();
+        config.set("linger.ms", linger_ms.to_string());
+        let producer = client::make(&config, deliveries);
         let producer = producer.map_err(|error| append_fault(&error))?;
         Ok(Lane { producer, is_broken: Arc::default() })
     }
@@ -166,13 +189,14 @@ impl core::fmt::Debug for Appender {
 
 /// Room in the queue, given back when it is dropped.
 struct Reserved {
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     bytes: usize,
 }
 
 impl Reserved {
-    fn take(waiting: &Arc<AtomicUsize>, bytes: usize, bytes_max: usize) -> Result<Self, Fault> {
-        let before = waiting.fetch_add(bytes, Ordering::AcqRel);
+    fn take(waiting: &Arc<Waiting>, bytes: usize, bytes_max: usize) -> Result<Self, Fault> {
+        let before = waiting.bytes.fetch_add(bytes, Ordering::AcqRel);
+        waiting.appends.fetch_add(1, Ordering::Relaxed);
         let reserved = Self { waiting: Arc::clone(waiting), bytes };
         if before + bytes > bytes_max {
             let message = "too many records wait for the brokers; try again soon";
@@ -184,7 +208,8 @@ impl Reserved {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        self.waiting.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.waiting.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.waiting.appends.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Readers of records that memory no longer holds: a bounded number of clients, each
 //! at one place of one partition. A reader that goes on where it was finds its client again.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use exchequer_journal::{Fault, FaultKind};
@@ -21,12 +21,16 @@ use crate::topic::{Shared, gap_text, is_out_of_range};
 pub(crate) struct CatchUp {
     shared: Arc<Shared>,
     permits: Arc<Semaphore>,
-    /// Least recently used first.
-    idle: Arc<Mutex<Vec<Cursor>>>,
+    idle: Arc<Idle>,
 }
+
+/// Clients that nobody reads with at the moment, least recently used first.
+#[derive(Debug, Default)]
+pub(crate) struct Idle(Mutex<Vec<Cursor>>);
 
 struct Cursor {
     consumer: BaseConsumer<Reporter>,
+    used_at: Instant,
     at: Option<(PartitionId, Offset)>,
     /// Fetched, and not given out because the last call was full.
     ahead: Option<Stored>,
@@ -34,6 +38,8 @@ struct Cursor {
 
 const POLL: Duration = Duration::from_millis(50);
 const WAIT_MAX: Duration = Duration::from_secs(9);
+/// A client is closed when nobody has read with it for so long: its events would only pile up.
+const IDLE_MAX: Duration = Duration::from_secs(30);
 
 impl core::fmt::Debug for Cursor {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -45,6 +51,10 @@ impl CatchUp {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let permits = shared.settings.options.catch_up_readers_max;
         Self { shared, permits: Arc::new(Semaphore::new(permits)), idle: Arc::default() }
+    }
+
+    pub(crate) fn idle(&self) -> Arc<Idle> {
+        Arc::clone(&self.idle)
     }
 
     /// Records from `from` on, below `until`, all of which are there.
@@ -60,10 +70,11 @@ impl CatchUp {
         let (shared, idle) = (Arc::clone(&self.shared), Arc::clone(&self.idle));
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let mut cursor = take(&shared, &idle, partition, from)?;
+            let mut cursor = idle.take(&shared, partition, from)?;
             let read = cursor.read(&shared, partition, from, until, limit);
             if read.is_ok() {
-                lock(&idle).push(cursor);
+                cursor.used_at = Instant::now();
+                idle.lock().push(cursor);
             }
             read
         });
@@ -71,29 +82,34 @@ impl CatchUp {
     }
 }
 
-/// The client that stands at `from`, else a new one, else the one that was idle longest.
-fn take(
-    shared: &Shared,
-    idle: &Mutex<Vec<Cursor>>,
-    partition: PartitionId,
-    from: Offset,
-) -> Result<Cursor, Fault> {
-    let mut idle = lock(idle);
-    if let Some(found) = idle.iter().position(|cursor| cursor.at == Some((partition, from))) {
-        return Ok(idle.remove(found));
+impl Idle {
+    /// The client that stands at `from`, else a new one, else the one that was idle longest.
+    fn take(&self, shared: &Shared, partition: PartitionId, from: Offset) -> Result<Cursor, Fault> {
+        let mut idle = self.lock();
+        if let Some(found) = idle.iter().position(|cursor| cursor.at == Some((partition, from))) {
+            return Ok(idle.remove(found));
+        }
+        if idle.len() >= shared.settings.options.catch_up_readers_max {
+            return Ok(idle.remove(0));
+        }
+        drop(idle);
+        let config = shared.settings.reader(shared.settings.options.catch_up_bytes_max);
+        let consumer = client::make(&config, shared.reporter.clone())
+            .map_err(|error| unavailable("make a client", &error))?;
+        Ok(Cursor { consumer, used_at: Instant::now(), at: None, ahead: None })
     }
-    if idle.len() >= shared.settings.options.catch_up_readers_max {
-        return Ok(idle.remove(0));
-    }
-    drop(idle);
-    let config = shared.settings.reader(shared.settings.options.catch_up_bytes_max);
-    let consumer = client::make(&config, shared.reporter.clone())
-        .map_err(|error| unavailable("make a client", &error))?;
-    Ok(Cursor { consumer, at: None, ahead: None })
-}
 
-fn lock(idle: &Mutex<Vec<Cursor>>) -> std::sync::MutexGuard<'_, Vec<Cursor>> {
-    idle.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Closes those that were not used for long.
+    pub(crate) fn close_forgotten(&self) {
+        let closed: Vec<Cursor> =
+            self.lock().extract_if(.., |cursor| cursor.used_at.elapsed() > IDLE_MAX).collect();
+        // Closing takes a moment, in which others may read.
+        drop(closed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Cursor>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Cursor {

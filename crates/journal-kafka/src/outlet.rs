@@ -14,7 +14,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use crate::appender::Appender;
-use crate::client::{Figures, Reporter};
+use crate::client::{self, Figures, Reporter};
 use crate::error::unavailable;
 use crate::settings::{Compression, Settings};
 use crate::topic::{Producers, Shared};
@@ -51,11 +51,21 @@ impl KafkaOutlet {
         settings.options.linger_ms = settings.options.linger_ms.max(LINGER_MS);
         settings.options.batches_in_flight_max = 1;
         settings.options.compression = Compression::Gzip;
-        let (shared, consumer) = Shared::open(&settings, spec, None)?;
+        let (shared, client) = Shared::open(&settings, spec, None)?;
+        let consumer = Arc::new(Mutex::new(Arc::clone(&client)));
+        let tend = {
+            let consumer = Arc::clone(&consumer);
+            move || {
+                // Whoever reads a record hears the client's events too.
+                if let Ok(consumer) = consumer.try_lock() {
+                    client::hear(&consumer);
+                }
+            }
+        };
         Ok(Self {
             appender: Appender::new(Arc::clone(&shared), Producers::EachPartition),
-            _watch: Watch::start(Arc::clone(&shared), Arc::clone(&consumer)),
-            consumer: Arc::new(Mutex::new(consumer)),
+            _watch: Watch::start(Arc::clone(&shared), client, Box::new(tend)),
+            consumer,
             shared,
         })
     }
@@ -67,7 +77,7 @@ impl KafkaOutlet {
 
     async fn append(&self, partition: PartitionId, records: Vec<Outgoing>) -> Result<(), Fault> {
         check_outgoing(&records)?;
-        self.shared.check_running()?;
+        self.shared.settings.stopped.check()?;
         if !records.is_empty() {
             self.appender.append(partition, records).await?;
         }

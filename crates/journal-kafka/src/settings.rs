@@ -2,7 +2,9 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::sync::{Arc, OnceLock};
 
+use exchequer_journal::{Fault, FaultKind};
 use rdkafka::ClientConfig;
 
 use crate::SetupError;
@@ -19,7 +21,14 @@ pub struct Settings {
     pub process: String,
     pub security: Security,
     pub options: Options,
+    /// Shared by all logs that are opened with these settings or a copy of them: what stops one
+    /// of them stops them all.
+    pub stopped: Stopped,
 }
+
+/// Why nothing is appended any more, once that is so.
+#[derive(Clone, Debug, Default)]
+pub struct Stopped(Arc<OnceLock<String>>);
 
 /// TLS and SASL. Neither by default.
 #[derive(Clone, Default)]
@@ -110,6 +119,7 @@ impl Settings {
             process: String::new(),
             security: Security::default(),
             options: Options::default(),
+            stopped: Stopped::default(),
         }
     }
 
@@ -176,7 +186,6 @@ impl Settings {
             .set("message.timeout.ms", options.delivery_ms_max.to_string())
             .set("request.timeout.ms", self.append_wait().as_millis().to_string())
             .set("retry.backoff.ms", "50")
-            .set("linger.ms", options.linger_ms.to_string())
             .set("batch.size", (BATCH_BYTES_MAX - 64 * 1024).to_string())
             .set("message.max.bytes", (BATCH_BYTES_MAX - 64 * 1024).to_string())
             .set("max.in.flight.requests.per.connection", options.batches_in_flight_max.to_string())
@@ -202,6 +211,21 @@ impl Settings {
             .set("queued.min.messages", "100000")
             .set("queued.max.messages.kbytes", (ahead_bytes_max / 1024).max(1).to_string());
         config
+    }
+}
+
+impl Stopped {
+    pub(crate) fn stop(&self, why: String) {
+        if self.0.set(why.clone()).is_ok() {
+            tracing::error!(why, "nothing more is appended");
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        match self.0.get() {
+            Some(why) => Err(Fault::new(FaultKind::Stopped, why.clone())),
+            None => Ok(()),
+        }
     }
 }
 

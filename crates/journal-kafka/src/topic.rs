@@ -2,7 +2,7 @@
 //! every record up to the end that was known when they began.
 
 use core::time::Duration;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -31,8 +31,6 @@ pub(crate) struct Shared {
     pub partitions: Vec<Partition>,
     /// Makes records of what others write to it.
     pub intake: Option<Arc<dyn Intake>>,
-    /// Why nothing is appended any more.
-    stopped: OnceLock<String>,
 }
 
 #[derive(Debug)]
@@ -57,7 +55,7 @@ pub(crate) struct Topic {
     catch_up: CatchUp,
     /// Asks for ends and reads the tail.
     consumer: Arc<BaseConsumer<Reporter>>,
-    _tail: Tail,
+    tail: Arc<Mutex<Option<Tail>>>,
     _watch: Watch,
 }
 
@@ -82,18 +80,42 @@ impl Topic {
         intake: Option<Arc<dyn Intake>>,
     ) -> Result<Self, SetupError> {
         let (shared, consumer) = Shared::open(settings, spec, intake)?;
-        let tail = Tail::start(Arc::clone(&shared), Arc::clone(&consumer)).map_err(|error| {
-            let last = shared.reporter.last();
-            SetupError::of("read the topic", &settings.bootstrap, last.as_deref(), &error)
-        })?;
+        let catch_up = CatchUp::new(Arc::clone(&shared));
+        let tail: Arc<Mutex<Option<Tail>>> = Arc::default();
+        let tend = {
+            let (tail, consumer, idle) =
+                (Arc::clone(&tail), Arc::clone(&consumer), catch_up.idle());
+            move || {
+                // Under its lock: what a tail is to get must not be taken here.
+                let tail = lock(&tail);
+                if tail.is_none() {
+                    client::hear(&consumer);
+                }
+                drop(tail);
+                idle.close_forgotten();
+            }
+        };
         Ok(Self {
             appender: Appender::new(Arc::clone(&shared), producers),
-            catch_up: CatchUp::new(Arc::clone(&shared)),
-            _watch: Watch::start(Arc::clone(&shared), Arc::clone(&consumer)),
-            _tail: tail,
+            catch_up,
+            _watch: Watch::start(Arc::clone(&shared), Arc::clone(&consumer), Box::new(tend)),
+            tail,
             consumer,
             shared,
         })
+    }
+
+    /// Follows the topic, from the first call on: a process that only appends reads nothing.
+    fn follow(&self) -> Result<(), Fault> {
+        let mut tail = lock(&self.tail);
+        if tail.is_none() {
+            for partition in &self.shared.partitions {
+                partition.restart(partition.known_end());
+            }
+            let started = Tail::start(Arc::clone(&self.shared), Arc::clone(&self.consumer));
+            *tail = Some(started.map_err(|error| unavailable("follow a topic", &error))?);
+        }
+        Ok(())
     }
 
     pub(crate) fn partitions(&self) -> u32 {
@@ -110,7 +132,7 @@ impl Topic {
         records: Vec<Bytes>,
     ) -> Result<Option<Offset>, Fault> {
         exchequer_journal::check_sizes(&records)?;
-        self.shared.check_running()?;
+        self.shared.settings.stopped.check()?;
         if records.is_empty() {
             return Ok(None);
         }
@@ -144,6 +166,7 @@ impl Topic {
         from: Offset,
         limit: Limit,
     ) -> Result<Vec<Stored>, Fault> {
+        self.follow()?;
         let it = &self.shared.partitions[partition.index()];
         let until = it.known_end();
         let reading = async {
@@ -169,6 +192,10 @@ impl Topic {
     }
 
     pub(crate) async fn wait(&self, partition: PartitionId, offset: Offset) {
+        // Whoever waits reads next, and is told then.
+        if self.follow().is_err() {
+            return;
+        }
         let it = &self.shared.partitions[partition.index()];
         let mut grown = std::pin::pin!(it.grown.notified());
         grown.as_mut().enable();
@@ -180,6 +207,10 @@ impl Topic {
             grown.await;
         }
     }
+}
+
+fn lock(tail: &Mutex<Option<Tail>>) -> MutexGuard<'_, Option<Tail>> {
+    tail.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether partitions have a producer each, so that a failure of one ends no other's appends.
@@ -302,26 +333,12 @@ impl Shared {
             partitions.push(Partition { state: Mutex::new(state), grown: Notify::new() });
         }
         let settings = settings.clone();
-        let stopped = OnceLock::new();
-        let shared = Self { name, settings, reporter, partitions, intake, stopped };
+        let shared = Self { name, settings, reporter, partitions, intake };
         Ok((Arc::new(shared), Arc::new(consumer)))
     }
 
     pub(crate) fn figures(&self) -> Figures {
         Figures { topic: self.name.clone(), reporter: self.reporter.clone() }
-    }
-
-    pub(crate) fn stop(&self, why: String) {
-        if self.stopped.set(why.clone()).is_ok() {
-            tracing::error!(why, "nothing more is appended");
-        }
-    }
-
-    pub(crate) fn check_running(&self) -> Result<(), Fault> {
-        match self.stopped.get() {
-            Some(why) => Err(Fault::new(FaultKind::Stopped, why.clone())),
-            None => Ok(()),
-        }
     }
 
     /// Where a partition begins and ends. An end below `known` is asked for again for a

@@ -12,6 +12,8 @@ use crate::client::Reporter;
 use crate::topic::Shared;
 use crate::{SetupKind, topics};
 
+const SECOND_LOOK: Duration = Duration::from_secs(1);
+
 /// Ends the thread when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -19,18 +21,24 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn start(shared: Arc<Shared>, consumer: Arc<BaseConsumer<Reporter>>) -> Self {
+    /// Asks for the topic's number of partitions, and calls `tend` as often.
+    pub(crate) fn start(
+        shared: Arc<Shared>,
+        consumer: Arc<BaseConsumer<Reporter>>,
+        tend: Box<dyn Fn() + Send>,
+    ) -> Self {
         let (alive, ended) = sync_channel(1);
         let pause = Duration::from_millis(shared.settings.options.topology_ms.max(100).into());
-        let partitions = shared.partitions.len() as u32;
         let looking = move || {
-            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(pause) {
-                let (settings, name) = (&shared.settings, &shared.name);
-                let checked = topics::check_partitions(&consumer, settings, name, partitions);
-                if let Err(error) = checked
-                    && error.kind == SetupKind::Topics
-                {
-                    shared.stop(error.to_string());
+            let is_over = |pause| ended.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
+            while !is_over(pause) {
+                tend();
+                // A broker that has just come back may know of fewer topics than there are.
+                if changed(&shared, &consumer).is_none() || is_over(pause.min(SECOND_LOOK)) {
+                    continue;
+                }
+                if let Some(why) = changed(&shared, &consumer) {
+                    shared.settings.stopped.stop(why);
                     return;
                 }
             }
@@ -41,4 +49,11 @@ impl Watch {
         }
         Self { _alive: alive }
     }
+}
+
+/// What is wrong with the topic, if its brokers say that anything is.
+fn changed(shared: &Shared, consumer: &BaseConsumer<Reporter>) -> Option<String> {
+    let partitions = shared.partitions.len() as u32;
+    let checked = topics::check_partitions(consumer, &shared.settings, &shared.name, partitions);
+    checked.err().filter(|error| error.kind == SetupKind::Topics).map(|error| error.to_string())
 }

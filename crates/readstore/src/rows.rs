@@ -46,6 +46,20 @@ impl RowSet {
         self.insert(table, key, Slot { values, timestamp, written: false });
     }
 
+    /// Takes over those of `keys` that `earlier` holds, as they stand once that is written.
+    /// Returns whether there were any.
+    pub fn inherit(&mut self, earlier: &Self, keys: &[(&'static Table, Key)]) -> bool {
+        let mut inherits = false;
+        for (table, key) in keys {
+            if let Some(slot) = earlier.slot(table, key).filter(|_| !self.has(table, key)) {
+                let (values, timestamp) = (slot.values.clone(), slot.timestamp);
+                self.insert(table, key.clone(), Slot { values, timestamp, written: false });
+                inherits = true;
+            }
+        }
+        inherits
+    }
+
     /// The row's values and position, as this fold sees them.
     pub fn get(&self, table: &'static Table, key: &Key) -> Option<(&[Value], u64)> {
         let slot = self.slot(table, key)?;
@@ -106,6 +120,23 @@ impl RowSet {
                 generation,
                 key,
                 values: slot.values,
+                timestamp: slot.timestamp,
+            })
+            .collect()
+    }
+
+    /// The same, and the rows stay.
+    pub fn to_writes(&self, generation: Generation) -> Vec<Write> {
+        let rows = self
+            .tables
+            .values()
+            .flat_map(|slots| slots.by_key.iter().map(move |(key, slot)| (slots.table, key, slot)));
+        rows.filter(|(_, _, slot)| slot.written)
+            .map(|(table, key, slot)| Write {
+                table,
+                generation,
+                key: key.clone(),
+                values: slot.values.clone(),
                 timestamp: slot.timestamp,
             })
             .collect()

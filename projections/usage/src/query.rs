@@ -6,6 +6,8 @@ use core::time::Duration;
 use exchequer_metering::{Aggregation, Grain, OVERFLOW};
 use exchequer_readstore::{Fault, ReadStore};
 use exchequer_types::{PartitionId, Period, Quantity, TenantId, Timestamp};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use crate::bytes::Damaged;
 use crate::gather::{Gathered, Grouping};
@@ -23,6 +25,8 @@ pub const CELLS_READ_MAX: usize = 2_000_000;
 pub const ROWS_READ_MAX: usize = 500_000;
 /// Groups or subjects that are told apart, the largest ones.
 pub const TOP_MAX: usize = 1_000;
+/// Source partitions that are asked together.
+const SOURCES_AT_ONCE_MAX: usize = 16;
 /// A query is tried anew when a meter writes meanwhile.
 const TRIES_MAX: usize = 8;
 
@@ -142,17 +146,11 @@ pub async fn query(
     let grouping = Grouping::new(query);
     let mut all = Gathered::new(query.step);
     let mut positions = Vec::new();
-    for partition in (0..live.partitions()).map(PartitionId) {
-        let mut tries = 0;
-        let (part, position) = loop {
-            tries += 1;
-            let found = scan::source(store, live, query, &grouping, &pieces, partition).await?;
-            match found {
-                Some(found) => break found,
-                None if tries == TRIES_MAX => return Err(QueryError::Moving { partition }),
-                None => {}
-            }
-        };
+    let of = |partition| source(store, live, query, (&grouping, &pieces), partition).boxed();
+    let sources: Vec<BoxFuture<'_, Result<_, QueryError>>> =
+        (0..live.partitions()).map(PartitionId).map(of).collect();
+    let mut found = stream::iter(sources).buffered(SOURCES_AT_ONCE_MAX);
+    while let Some((part, position)) = found.try_next().await? {
         positions.push(position);
         all.merge(part)?;
     }
@@ -160,6 +158,23 @@ pub async fn query(
     all.check(query)?;
     let windows = all.figures(query, through)?;
     Ok(Answer { aggregation: all.aggregation(), windows, positions, through })
+}
+
+/// What one source partition has, at a moment at which it does not move.
+async fn source(
+    store: &dyn ReadStore,
+    live: &LiveUsage,
+    query: &Query<'_>,
+    (grouping, pieces): (&Grouping<'_>, &[Piece]),
+    partition: PartitionId,
+) -> Result<(Gathered, Position), QueryError> {
+    for _ in 0..TRIES_MAX {
+        let found = scan::source(store, live, query, grouping, pieces, partition).await?;
+        if let Some(found) = found {
+            return Ok(found);
+        }
+    }
+    Err(QueryError::Moving { partition })
 }
 
 fn check(query: &Query<'_>) -> Result<(), QueryError> {

@@ -8,6 +8,8 @@ use exchequer_projection_timers::{self as timers, DueTimer};
 use exchequer_readstore::{Fault, Generation, ReadStore};
 use exchequer_types::{Offset, PartitionId, StreamId, Timestamp};
 
+use super::notices::Notice;
+
 /// Timers read at once.
 const PAGE_TIMERS_MAX: usize = 256;
 /// The first page is short: mostly a timer or two are due.
@@ -15,6 +17,9 @@ const FIRST_PAGE_TIMERS_MAX: usize = 8;
 /// All timers are looked at again this often, whatever is known of them: what a
 /// fault made the clock forget is late, and not lost.
 const WHOLE: Duration = Duration::from_secs(3600);
+
+/// Notices told apart while the view has not passed them.
+const NOTICES_MAX: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -26,8 +31,8 @@ pub(super) struct Lane {
     pass: Option<Pass>,
     /// This clock is ahead of the writer's by about this much.
     ahead: Duration,
-    /// Noticed since the last progress: its row may not be there before the next.
-    noticed: Option<Timestamp>,
+    /// Noticed, and to be looked at again when the view has passed it: the first goes first.
+    noticed: VecDeque<Notice>,
     /// Streams that are being woken.
     pub(super) underway: usize,
     /// Those that were, by the next offset that the view must reach to have seen it.
@@ -60,7 +65,7 @@ impl Lane {
             whole_at: Timestamp::MIN,
             pass: None,
             ahead: Duration::ZERO,
-            noticed: None,
+            noticed: VecDeque::new(),
             underway: 0,
             unseen: BTreeMap::new(),
         }
@@ -74,17 +79,24 @@ impl Lane {
         self.next.min(self.whole_at).saturating_add(self.ahead)
     }
 
-    /// The view has progressed.
-    pub(super) fn progressed(&mut self) {
-        if let Some(due) = self.noticed.take() {
+    /// The view has come to `offset`.
+    pub(super) fn progressed(&mut self, offset: Offset) {
+        while let Some(seen) = self.noticed.front().filter(|it| it.offset < offset) {
+            let due = seen.due;
+            self.noticed.pop_front();
             self.look_at(due);
         }
     }
 
-    /// A timer due at `due` was set, and that before the present progress was read.
-    pub(super) fn noticed(&mut self, due: Timestamp) {
-        self.noticed = Some(self.noticed.map_or(due, |other| other.min(due)));
-        self.look_at(due);
+    /// A timer was set, whose row may not be there before the view has passed it.
+    pub(super) fn noticed(&mut self, notice: Notice) {
+        self.look_at(notice.due);
+        // Put together with the last one only: those before it do not wait for ever more.
+        let is_full = self.noticed.len() >= NOTICES_MAX;
+        match self.noticed.back_mut().filter(|_| is_full) {
+            Some(last) => *last = last.and(notice),
+            None => self.noticed.push_back(notice),
+        }
     }
 
     /// Timers due at `due` or later are looked at again.

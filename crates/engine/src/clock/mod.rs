@@ -74,7 +74,6 @@ pub(crate) async fn run(
         notices,
         lanes,
         generation,
-        progress: None,
         streams: BTreeMap::new(),
         failing: Failing::default(),
         wakes: FuturesUnordered::new(),
@@ -104,8 +103,6 @@ struct Clock {
     lanes: Vec<Lane>,
     /// The view's generation that was last read.
     generation: u64,
-    /// As it was last read.
-    progress: Option<Progressed>,
     /// Those being woken, or woken and not yet seen so by the view: when due, of
     /// their timers that were passed over, the first one is.
     streams: BTreeMap<StreamId, Option<Timestamp>>,
@@ -142,21 +139,16 @@ impl Clock {
     /// Takes in how far the view has come.
     fn take_in(&mut self) -> Progressed {
         self.take_over();
-        // In this order: what is noticed while a batch of rows is folded is there at
-        // the progress behind the one that is read now, at the latest.
         let partitions = (0..self.lanes.len() as u32).map(PartitionId);
         let noticed: Vec<_> = partitions.map(|partition| self.notices.take(partition)).collect();
         let generation = self.view.active();
         let progress = generation.progress();
         let is_other = self.generation != generation.number;
-        let has_progressed = is_other || self.progress.as_ref() != Some(&progress);
-        for (index, (lane, due)) in self.lanes.iter_mut().zip(noticed).enumerate() {
+        for (index, (lane, notice)) in self.lanes.iter_mut().zip(noticed).enumerate() {
             if is_other {
                 lane.look_at_all(Timestamp::MIN);
             }
-            if has_progressed {
-                lane.progressed();
-            }
+            lane.progressed(progress.offsets[index]);
             // The view may have seen it before its answer came.
             for stream in lane.seen(progress.offsets[index]) {
                 // Timers that were passed over may be gone, or new.
@@ -164,12 +156,11 @@ impl Clock {
                     lane.look_at(due);
                 }
             }
-            if let Some(due) = due {
-                lane.noticed(due);
+            if let Some(notice) = notice {
+                lane.noticed(notice);
             }
         }
         self.generation = generation.number;
-        self.progress = Some(progress.clone());
         progress
     }
 

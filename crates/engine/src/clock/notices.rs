@@ -1,39 +1,50 @@
 //! Timers that are set while the clock runs: told by the fold of the view of
 //! timers, so that the clock reads rows only when one may be due.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use exchequer_codec::{Entry, TIMER_SET, decode_event};
 use exchequer_readstore::{Key, RowSet, Table};
 use exchequer_tenant::Event;
-use exchequer_types::{PartitionId, Timestamp};
+use exchequer_types::{Offset, PartitionId, Timestamp};
 
 use crate::view::View;
 
-const NONE: i64 = i64::MAX;
-
-/// The earliest timer that was set, by partition, since the clock last took it. Its
-/// row is there at the view's next progress at the latest.
+/// Timers that were set since the clock last asked, by partition.
 #[derive(Debug)]
-pub(crate) struct Notices(Vec<AtomicI64>);
+pub(crate) struct Notices(Vec<Mutex<Option<Notice>>>);
+
+/// Timers of one partition that were folded, and may not be written yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Notice {
+    /// Of the earliest one.
+    pub(super) due: Timestamp,
+    /// Of the last commit that set one: all of them are in the view that has passed it.
+    pub(super) offset: Offset,
+}
+
+impl Notice {
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { due: self.due.min(other.due), offset: self.offset.max(other.offset) }
+    }
+}
 
 impl Notices {
     pub(crate) fn new(partitions: u32) -> Self {
-        Self((0..partitions).map(|_| AtomicI64::new(NONE)).collect())
+        Self((0..partitions).map(|_| Mutex::default()).collect())
     }
 
-    fn note(&self, partition: PartitionId, due: Timestamp) {
-        self.0[partition.index()].fetch_min(due.micros(), Ordering::AcqRel);
+    fn note(&self, partition: PartitionId, notice: Notice) {
+        let mut noted = self.of(partition);
+        *noted = Some(noted.map_or(notice, |earlier| earlier.and(notice)));
     }
 
-    pub(super) fn take(&self, partition: PartitionId) -> Option<Timestamp> {
-        let cell = &self.0[partition.index()];
-        if cell.load(Ordering::Acquire) == NONE {
-            return None;
-        }
-        let due = cell.swap(NONE, Ordering::AcqRel);
-        (due != NONE).then(|| Timestamp::saturating_from_micros(due))
+    pub(super) fn take(&self, partition: PartitionId) -> Option<Notice> {
+        self.of(partition).take()
+    }
+
+    fn of(&self, partition: PartitionId) -> MutexGuard<'_, Option<Notice>> {
+        self.0[partition.index()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,7 +78,7 @@ impl View for Noting {
             if let Ok(Event::TimerSet { due, .. }) =
                 decode_event(&event.stream, &event.r#type, &event.payload)
             {
-                self.notices.note(entry.partition, due);
+                self.notices.note(entry.partition, Notice { due, offset: entry.offset });
             }
         }
         self.view.fold(entry, rows);

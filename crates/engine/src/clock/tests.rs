@@ -8,6 +8,7 @@ use exchequer_readstore::{Batch, Key, MemoryStore, ReadStore as _, Value, Write}
 use exchequer_types::{PartitionId, Timestamp};
 
 use super::lane::Lane;
+use super::notices::Notice;
 
 const PARTITION: PartitionId = PartitionId(2);
 
@@ -69,15 +70,35 @@ async fn what_is_set_while_it_reads_is_found() {
     let mut lane = Lane::new(PARTITION);
     let first = lane.next_due(&store, 1, at(9), |_| false).await.unwrap().unwrap();
     assert_eq!(first.stream, "b");
-    // Behind the place that is read, and its row comes with the view's next progress.
-    lane.noticed(at(2));
+    // Behind the place that is read, and its row comes with the view's progress beyond it.
+    lane.noticed(Notice { due: at(2), offset: 7 });
     assert_eq!(drained(&mut lane, &store, at(9)).await, ["c", "b", "c"]);
     set(&store, [(5, "b".to_owned()), (6, "c".to_owned())], false).await;
-    set(&store, [(2, "a".to_owned())], true).await;
-    lane.progressed();
-    assert_eq!(drained(&mut lane, &store, at(9)).await, ["a"]);
-    lane.progressed();
+    lane.progressed(7);
     assert_eq!(drained(&mut lane, &store, at(9)).await, Vec::<String>::new());
+    set(&store, [(2, "a".to_owned())], true).await;
+    lane.progressed(8);
+    assert_eq!(drained(&mut lane, &store, at(9)).await, ["a"]);
+    lane.progressed(9);
+    assert_eq!(drained(&mut lane, &store, at(9)).await, Vec::<String>::new());
+}
+
+// REQ: KER-09
+#[tokio::test]
+async fn what_was_set_is_looked_at_although_more_is_set_all_the_time() {
+    let store = MemoryStore::new(true);
+    let mut lane = Lane::new(PARTITION);
+    let notice = |offset| Notice { due: at(2), offset };
+    lane.noticed(notice(0));
+    assert_eq!(drained(&mut lane, &store, at(9)).await, Vec::<String>::new());
+    (1..1_000).for_each(|offset| lane.noticed(notice(offset)));
+    set(&store, [(2, "a".to_owned())], true).await;
+    // The pass that began with the last notice is over before the view has come anywhere.
+    set(&store, [(2, "a".to_owned())], false).await;
+    assert_eq!(drained(&mut lane, &store, at(9)).await, Vec::<String>::new());
+    set(&store, [(2, "a".to_owned())], true).await;
+    lane.progressed(1);
+    assert_eq!(drained(&mut lane, &store, at(9)).await, ["a"]);
 }
 
 // REQ: KER-09

@@ -21,9 +21,9 @@ use exchequer_proto::journal::v1 as pb;
 use exchequer_runtime::trace::TraceContext;
 use exchequer_runtime::{Metric, TaskError};
 use exchequer_tenant::Command;
-use exchequer_types::{Hash, Offset, PartitionId, StreamId, Timestamp};
-use futures::FutureExt as _;
+use exchequer_types::{Hash, Identity, Offset, PartitionId, StreamId, Timestamp};
 use futures::future::{BoxFuture, Either, select};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use tracing::{info, warn};
 
 use crate::identities::Merged;
@@ -108,6 +108,15 @@ async fn run(
         let nonce = ports.runtime.nonce()[0];
         let wait = ports.settings.claim_retry * failures.min(CLAIM_RETRY_FACTOR_MAX);
         ports.runtime.sleep(wait.mul_f64(0.5 + f64::from(nonce) / 256.0)).await;
+    }
+}
+
+/// The identity that an input is decided by, where it has one.
+fn asked(pending: &Pending) -> Option<Identity> {
+    let opened = pending.opened.as_ref().ok()?;
+    match &opened.request.command {
+        Command::Lookup { issuer, id } => Some(looked_up(&opened.request.stream, issuer, id)),
+        _ => keeps_identity(opened).then_some(opened.identity),
     }
 }
 
@@ -402,33 +411,36 @@ impl<'a> Leader<'a> {
         Ok(())
     }
 
-    /// Loads the streams and index entries that the inputs need.
+    /// Loads the streams and index entries that the inputs need, several at a time: a store
+    /// that is not in the process takes a while for each.
     async fn prepare(&mut self, taken: Vec<Pending>) -> Result<Vec<Prepared>, EngineError> {
+        let streams = taken.iter().filter_map(|pending| {
+            let stream = &pending.opened.as_ref().ok()?.request.stream;
+            (!self.state.streams.contains(stream)).then(|| stream.clone())
+        });
+        let streams: Vec<StreamId> = streams.collect();
+        resume::hydrate(self.ports, &mut self.state.streams, &streams).await?;
+        let state = &self.state;
+        let asked = taken.iter().enumerate().filter_map(|(index, pending)| {
+            let now = state.now.max(pending.appended_at);
+            let identity = asked(pending)?;
+            let unknown = state.identities.recent(&identity).is_none()
+                && state.identities.must_ask(&identity, now);
+            unknown.then_some((index, identity, now))
+        });
         let store = self.ports.store.as_ref();
-        let mut out = Vec::with_capacity(taken.len());
-        for pending in taken {
-            let mut known = None;
-            if let Ok(opened) = &pending.opened {
-                let stream: &StreamId = &opened.request.stream;
-                if !self.state.streams.contains(stream) {
-                    let ids = core::slice::from_ref(stream);
-                    resume::hydrate(self.ports, &mut self.state.streams, ids).await?;
-                }
-                let asked = match &opened.request.command {
-                    Command::Lookup { issuer, id } => Some(looked_up(stream, issuer, id)),
-                    _ => keeps_identity(opened).then_some(opened.identity),
-                };
-                let now = self.state.now.max(pending.appended_at);
-                if let Some(asked) = asked
-                    && self.state.identities.recent(&asked).is_none()
-                    && self.state.identities.must_ask(&asked, now)
-                {
-                    known = self.state.identities.ask(store, &asked, now).await?;
-                }
-            }
-            out.push(Prepared { pending, known });
+        let asking = |(index, identity, now)| {
+            async move { Ok((index, state.identities.ask(store, &identity, now).await?)) }.boxed()
+        };
+        let answers: Vec<BoxFuture<'_, Result<_, EngineError>>> = asked.map(asking).collect();
+        let answers = stream::iter(answers).buffered(resume::READS_AT_ONCE_MAX);
+        let answers: Vec<_> = answers.try_collect().await?;
+        let prepared = taken.into_iter().map(|pending| Prepared { pending, known: None });
+        let mut prepared: Vec<Prepared> = prepared.collect();
+        for (index, known) in answers {
+            prepared[index].known = known;
         }
-        Ok(out)
+        Ok(prepared)
     }
 
     fn append(&mut self, batch: Batch) -> InFlight<'a> {

@@ -1,5 +1,7 @@
 //! Where a decider begins: its checkpoint, and the journal's tail folded onto it.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use exchequer_codec::{
     claim_level, decode_event, decode_stream, encode_stream, head_from_proto, head_to_proto,
@@ -11,18 +13,23 @@ use exchequer_proto::journal::v1 as pb;
 use exchequer_readstore::{Batch, Key, Row, Value, Write};
 use exchequer_tenant::Stream;
 use exchequer_types::{LogId, PartitionId, Place, StreamId, Timestamp};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use prost::Message;
 
 use super::FEATURE_LEVEL;
 use super::batch::Deciding;
 use super::streams::Streams;
-use crate::identities::{Flush, Identities, IndexShape, Known};
+use crate::identities::{self, Flush, Identities, IndexShape, Known};
 use crate::settings::{COMMIT_BYTES_MAX, IDENTITY_WINDOW};
 use crate::tables::{
     CELLS, COMMAND_IDENTITIES, PARTITIONS, checkpoint_epoch, checkpoint_stamp, partition_value,
 };
 use crate::tail::{Tail, TailItem, fold_record};
 use crate::{EngineError, Ports};
+
+/// Rows of the store that are asked for at once.
+pub(super) const READS_AT_ONCE_MAX: usize = 64;
 
 /// Version of the fold that makes state from events; leads each cell's key, so
 /// that a changed fold refolds beside the old.
@@ -79,6 +86,7 @@ pub(crate) async fn load(
         window: IDENTITY_WINDOW,
         entries_max: settings.identity_entries_max,
         filter_bytes_max: share(settings.identity_filter_bytes_max),
+        filter_bits: identities::filter_bits(ports.store.as_ref()),
     };
     let mut identities = Identities::new(partition, u32::from_le_bytes([a, b, c, d]), index);
     identities.load(ports.store.as_ref(), &checkpoint.blocks, checkpoint.runs).await?;
@@ -203,11 +211,15 @@ pub(crate) async fn hydrate(
     streams: &mut Streams,
     ids: &[StreamId],
 ) -> Result<(), EngineError> {
-    for id in ids {
-        if streams.contains(id) {
-            continue;
-        }
-        let (stream, saved) = match ports.store.get(&CELLS, 0, cell_key(id)).await? {
+    let missing: BTreeSet<&StreamId> = ids.iter().filter(|id| !streams.contains(id)).collect();
+    let read = |id| {
+        let cell = ports.store.get(&CELLS, 0, cell_key(id));
+        async move { Ok((id, cell.await?)) }.boxed()
+    };
+    let reads: Vec<BoxFuture<'_, Result<_, EngineError>>> = missing.into_iter().map(read).collect();
+    let mut loaded = stream::iter(reads).buffered(READS_AT_ONCE_MAX);
+    while let Some((id, cell)) = loaded.try_next().await? {
+        let (stream, saved) = match cell {
             Some(row) => (decode_stream(&row.values[1].as_bytes())?, row.values[0].as_uint()),
             None => (Stream::default(), 0),
         };

@@ -35,6 +35,7 @@ pub(crate) struct Merge {
     pub(super) newest: Timestamp,
     /// What was decided before is left out: its window is over.
     pub(super) kept_from: Timestamp,
+    pub(super) filter_bits: usize,
 }
 
 /// What came of it.
@@ -52,7 +53,7 @@ impl Merge {
             readers.push(Reader::new(*block, *pages));
         }
         let entries = self.inputs.iter().map(|(_, pages)| *pages as usize * PAGE_ENTRIES).sum();
-        let mut filter = Filter::with_capacity(entries);
+        let mut filter = Filter::with_capacity(entries, self.filter_bits);
         let mut firsts = Vec::new();
         let mut page: Vec<(Identity, Known)> = Vec::with_capacity(PAGE_ENTRIES);
         let mut writes: Vec<Write> = Vec::new();

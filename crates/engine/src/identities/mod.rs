@@ -57,6 +57,13 @@ pub(crate) struct IndexShape {
     pub(crate) entries_max: usize,
     /// Filters in memory.
     pub(crate) filter_bytes_max: usize,
+    /// Of a filter, for each entry.
+    pub(crate) filter_bits: usize,
+}
+
+/// Where each question takes a way to the store and back, fewer are asked in vain.
+pub(crate) fn filter_bits(store: &dyn ReadStore) -> usize {
+    if store.is_atomic() { filter::BITS_SMALL } else { filter::BITS_EXACT }
 }
 
 /// Merged blocks are numbered apart from runs, within a session's numbers.
@@ -381,7 +388,7 @@ impl Identities {
             let values = vec![Value::Bytes(write_entries(chunk.iter().copied()))];
             writes.push(page_write(tables, self.partition, id, page as u32, Some(values)));
         }
-        let filter = Filter::of(held.iter().map(|(identity, _)| identity));
+        let filter = Filter::of(held.iter().map(|(it, _)| it), self.shape.filter_bits);
         let pages: Vec<u8> = firsts.iter().flat_map(|first| first.to_be_bytes()).collect();
         let values = vec![
             Value::Bytes(Bytes::copy_from_slice(filter.as_bytes())),
@@ -469,6 +476,7 @@ impl Identities {
         let merge = Merge {
             tables: self.shape.tables,
             partition: self.partition,
+            filter_bits: self.shape.filter_bits,
             inputs: inputs.iter().map(|block| (block.id, block.pages)).collect(),
             id,
             newest: inputs.iter().map(|block| block.newest).max().unwrap_or(self.newest),

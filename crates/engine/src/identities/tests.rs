@@ -14,6 +14,7 @@ fn new_index(session: u32, entries_max: usize) -> Identities {
         window: WINDOW,
         entries_max,
         filter_bytes_max: 2_000,
+        filter_bits: filter::BITS_SMALL,
     };
     Identities::new(PartitionId(3), session, shape)
 }

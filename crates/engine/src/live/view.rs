@@ -21,12 +21,11 @@ use tokio::sync::watch;
 use tracing::{error, warn};
 
 use super::cache::{Cache, Entered, Folded, Settled, fold};
+use crate::backoff::Backoff;
 use crate::tail::{TailItem, TailListener};
 use crate::view::{Behind, ViewHandle};
 use crate::{EngineError, Ports, Tail, Token};
 
-/// A load whose store failed is tried again after this long.
-const RETRY: Duration = Duration::from_millis(100);
 const NOT_STARTED: u64 = u64::MAX;
 
 /// What was asked for, and what it has seen.
@@ -221,13 +220,14 @@ impl<L: LoadLive<Entry = Entry> + Send + Sync + 'static> LiveView<L> {
         let Some(view) = self.view.get() else {
             return core::future::pending().await;
         };
+        let mut backoff = Backoff::default();
         loop {
             let generation = view.passed(partition, from).await;
             let loaded = match self.read_rows(generation.number, key, partition).await {
                 Ok(loaded) => loaded,
                 Err(error) => {
                     warn!(live = L::NAME, ?key, %error, "not loaded");
-                    self.ports.runtime.sleep(RETRY).await;
+                    backoff.pause(self.ports.runtime.as_ref()).await;
                     continue;
                 }
             };
@@ -247,7 +247,7 @@ impl<L: LoadLive<Entry = Entry> + Send + Sync + 'static> LiveView<L> {
                 Ok(Settled::Lost) => return None,
                 Err(message) => {
                     error!(live = L::NAME, ?key, message, "not folded");
-                    self.ports.runtime.sleep(RETRY).await;
+                    backoff.pause(self.ports.runtime.as_ref()).await;
                     return None;
                 }
             }

@@ -14,7 +14,10 @@ use exchequer_metering::{
 };
 use exchequer_projection_usage::Kind;
 use exchequer_proto::usage::v1 as pb;
+use exchequer_readstore::ReadStore;
 use exchequer_types::{Hash, Identity, Offset, PartitionId, Place, TenantId, Timestamp};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use super::Context;
 use super::correcting::correct;
@@ -22,6 +25,11 @@ use super::names::SharedNames;
 use super::state::Metering;
 use crate::EngineError;
 use crate::identities::{Identities, Known};
+
+/// Records that are looked up together.
+const RECORDS_AT_ONCE: usize = 1_024;
+/// Of which so many wait for the store at a time.
+const LOOKUPS_AT_ONCE: usize = 64;
 
 /// Records with their fates, ready to be sealed.
 #[derive(Debug)]
@@ -185,29 +193,53 @@ pub(super) async fn judge(
         root: Root::default(),
     };
     let store = context.ports.store.as_ref();
-    // One record after the other, so that its data is read while it is at hand.
-    for (log, record) in records.iter().zip(read) {
-        debug_assert_eq!(judging.batch.to, log.offset);
-        let prepared = prepare(&mut judging.judge, record);
-        let known = match &prepared {
-            Prepared::Event { identity, .. } => {
-                let (identities, at) = (&*judging.identities, record.received_at);
-                match identities.recent(identity) {
-                    None if identities.must_ask(identity, at) => {
-                        identities.ask(store, identity, at).await?
-                    }
-                    known => known,
-                }
-            }
-            _ => None,
-        };
-        judging.record(log, record, prepared, known)?;
+    // One record after the other where the store is in the process, so that its data is read
+    // while it is at hand; elsewhere many wait for the store together.
+    let at_once = if store.is_atomic() { 1 } else { RECORDS_AT_ONCE };
+    let mut prepared = Vec::with_capacity(at_once);
+    for (logs, read) in records.chunks(at_once).zip(read.chunks(at_once)) {
+        prepared.extend(read.iter().map(|record| prepare(&mut judging.judge, record)));
+        let answers = ask(store, judging.identities, read, &prepared).await?;
+        let mut answers = answers.into_iter().peekable();
+        for (index, ((log, record), prepared)) in
+            logs.iter().zip(read).zip(prepared.drain(..)).enumerate()
+        {
+            debug_assert_eq!(judging.batch.to, log.offset);
+            let recent = match &prepared {
+                Prepared::Event { identity, .. } => judging.identities.recent(identity),
+                _ => None,
+            };
+            let answer = answers.next_if(|(of, _)| *of == index).and_then(|(_, known)| known);
+            judging.record(log, record, prepared, recent.or(answer))?;
+        }
     }
     let mut batch = judging.batch;
     batch.root = judging.root.finish();
     state.next = batch.to;
     state.through = batch.through;
     Ok(batch)
+}
+
+/// What blocks of the index know of the events that memory knows nothing of: by the place of
+/// each, in order, with what is known.
+async fn ask(
+    store: &dyn ReadStore,
+    identities: &Identities,
+    read: &[Record<'_>],
+    prepared: &[Prepared],
+) -> Result<Vec<(usize, Option<Known>)>, EngineError> {
+    let asked = prepared.iter().zip(read).enumerate().filter_map(|(index, (prepared, record))| {
+        let Prepared::Event { identity, .. } = prepared else { return None };
+        let at = record.received_at;
+        let is_unknown = identities.recent(identity).is_none() && identities.must_ask(identity, at);
+        is_unknown.then_some((index, identity, at))
+    });
+    let asking = |(index, identity, at)| {
+        let answer = async move { Ok((index, identities.ask(store, identity, at).await?)) };
+        answer.boxed()
+    };
+    let answers: Vec<BoxFuture<'_, Result<_, EngineError>>> = asked.map(asking).collect();
+    stream::iter(answers).buffered(LOOKUPS_AT_ONCE).try_collect().await
 }
 
 fn prepare(judge: &mut Judge<'_>, record: &Record<'_>) -> Prepared {

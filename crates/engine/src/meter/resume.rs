@@ -86,6 +86,7 @@ pub(super) async fn load(
         window: settings.identity_window,
         entries_max: settings.identity_entries_max,
         filter_bytes_max: settings.identity_filter_bytes_max / context.partitions() as usize,
+        filter_bits: identities::filter_bits(store),
     };
     let [a, b, c, d, ..] = ports.runtime.nonce();
     let mut identities = Identities::new(partition, u32::from_le_bytes([a, b, c, d]), shape);

@@ -2,6 +2,7 @@
 //! checkpoints. Rows and checkpoint are one batch. A generation that is built
 //! beside the one in use takes over when it has caught up.
 
+mod round;
 mod shared;
 
 use core::time::Duration;
@@ -10,19 +11,20 @@ use std::sync::Arc;
 
 use exchequer_kernel::Head;
 use exchequer_kernel::mutation::{self, Mutation};
-use exchequer_readstore::{Batch, Key, RowSet, Scan, Value, Write, load_missing};
+use exchequer_readstore::{Batch, Key, Scan, Value, Write};
 use exchequer_runtime::{Metric, OnEnd, TaskError, TaskKind};
 use exchequer_types::PartitionId;
-use futures::future::select;
+use futures::future::{join, select};
 use tracing::{error, info, warn};
 
+use crate::backoff::Backoff;
 use crate::sharing::Share;
 use crate::tables::{READERS, VIEWS, reader_head, reader_key, reader_write};
 use crate::view::{Generation, Progressed, View, ViewHandle};
-use crate::{EngineError, Ports, Tail, TailItem, spans};
+use crate::{EngineError, Ports, Tail, TailItem};
+use round::Round;
 use shared::Own;
 
-const RETRY: Duration = Duration::from_secs(1);
 /// Readers of a replaced generation have this long to finish.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -30,6 +32,10 @@ const GRACE: Duration = Duration::from_secs(30);
 /// it is what a start folds again.
 const UNSAVED_COMMITS_MAX: usize = 1_024;
 const UNSAVED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Rounds after which a projector that always finds something new looks up all the same:
+/// others wait for it, and it for them.
+const ROUNDS_AT_ONCE: usize = 8;
 
 /// Readers of replaced generations that one start looks at.
 const READERS_MAX: usize = 4_096;
@@ -168,12 +174,13 @@ struct Projector {
 impl Projector {
     async fn run(self) -> Result<(), TaskError> {
         let name = self.handle.view.name();
+        let mut backoff = Backoff::default();
         loop {
             match self.follow().await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_retryable() => {
                     warn!(view = name, %error, "view pauses");
-                    self.ports.runtime.sleep(RETRY).await;
+                    backoff.pause(self.ports.runtime.as_ref()).await;
                 }
                 Err(error) => {
                     error!(view = name, %error, "view stopped");
@@ -198,33 +205,53 @@ impl Projector {
         let mut changes = self.tail.changes();
         let mut swaps = self.handle.swaps();
         let mut own = Own::of(&self.handle.share);
+        let mut before: Option<Round> = None;
+        let mut rounds = 0_usize;
         loop {
             changes.borrow_and_update();
             swaps.borrow_and_update();
             if self.handle.is_retired(&self.generation) {
                 return self.retire().await;
             }
-            for gained in own.update(self.tail.partitions()) {
-                heads[gained.index()] = self.load_head(gained).await?;
-            }
-            let moved = self.fold_some(&own, &mut heads, &mut progress, &mut unsaved).await?;
-            self.generation.progressed(progress.clone());
-            if moved {
+            let (earlier, landing) = before.take().map(|it| (it.rows, it.landing)).unzip();
+            let is_landing = landing.is_some();
+            if is_landing && own.has_changed() {
+                // Before anything is given up; and whoever had what came may have written.
+                self.land(landing).await?;
                 continue;
             }
-            if self.handle.share.are_others() {
-                self.tell_others(&mut own, &heads, &mut unsaved).await?;
-                self.hear_others(&own, &mut heads, &mut progress).await?;
-                self.generation.progressed(progress.clone());
-            }
-            let is_building =
-                self.handle.building().is_some_and(|it| it.number == self.generation.number);
-            let others_behind = self.others_behind(&own, &progress);
-            if is_building && !others_behind {
-                if unsaved.commits > 0 {
-                    self.write(self.batch(RowSet::default(), &heads, &mut unsaved)).await?;
+            if !is_landing {
+                for gained in own.update(self.tail.partitions()) {
+                    heads[gained.index()] = self.load_head(gained).await?;
+                    note(&mut progress, &heads);
+                    self.generation.progressed(progress.clone());
                 }
-                self.take_over().await?;
+            }
+            let served = self.handle.active().progress();
+            let at = (&mut heads[..], &mut progress);
+            let folding = self.fold_some(&own, at, &mut unsaved, earlier.as_ref());
+            let (folded, landed) = join(folding, self.land(landing)).await;
+            landed?;
+            let folded = folded?;
+            let has_folded = folded.is_some();
+            if let Some(round) = folded {
+                rounds += 1;
+                let looks_up = rounds.is_multiple_of(ROUNDS_AT_ONCE);
+                if self.overlaps() && !looks_up {
+                    before = Some(round);
+                    continue;
+                }
+                self.land(Some(round.landing)).await?;
+                if !looks_up {
+                    continue;
+                }
+            } else if is_landing {
+                continue;
+            }
+            let served = has_folded.then_some(&served);
+            let standing = (&mut heads[..], &mut progress, &mut unsaved);
+            let others_behind = self.look_up(&mut own, standing, served).await?;
+            if has_folded {
                 continue;
             }
             let news = core::pin::pin!(changes.changed());
@@ -232,6 +259,36 @@ impl Projector {
             let shared = core::pin::pin!(self.others_moved(&mut own, others_behind));
             select(news, select(swapped, shared)).await;
         }
+    }
+
+    /// Tells others how far this one is and hears of them, and takes over when its rows are as
+    /// new as those that readers have: `served`, where there is always something new to fold.
+    /// Are others behind?
+    async fn look_up(
+        &self,
+        own: &mut Own,
+        (heads, progress, unsaved): (&mut [Head], &mut Progressed, &mut Unsaved),
+        served: Option<&Progressed>,
+    ) -> Result<bool, EngineError> {
+        if self.handle.share.are_others() {
+            self.tell_others(own, heads, unsaved).await?;
+            self.hear_others(own, heads, progress).await?;
+            self.generation.progressed(progress.clone());
+        }
+        let others_behind = self.others_behind(own, progress);
+        let is_building =
+            self.handle.building().is_some_and(|it| it.number == self.generation.number);
+        let is_there = match served {
+            None => !others_behind,
+            Some(served) => served.known && progress.is_at_least(served),
+        };
+        if is_building && is_there {
+            if unsaved.commits > 0 {
+                self.write(self.batch(Vec::new(), heads, unsaved)).await?;
+            }
+            self.take_over().await?;
+        }
+        Ok(others_behind)
     }
 
     fn reader(&self) -> String {
@@ -256,58 +313,8 @@ impl Projector {
         Ok(head)
     }
 
-    /// Folds what there is, up to a bound, and writes it. Was there anything?
-    async fn fold_some(
-        &self,
-        own: &Own,
-        heads: &mut [Head],
-        progress: &mut Progressed,
-        unsaved: &mut Unsaved,
-    ) -> Result<bool, EngineError> {
-        let mut rows = RowSet::default();
-        let mut ends = heads.to_vec();
-        let mut folded = 0_usize;
-        let mut traced = Vec::new();
-        for (index, end) in ends.iter_mut().enumerate() {
-            let partition = PartitionId(index as u32);
-            while own.has(partition) && rows.len() < self.ports.settings.view_rows_max {
-                let before = end.offset;
-                let items = self.tail.next(partition, end).await?;
-                for item in &items {
-                    let folding = spans::folding(self.ports.runtime.as_ref(), item);
-                    let changes = rows.changes();
-                    self.fold_entry(&item.entry, &mut rows).await?;
-                    // Of the views that it means nothing to, the trace says nothing.
-                    traced.extend(folding.filter(|_| rows.changes() > changes));
-                    // A store in the process never waits, and callers come first.
-                    give_way().await;
-                    progress.folded_at[index] = item.entry.now();
-                    unsaved.add(index, item);
-                    folded += 1;
-                }
-                if end.offset == before {
-                    break;
-                }
-            }
-        }
-        if let Some(failure) = rows.failure() {
-            return Err(EngineError::Stopped(failure.to_owned()));
-        }
-        // What changed no row is folded again after a restart, to no effect.
-        if rows.has_written() || unsaved.is_too_much() {
-            self.write(self.batch(rows, &ends, unsaved)).await?;
-        }
-        heads.clone_from_slice(&ends);
-        note(progress, heads);
-        if !traced.is_empty() {
-            let (name, number) = (self.handle.view.name(), self.generation.number);
-            spans::folded(self.ports.runtime.as_ref(), name, number, traced);
-        }
-        Ok(folded > 0)
-    }
-
     /// The rows, and how far they are folded.
-    fn batch(&self, rows: RowSet, heads: &[Head], unsaved: &mut Unsaved) -> Batch {
+    fn batch(&self, rows: Vec<Write>, heads: &[Head], unsaved: &mut Unsaved) -> Batch {
         let (reader, number) = (self.reader(), self.generation.number);
         let touched = core::mem::replace(unsaved, Unsaved::new(heads.len())).touched;
         let checkpoints = (0..).map(PartitionId).zip(heads).zip(touched);
@@ -315,27 +322,9 @@ impl Projector {
             .filter(|(_, touched)| *touched)
             .map(|((partition, head), _)| reader_write(&reader, number, partition, head))
             .collect();
-        let rows = rows.into_writes(number);
         let written = Metric::ViewRowsWritten.counter(&[self.handle.view.name()]);
         written.increment(rows.len() as u64);
         Batch { rows, last }
-    }
-
-    async fn fold_entry(
-        &self,
-        entry: &exchequer_codec::Entry,
-        rows: &mut RowSet,
-    ) -> Result<(), EngineError> {
-        let view = &self.handle.view;
-        let store = self.ports.store.as_ref();
-        loop {
-            let reads = view.reads(entry, rows);
-            if !load_missing(store, self.generation.number, rows, reads).await? {
-                break;
-            }
-        }
-        view.fold(entry, rows);
-        Ok(())
     }
 
     /// A generation has one projector, which begins where its last batch ended.
@@ -375,20 +364,6 @@ impl Projector {
         self.ports.store.write(Batch { rows: rows.collect(), last: Vec::new() }).await?;
         Ok(())
     }
-}
-
-/// Lets other tasks run.
-async fn give_way() {
-    let mut gave = false;
-    let turn = core::future::poll_fn(|context| {
-        if gave {
-            return core::task::Poll::Ready(());
-        }
-        gave = true;
-        context.waker().wake_by_ref();
-        core::task::Poll::Pending
-    });
-    turn.await;
 }
 
 fn note(progress: &mut Progressed, heads: &[Head]) {

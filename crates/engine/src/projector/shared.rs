@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use exchequer_journal::Owned;
 use exchequer_kernel::Head;
-use exchequer_readstore::{RowSet, Scan, Value};
+use exchequer_readstore::{Scan, Value};
 use exchequer_runtime::{OnEnd, TaskKind};
 use exchequer_types::{Offset, PartitionId};
 use tokio::sync::watch;
@@ -44,6 +44,11 @@ impl Own {
         self.now.contains(&partition)
     }
 
+    /// Has anything come or gone since it was taken over?
+    pub(super) fn has_changed(&self) -> bool {
+        self.owned.as_ref().is_some_and(|owned| owned.has_changed().unwrap_or(false))
+    }
+
     /// Takes over what is its own by now; gives what has come to it. What is gone may be
     /// another's at once: rows that two write are the same.
     pub(super) fn update(&mut self, partitions: u32) -> Vec<PartitionId> {
@@ -71,7 +76,7 @@ impl Projector {
             *told = head.offset;
         }
         if unsaved.touched.contains(&true) {
-            self.write(self.batch(RowSet::default(), heads, unsaved)).await?;
+            self.write(self.batch(Vec::new(), heads, unsaved)).await?;
         }
         Ok(())
     }

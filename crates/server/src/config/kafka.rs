@@ -126,7 +126,7 @@ mod of_adapter {
                 ..Options::default()
             };
             let (bootstrap, prefix) = (self.bootstrap.trim().to_owned(), self.prefix.clone());
-            Ok(Settings { bootstrap, prefix, process: String::new(), security, options })
+            Ok(Settings { prefix, security, options, ..Settings::new(bootstrap) })
         }
 
         /// The topics of a deployment with so many partitions.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use exchequer_engine::Gateway;
 use exchequer_readstore::ReadStore;
+use exchequer_types::PartitionId;
 
 use super::bare::Bare;
 use super::servers::{Servers, Topics, Work, World};
@@ -23,6 +24,8 @@ const ROUNDS: usize = 5;
 /// Of the platform, and of the bare producer.
 const COMMANDS: usize = 40_000;
 const RECORDS: u64 = 300_000;
+/// Before anything is measured.
+const WARM_COMMANDS: usize = 300_000;
 
 /// One caller. Bare records, a process that is gateway and decider, and a gateway apart from
 /// the decider take turns; a ratio is the median of the rounds'.
@@ -131,12 +134,13 @@ pub(crate) async fn rate(args: &Args) -> Result<Vec<Figure>, Failure> {
     let servers = Servers::start()?;
     let bare = Bare::create(&servers.kafka.bootstrap(), "bare").await?;
     let topics = servers.topics("rate", 1)?;
-    let (rates, bare_rates) = in_process(&servers, &topics, &bare, args).await?;
-    let (rate, bare_rate) = (median(rates), median(bare_rates));
+    let measured = in_process(&servers, &topics, &bare, args).await?;
+    let [rate, bare_rate, of_commit] = measured.map(median);
     let name = "cluster-rate";
     let mut figures = vec![
         Figure::new(name, "bare producer, 1,000 unacknowledged, records/s", bare_rate, None),
         Figure::new(name, "1,000 callers in process, commands/s", rate, None),
+        Figure::new(name, "commands in a commit", of_commit, None),
         Figure::new(name, "ratio in process", rate / bare_rate, Some((">=", 0.15))),
     ];
     let over_grpc = grpc::rate(&servers, 50_000 * args.scale).await?;
@@ -151,21 +155,25 @@ async fn in_process(
     topics: &Topics,
     bare: &Bare,
     args: &Args,
-) -> Result<(Vec<f64>, Vec<f64>), Failure> {
+) -> Result<[Vec<f64>; 3], Failure> {
     let store = Arc::new(servers.read_store("rate").await?);
     let world = World::start(topics, store, Work::deciding()).await?;
     create_tenants(&world.platform, 0, TENANTS).await?;
     let gateway = &world.platform.gateway;
-    callers(gateway, "warm", (TENANTS, COMMANDS / 4)).await?;
-    bare.rate(RECORDS / 4, 0).await?;
-    let (mut rates, mut bare_rates) = (Vec::new(), Vec::new());
+    // Servers that have just started compile themselves for a while.
+    callers(gateway, "warm", (TENANTS, WARM_COMMANDS)).await?;
+    bare.rate(RECORDS, 0).await?;
+    let (mut rates, mut bare_rates, mut of_commits) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let commands = (TENANTS, COMMANDS * args.scale);
+        let before = world.platform.ports.journal.end(PartitionId(0)).await?;
         rates.push(callers(gateway, &format!("r{round}"), commands).await?);
+        let commits = world.platform.ports.journal.end(PartitionId(0)).await? - before;
+        of_commits.push(commands.1 as f64 / commits.max(1) as f64);
         // Whichever suits it better.
         let at_once = bare.rate(RECORDS, 0).await?;
         bare_rates.push(bare.rate(RECORDS, 5).await?.max(at_once));
     }
     world.stop().await;
-    Ok((rates, bare_rates))
+    Ok([rates, bare_rates, of_commits])
 }

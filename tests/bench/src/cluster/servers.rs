@@ -1,7 +1,7 @@
 //! A broker, a node of the store, and platforms on them in this process.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use exchequer_consumer_adoption::Adoption;
 use exchequer_engine::{
@@ -22,6 +22,11 @@ use crate::Failure;
 
 const READY_WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// Two seconds of a calm machine, in hundredths of a second of all its processors.
+const LOOK: Duration = Duration::from_secs(2);
+const BUSY_TICKS_MAX: u64 = 30;
+const CALM_WAIT_MAX: Duration = Duration::from_secs(60);
+
 pub(crate) struct Servers {
     pub(super) kafka: Kafka,
     pub(super) store: Cassandra,
@@ -30,7 +35,9 @@ pub(crate) struct Servers {
 impl Servers {
     /// They end with the value.
     pub(super) fn start() -> Result<Self, Failure> {
-        Ok(Self { kafka: Kafka::start(1)?, store: Cassandra::start(Users::Anybody)? })
+        let servers = Self { kafka: Kafka::start(1)?, store: Cassandra::start(Users::Anybody)? };
+        calm()?;
+        Ok(servers)
     }
 
     /// Of a deployment of its own, whose topics begin with `prefix`.
@@ -76,6 +83,29 @@ impl Topics {
     pub(super) fn journal(&self, name: &str) -> Result<KafkaJournal, Failure> {
         Ok(KafkaJournal::open(&self.settings, &self.known(name)?.spec)?)
     }
+}
+
+/// Waits until what servers do after a start, which takes whole cores, is done.
+fn calm() -> Result<(), Failure> {
+    let (begun, mut before) = (Instant::now(), busy_ticks()?);
+    while begun.elapsed() < CALM_WAIT_MAX {
+        std::thread::sleep(LOOK);
+        let now = busy_ticks()?;
+        if now.saturating_sub(before) < BUSY_TICKS_MAX {
+            break;
+        }
+        before = now;
+    }
+    Ok(())
+}
+
+/// How long processors were at work since the machine started: proc(5), `/proc/stat`.
+fn busy_ticks() -> Result<u64, Failure> {
+    let text = std::fs::read_to_string("/proc/stat")?;
+    let fields = text.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    let ticks: Vec<u64> = fields.map(str::parse).collect::<Result<_, _>>()?;
+    // User, nice and system; what is idle or waits for a disk is not at work.
+    Ok(ticks.iter().take(3).sum())
 }
 
 /// What a process does.
