@@ -13,7 +13,7 @@ use rdkafka::statistics::Statistics;
 
 /// How long what waits is taken in at once.
 const HEARING: Duration = Duration::from_millis(5);
-const FAILURES_HEARD_MAX: usize = 1_000;
+const HEARING_MAX: Duration = Duration::from_millis(50);
 
 const REPEAT_AFTER: Duration = Duration::from_secs(60);
 /// Kinds of lines remembered at once; above it all are forgotten.
@@ -125,9 +125,9 @@ impl Reported {
 /// Takes in what a client that reads nothing has to tell: figures and failed connections wait in
 /// its memory until they are heard.
 pub(crate) fn hear(consumer: &BaseConsumer<Reporter>) {
+    let begun = Instant::now();
     // One call takes what waits, up to a failed connection, of which the context was told.
-    let polls = (0..FAILURES_HEARD_MAX).take_while(|_| consumer.poll(HEARING).is_some());
-    polls.for_each(drop);
+    while consumer.poll(HEARING).is_some() && begun.elapsed() < HEARING_MAX {}
 }
 
 /// Makes a client, on a thread of its own. OpenSSL notes by thread what went wrong; librdkafka

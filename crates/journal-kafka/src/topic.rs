@@ -10,7 +10,7 @@ use exchequer_journal::{Fault, FaultKind, Intake};
 use exchequer_types::{Offset, PartitionId};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 
 use crate::appender::Appender;
 use crate::catch_up::CatchUp;
@@ -55,7 +55,9 @@ pub(crate) struct Topic {
     catch_up: CatchUp,
     /// Asks for ends and reads the tail.
     consumer: Arc<BaseConsumer<Reporter>>,
-    tail: Arc<Mutex<Option<Tail>>>,
+    tail: OnceCell<Tail>,
+    /// Is what comes taken by a tail?
+    is_followed: Arc<Mutex<bool>>,
     _watch: Watch,
 }
 
@@ -81,17 +83,17 @@ impl Topic {
     ) -> Result<Self, SetupError> {
         let (shared, consumer) = Shared::open(settings, spec, intake)?;
         let catch_up = CatchUp::new(Arc::clone(&shared));
-        let tail: Arc<Mutex<Option<Tail>>> = Arc::default();
+        let is_followed: Arc<Mutex<bool>> = Arc::default();
         let tend = {
-            let (tail, consumer, idle) =
-                (Arc::clone(&tail), Arc::clone(&consumer), catch_up.idle());
+            let (is_followed, client, idle) =
+                (Arc::clone(&is_followed), Arc::clone(&consumer), catch_up.idle());
             move || {
                 // Under its lock: what a tail is to get must not be taken here.
-                let tail = lock(&tail);
-                if tail.is_none() {
-                    client::hear(&consumer);
+                let is_followed = lock(&is_followed);
+                if !*is_followed {
+                    client::hear(&client);
                 }
-                drop(tail);
+                drop(is_followed);
                 idle.close_forgotten();
             }
         };
@@ -99,23 +101,34 @@ impl Topic {
             appender: Appender::new(Arc::clone(&shared), producers),
             catch_up,
             _watch: Watch::start(Arc::clone(&shared), Arc::clone(&consumer), Box::new(tend)),
-            tail,
+            tail: OnceCell::new(),
+            is_followed,
             consumer,
             shared,
         })
     }
 
-    /// Follows the topic, from the first call on: a process that only appends reads nothing.
-    fn follow(&self) -> Result<(), Fault> {
-        let mut tail = lock(&self.tail);
-        if tail.is_none() {
-            for partition in &self.shared.partitions {
-                partition.restart(partition.known_end());
-            }
-            let started = Tail::start(Arc::clone(&self.shared), Arc::clone(&self.consumer));
-            *tail = Some(started.map_err(|error| unavailable("follow a topic", &error))?);
-        }
-        Ok(())
+    /// Follows the topic from its present end, from the first call on: a process that only
+    /// appends reads nothing.
+    async fn follow(&self) -> Result<(), Fault> {
+        let start = || async {
+            let (shared, consumer) = (Arc::clone(&self.shared), Arc::clone(&self.consumer));
+            let is_followed = Arc::clone(&self.is_followed);
+            let starting = tokio::task::spawn_blocking(move || {
+                for (number, partition) in (0..).zip(&shared.partitions) {
+                    let known = partition.known_end();
+                    let (_, end) = shared.ends(&consumer, number, known)?;
+                    partition.saw_end(end);
+                    partition.restart(partition.known_end());
+                }
+                *lock(&is_followed) = true;
+                Tail::start(shared, consumer)
+            });
+            let ending = || Fault::new(FaultKind::Stopped, "the process is ending");
+            let started = starting.await.map_err(|_| ending())?;
+            started.map_err(|error| unavailable("follow a topic", &error))
+        };
+        self.tail.get_or_try_init(start).await.map(|_| ())
     }
 
     pub(crate) fn partitions(&self) -> u32 {
@@ -166,7 +179,7 @@ impl Topic {
         from: Offset,
         limit: Limit,
     ) -> Result<Vec<Stored>, Fault> {
-        self.follow()?;
+        self.follow().await?;
         let it = &self.shared.partitions[partition.index()];
         let until = it.known_end();
         let reading = async {
@@ -193,7 +206,7 @@ impl Topic {
 
     pub(crate) async fn wait(&self, partition: PartitionId, offset: Offset) {
         // Whoever waits reads next, and is told then.
-        if self.follow().is_err() {
+        if self.follow().await.is_err() {
             return;
         }
         let it = &self.shared.partitions[partition.index()];
@@ -209,8 +222,8 @@ impl Topic {
     }
 }
 
-fn lock(tail: &Mutex<Option<Tail>>) -> MutexGuard<'_, Option<Tail>> {
-    tail.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(is_followed: &Mutex<bool>) -> MutexGuard<'_, bool> {
+    is_followed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether partitions have a producer each, so that a failure of one ends no other's appends.

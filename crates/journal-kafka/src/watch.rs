@@ -12,7 +12,9 @@ use crate::client::Reporter;
 use crate::topic::Shared;
 use crate::{SetupKind, topics};
 
-const SECOND_LOOK: Duration = Duration::from_secs(1);
+/// Looks in a row that must find the same, and the pause between them.
+const LOOKS: usize = 4;
+const NEXT_LOOK: Duration = Duration::from_secs(1);
 
 /// Ends the thread when it is dropped.
 #[derive(Debug)]
@@ -30,16 +32,21 @@ impl Watch {
         let (alive, ended) = sync_channel(1);
         let pause = Duration::from_millis(shared.settings.options.topology_ms.max(100).into());
         let looking = move || {
-            let is_over = |pause| ended.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
-            while !is_over(pause) {
+            let mut looks = 0;
+            loop {
+                let wait = if looks == 0 { pause } else { pause.min(NEXT_LOOK) };
+                if ended.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
                 tend();
-                // A broker that has just come back may know of fewer topics than there are.
-                if changed(&shared, &consumer).is_none() || is_over(pause.min(SECOND_LOOK)) {
+                if shared.settings.stopped.check().is_err() {
                     continue;
                 }
-                if let Some(why) = changed(&shared, &consumer) {
-                    shared.settings.stopped.stop(why);
-                    return;
+                let problem = problem(&shared, &consumer);
+                looks = if problem.is_some() { looks + 1 } else { 0 };
+                // A broker that has just come back may know of fewer topics than there are.
+                if let Some(problem) = problem.filter(|_| looks >= LOOKS) {
+                    shared.settings.stopped.stop(problem);
                 }
             }
         };
@@ -52,7 +59,7 @@ impl Watch {
 }
 
 /// What is wrong with the topic, if its brokers say that anything is.
-fn changed(shared: &Shared, consumer: &BaseConsumer<Reporter>) -> Option<String> {
+fn problem(shared: &Shared, consumer: &BaseConsumer<Reporter>) -> Option<String> {
     let partitions = shared.partitions.len() as u32;
     let checked = topics::check_partitions(consumer, &shared.settings, &shared.name, partitions);
     checked.err().filter(|error| error.kind == SetupKind::Topics).map(|error| error.to_string())

@@ -26,7 +26,7 @@ pub const ROWS_READ_MAX: usize = 500_000;
 /// Groups or subjects that are told apart, the largest ones.
 pub const TOP_MAX: usize = 1_000;
 /// Source partitions that are asked together.
-const SOURCES_AT_ONCE_MAX: usize = 16;
+const SOURCES_AT_ONCE_MAX: usize = 4;
 /// A query is tried anew when a meter writes meanwhile.
 const TRIES_MAX: usize = 8;
 
@@ -149,7 +149,9 @@ pub async fn query(
     let of = |partition| source(store, live, query, (&grouping, &pieces), partition).boxed();
     let sources: Vec<BoxFuture<'_, Result<_, QueryError>>> =
         (0..live.partitions()).map(PartitionId).map(of).collect();
-    let mut found = stream::iter(sources).buffered(SOURCES_AT_ONCE_MAX);
+    // In the process nothing is waited for, and each would only be held.
+    let at_once = if store.is_atomic() { 1 } else { SOURCES_AT_ONCE_MAX };
+    let mut found = stream::iter(sources).buffered(at_once);
     while let Some((part, position)) = found.try_next().await? {
         positions.push(position);
         all.merge(part)?;

@@ -112,7 +112,7 @@ pub(crate) async fn read(
         for (from, to) in ranges {
             let mut next = from;
             while next < to {
-                let records = meters.ports.log.read(partition, next, READ_BYTES_MAX).await;
+                let records = meters.sealed_records(partition, next, READ_BYTES_MAX).await;
                 let records = records.map_err(|fault| status::of_engine(&fault.into()))?;
                 let Some(last) = records.last().map(|it| it.offset) else { break };
                 for record in records.iter().filter(|it| it.offset < to) {

@@ -65,7 +65,7 @@ pub(crate) async fn get(
         Refusal::new(USAGE_EVENT_NOT_FOUND, text).status()
     };
     let Some(found) = found else { return Err(not_found()) };
-    let read = meters.ports.log.read(partition, found.offset, 1).await;
+    let read = meters.sealed_records(partition, found.offset, 1).await;
     let read = read.map_err(|fault| status::of_engine(&fault.into()))?;
     let Some(record) = read.first() else { return Err(not_found()) };
     mask.apply(search.tell(record, found, related).await?)
@@ -110,7 +110,7 @@ impl Search<'_> {
     async fn within(&self, from: Offset, to: Offset) -> Result<Option<Offset>, Status> {
         let mut next = from;
         while next < to {
-            let records = self.meters.ports.log.read(self.partition, next, READ_BYTES_MAX).await;
+            let records = self.meters.sealed_records(self.partition, next, READ_BYTES_MAX).await;
             let records = records.map_err(|fault| status::of_engine(&fault.into()))?;
             let Some(last) = records.last().map(|it| it.offset) else { return Ok(None) };
             let found = records.iter().find(|it| it.offset < to && self.is_it(it));

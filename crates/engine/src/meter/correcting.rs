@@ -94,7 +94,7 @@ async fn read_one(
     partition: PartitionId,
     offset: Offset,
 ) -> Result<LogRecord, EngineError> {
-    let read = context.meters.ports.log.read(partition, offset, 1).await?;
+    let read = context.meters.sealed_records(partition, offset, 1).await?;
     read.into_iter().next().ok_or_else(|| {
         EngineError::Stopped(format!("record {offset} of usage partition {partition} is gone"))
     })

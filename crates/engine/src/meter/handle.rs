@@ -4,7 +4,7 @@
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use exchequer_journal::Fault;
+use exchequer_journal::{Fault, Record};
 use exchequer_metering::{
     BackfillProgress, Contribution, EventIdentity, Fate, Fault as MeterFault, Revisions, Schemas,
     partition_of_event,
@@ -181,6 +181,23 @@ impl Meters {
             lag += end.saturating_sub(self.state(partition).next);
         }
         Ok(lag)
+    }
+
+    /// Records of `partition` from `from` on, of which a seal tells: they are there, and a
+    /// process that follows the log may not have heard of them yet.
+    pub async fn sealed_records(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        bytes_max: usize,
+    ) -> Result<Vec<Record>, Fault> {
+        let log = &self.ports.log;
+        let records = log.read(partition, from, bytes_max).await?;
+        if !records.is_empty() {
+            return Ok(records);
+        }
+        log.end(partition).await?;
+        log.read(partition, from, bytes_max).await
     }
 
     /// Waits until every record of `partition` below `offset` has a fate and queries see

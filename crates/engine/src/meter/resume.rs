@@ -240,7 +240,7 @@ pub(super) async fn read_range(
     let mut next = from;
     while next < to {
         let bytes = context.ports.settings.read_bytes_max;
-        let read = context.meters.ports.log.read(partition, next, bytes).await?;
+        let read = context.meters.sealed_records(partition, next, bytes).await?;
         let Some(last) = read.last() else { break };
         next = last.offset + 1;
         records.extend(read.into_iter().take_while(|record| record.offset < to));

@@ -109,7 +109,7 @@ async fn first_kept(
     state: &Metering,
     from: Offset,
 ) -> Result<Offset, EngineError> {
-    match context.meters.ports.log.read(state.partition, from, 1).await {
+    match context.meters.sealed_records(state.partition, from, 1).await {
         Ok(_) => Ok(from),
         Err(Fault { kind: FaultKind::Expired { begins_at }, .. }) => Ok(begins_at.max(from)),
         Err(fault) => Err(fault.into()),

@@ -37,6 +37,28 @@ async fn conforms_with_one_producer_for_all_partitions() {
 
 // REQ: KER-08
 #[tokio::test]
+async fn what_others_wrote_before_the_first_read_is_there_at_once() {
+    let kafka = broker();
+    let settings = settings(&kafka, "standing-by");
+    let writer = journal(&settings, layout(2, 1));
+    let spec = layout(2, 1).topic("journal").unwrap();
+    let open = || KafkaJournal::open(&settings, &spec).unwrap();
+    let (reader, follower) = (open(), open());
+    let records: Vec<_> = (0..100).map(|number| format!("record {number}").into()).collect();
+    writer.append_all(PartitionId(1), records).await.unwrap();
+    let read = reader.read(PartitionId(1), 40, 1 << 20).await.unwrap();
+    assert_eq!(read.iter().map(|it| it.offset).collect::<Vec<_>>(), (40..100).collect::<Vec<_>>());
+    let wait = follower.wait(PartitionId(1), 99);
+    tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap();
+    assert_eq!(follower.read(PartitionId(1), 99, 1).await.unwrap().len(), 1);
+    writer.append(PartitionId(1), "the next".into()).await.unwrap();
+    let wait = follower.wait(PartitionId(1), 100);
+    tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap();
+    assert_eq!(&follower.read(PartitionId(1), 100, 1).await.unwrap()[0].bytes[..], b"the next");
+}
+
+// REQ: KER-08
+#[tokio::test]
 async fn another_process_reads_from_the_beginning_and_goes_on() {
     const P0: PartitionId = PartitionId(0);
     let kafka = broker();
