@@ -154,7 +154,9 @@ impl Caller {
         let path = self.deployment_key.clone().unwrap_or_else(beside);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Bearer::Nothing),
+            Err(error) if error.kind() == ErrorKind::NotFound && self.deployment_key.is_none() => {
+                return Ok(Bearer::Nothing);
+            }
             Err(error) => {
                 let path = path.display();
                 let text = format!("cannot read {path}: {error}; or give a token: EXCHEQUER_TOKEN");
@@ -228,6 +230,9 @@ mod tests {
         std::fs::write(dir.path().join("keys/deployment.key"), [7; 31]).unwrap();
         let refused = caller(None, dir.path()).bearer().unwrap_err().to_string();
         assert!(refused.contains("no key"), "{refused}");
+        let named = Caller { deployment_key: Some("gone.key".into()), ..caller(None, dir.path()) };
+        let refused = named.bearer().unwrap_err().to_string();
+        assert!(refused.contains("cannot read gone.key"), "{refused}");
     }
 
     // REQ: EDG-06

@@ -143,6 +143,15 @@ impl Appender {
         Ok(())
     }
 
+    /// Makes the producer that the next append takes: until brokers have told a new one who
+    /// it is, half a second goes by. What fails is told by the append.
+    pub(crate) fn prepare(&self, partition: PartitionId) {
+        let (at, linger_ms) = self.lane(partition);
+        let mut lane = self.lanes[at].lock().unwrap_or_else(PoisonError::into_inner);
+        let made = self.ready(&mut lane, linger_ms).map(|_| ());
+        drop(made);
+    }
+
     fn queue_bytes_max(&self) -> usize {
         self.shared.settings.options.queue_bytes_max
     }

@@ -68,6 +68,10 @@ impl Journal for KafkaJournal {
         Box::pin(self.topic.append(partition, records))
     }
 
+    fn prepare(&self, partition: PartitionId) {
+        self.topic.prepare(partition);
+    }
+
     fn end(&self, partition: PartitionId) -> BoxFuture<'_, Result<Offset, Fault>> {
         Box::pin(self.topic.end(partition))
     }

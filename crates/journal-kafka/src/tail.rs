@@ -29,10 +29,8 @@ const POLL: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(500);
 
 impl Tail {
-    pub(crate) fn start(
-        shared: Arc<Shared>,
-        consumer: Arc<BaseConsumer<Reporter>>,
-    ) -> KafkaResult<Self> {
+    pub(crate) fn start(shared: Arc<Shared>) -> KafkaResult<Self> {
+        let consumer = shared.reader()?;
         assign(&shared, &consumer)?;
         let ending = Arc::new(AtomicBool::new(false));
         let thread = {

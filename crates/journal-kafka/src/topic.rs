@@ -53,11 +53,10 @@ pub(crate) struct Topic {
     pub shared: Arc<Shared>,
     appender: Appender,
     catch_up: CatchUp,
-    /// Asks for ends and reads the tail.
-    consumer: Arc<BaseConsumer<Reporter>>,
+    /// Asks for ends, and reads nothing: a broker answers it at once, and a client that
+    /// waits for records only when there are some.
+    asker: Arc<BaseConsumer<Reporter>>,
     tail: OnceCell<Tail>,
-    /// Is what comes taken by a tail?
-    is_followed: Arc<Mutex<bool>>,
     _watch: Watch,
 }
 
@@ -67,6 +66,8 @@ impl core::fmt::Debug for Topic {
     }
 }
 
+/// Records that a client has fetched before they are asked for.
+const AHEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long a read waits for records that are known to be there.
 const READ_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long an end that is too low is asked for again before it is taken for damage.
@@ -81,29 +82,21 @@ impl Topic {
         producers: Producers,
         intake: Option<Arc<dyn Intake>>,
     ) -> Result<Self, SetupError> {
-        let (shared, consumer) = Shared::open(settings, spec, intake)?;
+        let (shared, asker) = Shared::open(settings, spec, intake)?;
         let catch_up = CatchUp::new(Arc::clone(&shared));
-        let is_followed: Arc<Mutex<bool>> = Arc::default();
         let tend = {
-            let (is_followed, client, idle) =
-                (Arc::clone(&is_followed), Arc::clone(&consumer), catch_up.idle());
+            let (asker, idle) = (Arc::clone(&asker), catch_up.idle());
             move || {
-                // Under its lock: what a tail is to get must not be taken here.
-                let is_followed = lock(&is_followed);
-                if !*is_followed {
-                    client::hear(&client);
-                }
-                drop(is_followed);
+                client::hear(&asker);
                 idle.close_forgotten();
             }
         };
         Ok(Self {
             appender: Appender::new(Arc::clone(&shared), producers),
             catch_up,
-            _watch: Watch::start(Arc::clone(&shared), Arc::clone(&consumer), Box::new(tend)),
+            _watch: Watch::start(Arc::clone(&shared), Arc::clone(&asker), Box::new(tend)),
             tail: OnceCell::new(),
-            is_followed,
-            consumer,
+            asker,
             shared,
         })
     }
@@ -112,17 +105,15 @@ impl Topic {
     /// appends reads nothing.
     async fn follow(&self) -> Result<(), Fault> {
         let start = || async {
-            let (shared, consumer) = (Arc::clone(&self.shared), Arc::clone(&self.consumer));
-            let is_followed = Arc::clone(&self.is_followed);
+            let (shared, asker) = (Arc::clone(&self.shared), Arc::clone(&self.asker));
             let starting = tokio::task::spawn_blocking(move || {
                 for (number, partition) in (0..).zip(&shared.partitions) {
                     let known = partition.known_end();
-                    let (_, end) = shared.ends(&consumer, number, known)?;
+                    let (_, end) = shared.ends(&asker, number, known)?;
                     partition.saw_end(end);
                     partition.restart(partition.known_end());
                 }
-                *lock(&is_followed) = true;
-                Tail::start(shared, consumer)
+                Tail::start(shared)
             });
             let ending = || Fault::new(FaultKind::Stopped, "the process is ending");
             let started = starting.await.map_err(|_| ending())?;
@@ -153,14 +144,18 @@ impl Topic {
         self.appender.append(partition, records).await
     }
 
+    /// An append is near.
+    pub(crate) fn prepare(&self, partition: PartitionId) {
+        self.appender.prepare(partition);
+    }
+
     /// Asked from the partition's leader, which answers only with what is replicated.
     pub(crate) async fn end(&self, partition: PartitionId) -> Result<Offset, Fault> {
         let it = &self.shared.partitions[partition.index()];
         // What is acknowledged while the question is under way may be missing in the answer.
         let known = it.known_end();
-        let (shared, consumer) = (Arc::clone(&self.shared), Arc::clone(&self.consumer));
-        let asking =
-            tokio::task::spawn_blocking(move || shared.ends(&consumer, partition.0, known));
+        let (shared, asker) = (Arc::clone(&self.shared), Arc::clone(&self.asker));
+        let asking = tokio::task::spawn_blocking(move || shared.ends(&asker, partition.0, known));
         let end = match asking.await {
             Ok(Ok((_, end))) => end,
             Ok(Err(error)) => return Err(unavailable("ask for the end of a partition", &error)),
@@ -220,10 +215,6 @@ impl Topic {
             grown.await;
         }
     }
-}
-
-fn lock(is_followed: &Mutex<bool>) -> MutexGuard<'_, bool> {
-    is_followed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether partitions have a producer each, so that a failure of one ends no other's appends.
@@ -330,10 +321,8 @@ impl Shared {
         let failed = |doing: &str, error| {
             SetupError::of(doing, &settings.bootstrap, seen.last().as_deref(), &error)
         };
-        let ahead = settings.options.recent_bytes_max.min(16 * 1024 * 1024);
-        let consumer: BaseConsumer<Reporter> =
-            client::make(&settings.reader(ahead), reporter.clone())
-                .map_err(|error| failed("make a client", error))?;
+        let consumer =
+            reader(settings, &reporter).map_err(|error| failed("make a client", error))?;
         topics::check_partitions(&consumer, settings, &name, spec.partitions)?;
         let mut partitions = Vec::new();
         let each = settings.options.recent_bytes_max / spec.partitions.max(1) as usize;
@@ -348,6 +337,11 @@ impl Shared {
         let settings = settings.clone();
         let shared = Self { name, settings, reporter, partitions, intake };
         Ok((Arc::new(shared), Arc::new(consumer)))
+    }
+
+    /// A client of its own that reads the newest records.
+    pub(crate) fn reader(&self) -> KafkaResult<BaseConsumer<Reporter>> {
+        reader(&self.settings, &self.reporter)
     }
 
     pub(crate) fn figures(&self) -> Figures {
@@ -409,6 +403,11 @@ impl Shared {
         }
         self.partitions[partition as usize].damaged(self.shortened(partition, high, at))
     }
+}
+
+fn reader(settings: &Settings, reporter: &Reporter) -> KafkaResult<BaseConsumer<Reporter>> {
+    let ahead = settings.options.recent_bytes_max.min(AHEAD_BYTES_MAX);
+    client::make(&settings.reader(ahead), reporter.clone())
 }
 
 /// The client asks for a position that the topic does not have.

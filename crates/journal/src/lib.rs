@@ -78,6 +78,10 @@ pub trait Journal: Send + Sync + core::fmt::Debug {
         records: Vec<Bytes>,
     ) -> BoxFuture<'_, Result<Option<Offset>, Fault>>;
 
+    /// Says that this process is about to append: what takes time to be set up is begun.
+    /// Nothing is written, and nobody has to call it.
+    fn prepare(&self, _partition: PartitionId) {}
+
     /// The offset that the next record will have. Asked from the log, not from a cache.
     fn end(&self, partition: PartitionId) -> BoxFuture<'_, Result<Offset, Fault>>;
 

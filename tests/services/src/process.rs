@@ -84,17 +84,17 @@ impl Process {
     pub fn wait_for_line(&mut self, text: &str, longest: Duration) -> Result<(), Error> {
         let log = self.log.clone();
         let what = format!("\"{text}\" in {}", log.display());
-        wait_until(&what, longest, || {
-            let said = fs::read(&log).unwrap_or_default();
-            let said = String::from_utf8_lossy(&said);
+        let came = wait_until(&what, longest, || {
+            let said = read(&log);
             if said.contains(text) {
                 return Ok(Some(()));
             }
             match self.shell.try_wait() {
                 Ok(None) => Ok(None),
-                _ => Err(Error::new(format!("{} ended at once: {}", log.display(), tail(&said)))),
+                _ => Err(Error::new("it ended at once")),
             }
-        })
+        });
+        came.map_err(|error| Error::new(format!("{error}: {what}: {}", tail(&read(&log)))))
     }
 
     /// Does it still run? The error has the end of its log.
@@ -102,9 +102,8 @@ impl Process {
         if matches!(self.shell.try_wait(), Ok(None)) {
             return Ok(());
         }
-        let said = fs::read(&self.log).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said);
-        Err(Error::new(format!("{} ended at once: {}", self.log.display(), tail(&said))))
+        let said = tail(&read(&self.log));
+        Err(Error::new(format!("it ended at once: {}: {said}", self.log.display())))
     }
 
     /// Asks it to end, and waits until it has.
@@ -153,6 +152,10 @@ pub(crate) fn signal(pid: u32, name: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::new(format!("process {pid} does not take the signal {name}; it has ended")))
+}
+
+fn read(log: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned()
 }
 
 fn tail(text: &str) -> String {

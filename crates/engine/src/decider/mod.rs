@@ -127,6 +127,7 @@ async fn lead(
     (claiming, partition): (&Claiming, PartitionId),
     failures: &mut u32,
 ) -> Result<&'static str, EngineError> {
+    ports.journal.prepare(partition);
     let (mut state, mut head) = resume::load(ports, tail, partition).await?;
     tail.reach(partition, &head).await?;
     resume::catch_up(ports, tail, &mut state, &mut head).await?;

@@ -216,6 +216,7 @@ async fn lead(
     (claiming, partition): (&Claiming, PartitionId),
     (failures, asked): (&mut u32, &mut mpsc::Receiver<handle::Asked>),
 ) -> Result<&'static str, EngineError> {
+    context.meters.ports.seals.prepare(partition);
     let (mut head, next) = resume::head(context, partition).await?;
     if !claiming.is_confirmed(next).await? {
         return Ok("the partition is another member's");

@@ -1,7 +1,7 @@
 //! Where a meter begins: its checkpoint, and the seals above it folded again, with the
 //! records that they cover judged again. What comes out must be what they say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -150,6 +150,7 @@ pub(super) async fn catch_up(
 ) -> Result<(), EngineError> {
     let seals = &context.meters.ports.seals;
     let end = seals.end(state.partition).await?;
+    let mut ahead = Ahead::default();
     while head.offset < end {
         let read = context.ports.settings.read_bytes_max;
         for record in seals.read(state.partition, head.offset, read).await? {
@@ -157,7 +158,7 @@ pub(super) async fn catch_up(
             let verdict = fold(head, &record_head, &hash);
             super::count(state.partition, verdict, head.offset);
             if let (Verdict::Accepted, Some(seal)) = (verdict, seal) {
-                replay(context, state, &seal, record.offset).await?;
+                replay(context, state, &mut ahead, (&seal, record.offset)).await?;
                 context.progressed(state, head);
                 if context.meters.state(state.partition).split == Some(head.seq) {
                     state.stand_at(head);
@@ -181,8 +182,8 @@ pub(super) async fn catch_up(
 async fn replay(
     context: &Context,
     state: &mut Metering,
-    seal: &pb::Seal,
-    offset: Offset,
+    ahead: &mut Ahead,
+    (seal, offset): (&pb::Seal, Offset),
 ) -> Result<(), EngineError> {
     let differs = |what: String| {
         EngineError::Stopped(format!(
@@ -203,7 +204,7 @@ async fn replay(
         };
         batch
     } else {
-        let records = read_range(context, state.partition, seal.from, seal.to).await?;
+        let records = ahead.range(context, state.partition, (seal.from, seal.to)).await?;
         let read = decoded(context, &records, Vec::new());
         judge(context, state, &records, &read).await?
     };
@@ -236,16 +237,41 @@ pub(super) async fn read_range(
     from: Offset,
     to: Offset,
 ) -> Result<Vec<LogRecord>, EngineError> {
-    let mut records: Vec<LogRecord> = Vec::new();
-    let mut next = from;
-    while next < to {
-        let bytes = context.ports.settings.read_bytes_max;
-        let read = context.meters.sealed_records(partition, next, bytes).await?;
-        let Some(last) = read.last() else { break };
-        next = last.offset + 1;
-        records.extend(read.into_iter().take_while(|record| record.offset < to));
+    Ahead::default().range(context, partition, (from, to)).await
+}
+
+/// Records behind those that were asked for last: a seal may cover one, and a read brings
+/// thousands. At most what one read brings is kept.
+#[derive(Debug, Default)]
+struct Ahead(VecDeque<LogRecord>);
+
+impl Ahead {
+    /// The records from..to, as far as they are there; what follows them is kept.
+    async fn range(
+        &mut self,
+        context: &Context,
+        partition: PartitionId,
+        (from, to): (Offset, Offset),
+    ) -> Result<Vec<LogRecord>, EngineError> {
+        if self.0.front().is_some_and(|first| first.offset > from) {
+            self.0.clear();
+        }
+        let mut records: Vec<LogRecord> = Vec::new();
+        let mut next = from;
+        while next < to {
+            while self.0.front().is_some_and(|it| it.offset < next) {
+                self.0.pop_front();
+            }
+            if self.0.is_empty() {
+                let bytes = context.ports.settings.read_bytes_max;
+                self.0 = context.meters.sealed_records(partition, next, bytes).await?.into();
+            }
+            let Some(record) = self.0.front().filter(|it| it.offset < to) else { break };
+            next = record.offset + 1;
+            records.extend(self.0.pop_front());
+        }
+        Ok(records)
     }
-    Ok(records)
 }
 
 /// What a flush writes, and what is saved when it is done.
