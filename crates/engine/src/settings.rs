@@ -74,6 +74,9 @@ pub struct UsageSettings {
     pub flush_interval: Duration,
     /// They are written after this long when nothing comes.
     pub idle_flush_interval: Duration,
+    /// Do other processes answer queries, from the store alone? Then figures are also written
+    /// that often while events come, as far as a tenth of the time is enough for it.
+    pub read_by_others: bool,
     /// Records of one seal.
     pub batch_records_max: usize,
     /// Bytes of the usage log that are read at once.
@@ -95,6 +98,7 @@ impl Default for UsageSettings {
             flushes_max: 2,
             flush_interval: Duration::from_secs(30),
             idle_flush_interval: Duration::from_secs(1),
+            read_by_others: false,
             batch_records_max: 4_096,
             read_bytes_max: 1024 * 1024,
             seal_linger: Duration::from_millis(20),

@@ -92,6 +92,7 @@ impl Figures for MeterFigures {
                 filters: Vec::new(),
                 top: 1,
                 lateness: Duration::ZERO,
+                seen: &[],
             };
             if let Some(window) = window {
                 let period = question(Step::Of(Kept::Period), window.start, window.end);

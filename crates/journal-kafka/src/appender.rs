@@ -22,10 +22,9 @@ use crate::client::{self, Reporter};
 use crate::error::append_fault;
 use crate::topic::{Producers, Shared};
 
-/// With so many appends unacknowledged, records wait for company: what a broker takes for a
-/// request is many times what it takes for a record.
-const BUSY_APPENDS: usize = 32;
-const BUSY_LINGER_MS: u32 = 1;
+/// With more than so many appends unacknowledged, records wait so many milliseconds for
+/// company: what a broker takes for a request is many times what it takes for a record.
+const LINGERS: [(usize, u32); 3] = [(0, 0), (32, 1), (256, 5)];
 
 /// What took longer may have waited in this process: it tells nothing of clocks.
 const COMPARED_WITHIN: Duration = Duration::from_secs(30);
@@ -33,7 +32,7 @@ const COMPARED_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) struct Appender {
     shared: Arc<Shared>,
     producers: Producers,
-    /// One for each partition; or one for all, and another for when there is much to send.
+    /// One for each partition; or one for all at each of [`LINGERS`].
     lanes: Vec<Mutex<Option<Lane>>>,
     waiting: Arc<Waiting>,
 }
@@ -87,7 +86,7 @@ impl Appender {
     pub(crate) fn new(shared: Arc<Shared>, producers: Producers) -> Self {
         let lanes = match producers {
             Producers::EachPartition => shared.partitions.len(),
-            Producers::Shared => 2,
+            Producers::Shared => LINGERS.len(),
         };
         Self {
             shared,
@@ -159,12 +158,12 @@ impl Appender {
     /// Which lane an append takes, and how long its records wait for others.
     fn lane(&self, partition: PartitionId) -> (usize, u32) {
         let linger_ms = self.shared.settings.options.linger_ms;
-        let is_busy = || self.waiting.appends.load(Ordering::Relaxed) > BUSY_APPENDS;
-        match self.producers {
-            Producers::EachPartition => (partition.index(), linger_ms),
-            Producers::Shared if is_busy() => (1, linger_ms.max(BUSY_LINGER_MS)),
-            Producers::Shared => (0, linger_ms),
+        if self.producers == Producers::EachPartition {
+            return (partition.index(), linger_ms);
         }
+        let waiting = self.waiting.appends.load(Ordering::Relaxed);
+        let at = LINGERS.iter().rposition(|(above, _)| waiting > *above).unwrap_or(0);
+        (at, linger_ms.max(LINGERS[at].1))
     }
 
     fn ready<'a>(&self, lane: &'a mut Option<Lane>, linger_ms: u32) -> Result<&'a mut Lane, Fault> {

@@ -8,6 +8,8 @@ use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_metering::{Aggregation, Fate, OVERFLOW};
 use exchequer_readstore::{Batch, Fault, Key, ReadStore, Row, Scan, Table, Value, Write};
 use exchequer_types::{Period, Timestamp};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use crate::amount::Amount;
 use crate::bytes::Damaged;
@@ -26,6 +28,8 @@ use crate::texts::{values, written};
 pub const SUBJECTS_PER_BUCKET_MAX: usize = 16_384;
 /// Rows of one window and scope at most.
 const CHUNKS_MAX: usize = 1_024;
+/// Scopes whose rows are read and added to at a time.
+const SCOPES_AT_ONCE_MAX: usize = 32;
 
 /// A segment cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -72,11 +76,10 @@ pub async fn flush(
     segment: &Part,
     checkpoint: &Checkpoint,
 ) -> Result<Batch, FlushError> {
-    let mut flush = Flush { store, segment, split: None, rows: Vec::new() };
+    let mut flush = Flush::new(store, segment);
     for series in segment.series() {
         for kept in Kept::ALL {
-            flush.totals(series, kept).await?;
-            flush.subjects(series, kept).await?;
+            flush.series(series, kept).await?;
         }
     }
     flush.notes().await?;
@@ -141,24 +144,47 @@ struct Block<'p> {
 }
 
 impl<'a> Flush<'a> {
-    async fn totals(&mut self, series: &'a Series, kept: Kept) -> Result<(), FlushError> {
-        let added = fold(series, kept, |it| &it.totals, |_| true);
-        let names_max = usize_of(series.meter.groups_max);
-        let name = |it: &Added| self.segment.names.groups_of(it.name);
-        let named: Vec<_> = added.iter().map(|it| (name(it), it)).collect();
-        self.scope(series, kept, Scope::Totals, names_max, named).await
+    fn new(store: &'a dyn ReadStore, segment: &'a Part) -> Self {
+        Self { store, segment, split: None, rows: Vec::new() }
     }
 
-    async fn subjects(&mut self, series: &'a Series, kept: Kept) -> Result<(), FlushError> {
-        let added = fold(series, kept, |it| &it.subjects, |_| true);
+    /// What `series` adds to rows of that length: totals, and subjects by their buckets. No
+    /// two of them share a row, so several wait for the store together.
+    async fn series(&mut self, series: &'a Series, kept: Kept) -> Result<(), FlushError> {
+        let totals = fold(series, kept, |it| &it.totals, |_| true);
+        let subjects = fold(series, kept, |it| &it.subjects, |_| true);
         let mut by_scope: BTreeMap<Scope, Vec<(&[u8], &Added)>> = BTreeMap::new();
-        for it in &added {
+        for it in &totals {
+            let name = self.segment.names.groups_of(it.name);
+            by_scope.entry(Scope::Totals).or_default().push((name, it));
+        }
+        for it in &subjects {
             if let Some((name, scope)) = self.segment.names.subject_of(it.name) {
                 by_scope.entry(scope).or_default().push((name, it));
             }
         }
-        for (scope, named) in by_scope {
-            self.scope(series, kept, scope, SUBJECTS_PER_BUCKET_MAX, named).await?;
+        let (store, segment) = (self.store, self.segment);
+        let written = by_scope.into_iter().map(|(scope, added)| {
+            let names_max = match scope {
+                Scope::Totals => usize_of(series.meter.groups_max),
+                Scope::Subjects(_) => SUBJECTS_PER_BUCKET_MAX,
+            };
+            let mut own = Flush::new(store, segment);
+            async move {
+                own.scope(series, kept, scope, names_max, added).await?;
+                Ok(own)
+            }
+            .boxed()
+        });
+        let written: Vec<BoxFuture<'_, Result<Self, FlushError>>> = written.collect();
+        // In the process nothing is waited for.
+        let at_once = if store.is_atomic() { 1 } else { SCOPES_AT_ONCE_MAX };
+        let mut written = stream::iter(written).buffered(at_once);
+        while let Some(Self { split, rows, .. }) = written.try_next().await? {
+            self.rows.extend(rows);
+            if let Some(at) = split {
+                self.splits_at(at);
+            }
         }
         Ok(())
     }
@@ -294,9 +320,13 @@ impl<'a> Flush<'a> {
         }
         let at = stamp >> 16;
         if at > self.segment.from() && at < self.segment.to() {
-            self.split = Some(self.split.map_or(at, |known| known.min(at)));
+            self.splits_at(at);
         }
         at >= self.segment.to()
+    }
+
+    fn splits_at(&mut self, at: u64) {
+        self.split = Some(self.split.map_or(at, |known| known.min(at)));
     }
 
     async fn notes(&mut self) -> Result<(), FlushError> {

@@ -23,6 +23,8 @@ pub struct Source {
     frozen: Vec<Arc<Segment>>,
     open: Part,
     position: Position,
+    /// See [`Source::settle`].
+    settles: bool,
     /// How often something was added, since the process began.
     changes: u64,
     /// Of what was frozen.
@@ -103,6 +105,7 @@ impl Source {
             frozen: Vec::new(),
             open: Part::new(partition, 0),
             position: Position::default(),
+            settles: false,
             changes: 0,
             touched: Touched { all: true, ..Touched::default() },
         }
@@ -131,12 +134,26 @@ impl Source {
         self.position
     }
 
+    /// The meter knows all seals. Rows may be further than the checkpoint it began with, as
+    /// another one left them, up to any of these seals: the next segment is written, be
+    /// there nothing in it, or they would wait for the next event.
+    pub fn settle(&mut self) {
+        self.settles = true;
+    }
+
+    /// Is there anything that the store does not have yet?
+    pub fn has_unwritten(&self) -> bool {
+        let settles = self.settles && self.open.to() > self.open.from();
+        settles || !self.open.is_empty() || !self.frozen.is_empty()
+    }
+
     /// What is open from now on no longer changes: to be written. None when there is
     /// nothing in it, or when an earlier one is not written yet.
     pub fn freeze(&mut self) -> Option<Arc<Segment>> {
-        if self.open.is_empty() || !self.frozen.is_empty() {
+        if !self.frozen.is_empty() || !self.has_unwritten() {
             return None;
         }
+        self.settles = false;
         self.touched.add(self.open.take_touched());
         let next = Part::new(self.partition, self.open.to());
         let segment = Arc::new(core::mem::replace(&mut self.open, next));

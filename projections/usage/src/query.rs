@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use exchequer_metering::{Aggregation, Grain, OVERFLOW};
 use exchequer_readstore::{Fault, ReadStore};
-use exchequer_types::{PartitionId, Period, Quantity, TenantId, Timestamp};
+use exchequer_types::{Offset, PartitionId, Period, Quantity, TenantId, Timestamp};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
@@ -62,6 +62,9 @@ pub struct Query<'a> {
     pub top: usize,
     /// How long windows wait for late events.
     pub lateness: Duration,
+    /// Records below these have to be in the figures: a meter that has just begun anew knows
+    /// of less than it did before.
+    pub seen: &'a [(PartitionId, Offset)],
 }
 
 /// What was found.
@@ -172,7 +175,11 @@ async fn source(
 ) -> Result<(Gathered, Position), QueryError> {
     for _ in 0..TRIES_MAX {
         let found = scan::source(store, live, query, grouping, pieces, partition).await?;
-        if let Some(found) = found {
+        let has_seen =
+            |(of, offset): &(_, _), at: &Position| *of != partition || at.offset >= *offset;
+        if let Some(found) = found
+            && query.seen.iter().all(|it| has_seen(it, &found.1))
+        {
             return Ok(found);
         }
     }

@@ -167,6 +167,7 @@ impl World {
             filters: Vec::new(),
             top: GROUPS as usize,
             lateness: Duration::ZERO,
+            seen: &[],
         };
         let answer = query(&self.store, &self.live, &question).await?;
         let figures = answer.windows.iter().flat_map(|it| &it.groups);

@@ -143,6 +143,7 @@ impl Process {
             filters: Vec::new(),
             top: 10,
             lateness: Duration::ZERO,
+            seen: &[],
         };
         let store = self.platform.ports.store.as_ref();
         let answer = query(store, &self.meters.live, &asked).await.unwrap();

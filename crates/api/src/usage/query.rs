@@ -9,7 +9,7 @@ use exchequer_projection_usage::{self as view, Position, QueryError};
 use exchequer_proto::usage::v1 as pb;
 use exchequer_proto::usage::v1::usage_service_server::UsageService;
 use exchequer_runtime::Runtime;
-use exchequer_types::{PartitionId, TenantId, Timestamp};
+use exchequer_types::{Offset, PartitionId, TenantId, Timestamp};
 use futures::stream::BoxStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, async_trait};
@@ -120,6 +120,13 @@ impl UsageService for Usage {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
     token: UsageToken,
+}
+
+impl Asked {
+    /// Records below these offsets are in the answer.
+    pub(crate) fn seen(&self) -> &[(PartitionId, Offset)] {
+        &self.token.0
+    }
 }
 
 impl Usage {

@@ -52,6 +52,7 @@ pub(crate) async fn query(
         filters,
         top,
         lateness: Duration::ZERO,
+        seen: &[],
     };
     let answer = ask(usage, call, asked, &tenant, question).await?;
     Ok(pb::QueryUsageResponse {
@@ -67,11 +68,12 @@ pub(crate) async fn ask(
     call: &Call,
     asked: &Asked,
     tenant: &TenantId,
-    mut question: Query<'_>,
+    question: Query<'_>,
 ) -> Result<Answer, Status> {
     let meters = usage.await_seen(call, asked, tenant).await?;
     let set = usage.set(meters, tenant).await?;
-    question.lateness = set.as_ref().map_or(Duration::ZERO, |it| it.adopted.terms.lateness);
+    let lateness = set.as_ref().map_or(Duration::ZERO, |it| it.adopted.terms.lateness);
+    let question = Query { lateness, seen: asked.seen(), ..question };
     let ports = &usage.edge.platform.ports;
     let store = ports.store.as_ref();
     let ask = || view::query(store, &meters.live, &question);

@@ -100,7 +100,7 @@ impl Watch {
             }
             let now = self.usage.now();
             let is_quiet = self.told.as_ref().is_some_and(|(_, at)| now.since(*at) < QUIET_MAX);
-            let seen = self.meters.live.changes();
+            let seen = self.meters.changes_counted();
             if is_quiet && changes == Some(seen) {
                 continue;
             }
@@ -142,6 +142,7 @@ impl Watch {
             filters: self.filters.clone(),
             top: self.top,
             lateness: Duration::ZERO,
+            seen: &[],
         }
     }
 }

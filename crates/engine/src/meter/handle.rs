@@ -285,6 +285,11 @@ impl Meters {
         asked.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// The same as before when no figure has changed, in memory or by another process.
+    pub fn changes_counted(&self) -> u64 {
+        self.live.changes() + self.states().iter().map(|it| it.seq).sum::<u64>()
+    }
+
     /// Wakes with each seal of any partition.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()

@@ -36,6 +36,9 @@ const QUIET: Duration = Duration::from_secs(2);
 /// A turn to write that is not used within this time is given back.
 const TURN_MAX: Duration = Duration::from_secs(1);
 
+/// Figures that others read are written for a tenth of the time at most.
+const FLUSH_REST_FACTOR: u32 = 10;
+
 pub(super) struct Leader<'a> {
     context: &'a Context,
     state: Metering,
@@ -48,7 +51,9 @@ pub(super) struct Leader<'a> {
     revises: bool,
     changed: watch::Receiver<u64>,
     wanted: watch::Receiver<Timestamp>,
+    /// When the last flush was begun, and how long one took.
     flushed_at: Timestamp,
+    flush_took: Duration,
     sealed_at: Timestamp,
     /// What is there is not sealed before, so that a seal has many records.
     lingers_until: Option<Timestamp>,
@@ -114,6 +119,7 @@ impl<'a> Leader<'a> {
             changed,
             wanted,
             flushed_at: now,
+            flush_took: Duration::ZERO,
             sealed_at: Timestamp::MIN,
             lingers_until: None,
             failures,
@@ -180,6 +186,7 @@ impl<'a> Leader<'a> {
                 Woken::Flushed(done) => {
                     *flushing = Flushing::Not;
                     let (done, merged) = (*done)?;
+                    self.flush_took = self.context.ports.runtime.now().since(self.flushed_at);
                     resume::saved(self.context, &mut self.state, done, merged);
                 }
                 Woken::Acknowledged(acknowledged) => {
@@ -260,36 +267,31 @@ impl<'a> Leader<'a> {
     fn next_due(&self, is_writing: bool) -> Timestamp {
         let settings = &self.context.ports.settings.usage;
         let idle = self.sealed_at.saturating_add(settings.idle_seal_interval);
-        let is_open = self
-            .context
-            .meters
-            .live
-            .source(self.state.partition)
-            .is_some_and(|source| source.bytes() > 0);
-        if is_open && !is_writing {
-            idle.min(self.flushed_at.saturating_add(settings.idle_flush_interval))
-        } else {
-            idle
-        }
+        if self.has_unwritten() && !is_writing { idle.min(self.flush_due_at()) } else { idle }
+    }
+
+    fn has_unwritten(&self) -> bool {
+        let source = self.context.meters.live.source(self.state.partition);
+        source.is_some_and(|source| source.has_unwritten())
+    }
+
+    /// When figures are written that are in memory: when nothing has come for a while, or
+    /// others ask the store for them; after the interval at the latest.
+    fn flush_due_at(&self) -> Timestamp {
+        let settings = &self.context.ports.settings.usage;
+        let idle = settings.idle_flush_interval;
+        let late = self.flushed_at.saturating_add(settings.flush_interval);
+        let quiet = self.sealed_at.max(self.flushed_at).saturating_add(idle);
+        let shared = self.flushed_at.saturating_add(idle.max(self.flush_took * FLUSH_REST_FACTOR));
+        let late = if self.held.is_empty() { late.min(quiet) } else { late };
+        if settings.read_by_others { late.min(shared) } else { late }
     }
 
     fn flush_is_due(&self) -> bool {
-        let settings = &self.context.ports.settings.usage;
-        let since = self.context.ports.runtime.now().since(self.flushed_at);
-        let is_idle = self.held.is_empty()
-            && self.context.ports.runtime.now().since(self.sealed_at)
-                >= settings.idle_flush_interval;
-        let is_late =
-            since >= settings.flush_interval || (is_idle && since >= settings.idle_flush_interval);
+        let now = self.context.ports.runtime.now();
         self.context.is_full(&self.state)
             || !self.state.touched.is_empty()
-            || is_late
-                && self
-                    .context
-                    .meters
-                    .live
-                    .source(self.state.partition)
-                    .is_some_and(|source| source.bytes() > 0)
+            || now >= self.flush_due_at() && self.has_unwritten()
     }
 
     /// Is memory full of what is not written yet? Then the flush comes first.

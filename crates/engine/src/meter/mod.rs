@@ -146,11 +146,16 @@ async fn follow(context: &Context, partition: PartitionId) {
         match exchequer_projection_usage::checkpoint(store, partition).await {
             Ok(found) => {
                 let found = found.unwrap_or_default();
-                context.meters.update(partition, |it| {
-                    it.followed = true;
-                    it.fault = None;
-                    (it.seq, it.next, it.through) = (found.seal, found.offset, found.through);
-                });
+                let known = context.meters.state(partition);
+                let news = (found.seal, found.offset, found.through);
+                let is_known = known.followed && known.fault.is_none();
+                if !is_known || (known.seq, known.next, known.through) != news {
+                    context.meters.update(partition, |it| {
+                        it.followed = true;
+                        it.fault = None;
+                        (it.seq, it.next, it.through) = news;
+                    });
+                }
             }
             Err(error) => {
                 warn!(partition = partition.0, %error, "cannot read how far usage is");

@@ -119,6 +119,8 @@ pub(super) async fn load(
     load_adopted(context, &mut state, head.seq).await?;
     let position = Position { seal: stored.seal, offset: state.next, through: state.through };
     context.meters.live.begin(partition, position);
+    // Whoever waits to see a record waits for it anew.
+    context.progressed(&state, &head);
     Ok((state, head))
 }
 
@@ -175,6 +177,9 @@ pub(super) async fn catch_up(
         }
     }
     state.stand_at(head);
+    if let Some(mut source) = context.meters.live.source(state.partition) {
+        source.settle();
+    }
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Partitions that go from one process to another, and what a meter waits for.
 
+use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -69,6 +70,35 @@ async fn a_group_is_told_where_the_checkpoint_stands_also_by_a_process_that_just
         assert!(lows.contains(&(partition, end)), "{lows:?}");
         assert!(!lows.contains(&(partition, 0)), "{lows:?}");
     }
+}
+
+// REQ: USE-05 KER-07
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_that_others_read_are_written_while_events_come() {
+    let mut world = World::new();
+    world.settings.usage.flush_interval = Duration::from_secs(3_600);
+    world.settings.usage.idle_flush_interval = Duration::from_millis(500);
+    world.settings.usage.read_by_others = true;
+    let process = world.start().await;
+    let count = AtomicU64::new(0);
+    until(async || {
+        // Nowhere there is time for a flush because nothing comes.
+        for of in (0..PARTITIONS).map(PartitionId) {
+            let mut ids = (0..).map(|_| format!("e-{}", count.fetch_add(1, Ordering::SeqCst)));
+            let id = ids.find(|id| own_of(id) == of);
+            world.send(&id.unwrap_or_default(), DATA);
+        }
+        let store = world.store.as_ref();
+        for of in (0..PARTITIONS).map(PartitionId) {
+            let stored = exchequer_projection_usage::checkpoint(store, of).await.unwrap();
+            if stored.is_none_or(|it| it.offset == 0) {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+    process.stop().await;
 }
 
 // REQ: KER-07

@@ -237,6 +237,7 @@ impl Process {
             filters: Vec::new(),
             top: 100,
             lateness: Duration::ZERO,
+            seen: &[],
         };
         let store = self.platform.ports.store.as_ref();
         let answer = query(store, &self.meters.live, &asked).await.unwrap();
@@ -260,6 +261,7 @@ impl Process {
             filters: Vec::new(),
             top: 100,
             lateness: Duration::ZERO,
+            seen: &[],
         };
         let store = self.platform.ports.store.as_ref();
         let answer = query(store, &self.meters.live, &asked).await.unwrap();

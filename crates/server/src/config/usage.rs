@@ -21,7 +21,7 @@ section! {
         flushes_max: usize = 2, "partitions", within(1, 1_024);
         /// Figures are written after this long at the latest.
         flush_interval_ms: u64 = 30_000, "milliseconds", anything;
-        /// Figures are written after this long when no events come.
+        /// Figures are written after this long when no events come. Where other processes answer queries, from the store, also while events come, unless that would take more than a tenth of the time.
         idle_flush_interval_ms: u64 = 1_000, "milliseconds", anything;
         /// Records of one seal.
         batch_records_max: usize = 4_096, "records", within(1, 65_536);
@@ -35,8 +35,8 @@ section! {
 }
 
 impl Usage {
-    /// As the engine takes them.
-    pub(crate) fn settings(&self) -> UsageSettings {
+    /// As the engine takes them, where other processes read the figures or none do.
+    pub(crate) fn settings(&self, read_by_others: bool) -> UsageSettings {
         UsageSettings {
             ingest_bytes_max: self.ingest_bytes_max,
             identity_entries_max: self.identity_entries_max,
@@ -45,6 +45,7 @@ impl Usage {
             flushes_max: self.flushes_max,
             flush_interval: Duration::from_millis(self.flush_interval_ms),
             idle_flush_interval: Duration::from_millis(self.idle_flush_interval_ms),
+            read_by_others,
             batch_records_max: self.batch_records_max,
             read_bytes_max: self.read_bytes_max,
             seal_linger: Duration::from_millis(self.seal_linger_ms),
@@ -61,7 +62,7 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_the_engine() {
-        let ours = Usage::default().settings();
+        let ours = Usage::default().settings(false);
         assert_eq!(format!("{ours:?}"), format!("{:?}", UsageSettings::default()));
     }
 }

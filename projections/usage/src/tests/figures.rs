@@ -3,14 +3,16 @@
 use core::time::Duration;
 
 use exchequer_metering::{Aggregation, EventIdentity, Fate, OVERFLOW};
-use exchequer_readstore::ReadStore as _;
+use exchequer_readstore::{Batch, ReadStore as _};
 use exchequer_types::{PartitionId, Period, TenantId, Timestamp};
 
 use super::harness::{Given, Platform, at, contribution, meter, tenant};
 use crate::{
-    Answer, Detail, Fated, Kept, Kind, Query, QueryError, Sealed, Step, Wanted, Windows, listed,
-    query, ranges, reconcile, related, seal_of,
+    Answer, Checkpoint, Detail, Fated, Kept, Kind, LiveUsage, Part, Query, QueryError, Sealed,
+    Step, Wanted, Windows, listed, query, ranges, reconcile, related, seal_of,
 };
+
+const FROM: &str = "2026-01-05T10:00:00Z";
 
 fn given(time: &str, subject: &'static str, group: &str, value: i64) -> Given {
     let (source, back) = (0, false);
@@ -31,6 +33,7 @@ fn asked<'a>(tenant: &'a TenantId, from: &str, to: &str, step: Step) -> Query<'a
         filters: Vec::new(),
         top: 100,
         lateness: Duration::ZERO,
+        seen: &[],
     }
 }
 
@@ -322,6 +325,19 @@ async fn windows_say_whether_they_wait_and_answers_how_far_they_are() {
     assert!(ask(&platform, &waits).await.windows[0].open);
 }
 
+// REQ: USE-05
+#[tokio::test]
+async fn what_somebody_has_seen_is_in_the_figures_or_nothing_is_told() {
+    let (platform, tenant) = (platform(Aggregation::Count).await, tenant());
+    let day = asked(&tenant, "2026-01-05T00:00:00Z", "2026-01-06T00:00:00Z", Step::Whole);
+    let positions = ask(&platform, &day).await.positions;
+    let first = PartitionId(0);
+    let (there, behind) = ([(first, positions[0].offset)], [(first, positions[0].offset + 1)]);
+    assert_eq!(told(&ask(&platform, &Query { seen: &there, ..day.clone() }).await), "00:00 =5");
+    let early = query(&platform.store, &platform.live, &Query { seen: &behind, ..day }).await;
+    assert!(matches!(early, Err(QueryError::Moving { partition }) if partition == first));
+}
+
 // REQ: KER-06
 #[tokio::test]
 async fn what_is_half_written_is_not_told() {
@@ -337,6 +353,32 @@ async fn what_is_half_written_is_not_told() {
     assert!(matches!(refused, Err(QueryError::Moving { .. })), "{refused:?}");
     platform.write(0, None).await;
     assert_eq!(told(&ask(&platform, &hour).await), "10:00 =2");
+}
+
+// REQ: USE-05 KER-06
+#[tokio::test]
+async fn rows_beyond_the_checkpoint_wait_for_no_event() {
+    let (tenant, mut platform) = (tenant(), Platform::new(false).await);
+    let (meter, first) = (meter(Aggregation::Count, &[], 1), PartitionId(0));
+    platform.seal(0, vec![contribution(&meter, &given("2026-01-05T10:10:00Z", "s1", "", 1), 0)]);
+    // Up to the first seal by one meter; up to the second, which is empty, by another one,
+    // whose checkpoint came too late.
+    let earlier = Checkpoint { seal: 1, offset: 2, ..Checkpoint::default() };
+    let last = vec![earlier.put(&Part::new(first, 1))];
+    let empty = Sealed { seq: 2, offset: 2, from: 2, to: 2, through: at(FROM), times: None };
+    platform.live.source(first).unwrap().open().seal(empty);
+    platform.begin_writing(0, &|_| true).await;
+    platform.store.write(Batch { rows: Vec::new(), last }).await.unwrap();
+    let hour = asked(&tenant, FROM, "2026-01-05T11:00:00Z", Step::Of(Kept::Hour));
+    platform.restart(0).await;
+    platform.live.source(first).unwrap().open().seal(empty);
+    let elsewhere = LiveUsage::new(platform.live.partitions());
+    let refused = query(&platform.store, &elsewhere, &hour).await;
+    assert!(matches!(refused, Err(QueryError::Moving { .. })), "{refused:?}");
+    platform.write(0, None).await;
+    let answer = query(&platform.store, &elsewhere, &hour).await.unwrap();
+    assert_eq!(told(&answer), "10:00 =1");
+    assert!(!platform.live.source(first).unwrap().has_unwritten());
 }
 
 // REQ: USE-05

@@ -128,6 +128,7 @@ impl Platform {
     /// Memory is lost: from the checkpoint, and the seals above it again, up to `to`.
     pub(super) async fn restart(&self, source: u32) {
         self.refold(source, self.seals[source as usize].len() as u64).await;
+        self.live.source(PartitionId(source)).unwrap().settle();
     }
 
     pub(super) async fn refold(&self, source: u32, to: u64) {

@@ -67,6 +67,7 @@ async fn figures(
         filters: Vec::new(),
         top: 1_000,
         lateness: Duration::ZERO,
+        seen: &[],
     };
     let from_minute =
         Query { from: at("2026-01-01T00:00:00Z"), to: at("2026-01-20T00:00:00Z"), ..asked.clone() };

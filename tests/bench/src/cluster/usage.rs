@@ -8,12 +8,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use exchequer_engine::meter::{DefinitionsSource, MemoryDefinitions, Meters};
 use exchequer_engine::{
     Outlets, Parts, Platform, Ports, Roles, Settings as Bounds, UsageIntake, UsagePorts,
+    UsageSettings,
 };
 use exchequer_journal::{MemoryInput, MemoryInputLimits, MemoryJournal};
 use exchequer_journal_kafka::{KafkaJournal, KafkaOutlet};
 use exchequer_kernel::SealKey;
 use exchequer_metering::{Aggregation, GROUPS_DEFAULT, GroupBy, Meter, Path, Terms};
-use exchequer_projection_usage::{Query, QueryError, Step, query};
+use exchequer_projection_usage::{LiveUsage, Query, QueryError, Step, query};
 use exchequer_runtime::{Runtime as _, TokioRuntime};
 use exchequer_types::{PartitionId, Slug, TenantId, Timestamp};
 
@@ -31,6 +32,8 @@ const TENANTS: u64 = 10;
 const PROBED: &str = "p0";
 const PROBES: u64 = 200;
 const PROBE_INTERVAL: Duration = Duration::from_millis(80);
+/// Of which one in so many is also waited for elsewhere.
+const ELSEWHERE_EVERY: u64 = 8;
 const LOAD: u64 = 10_000;
 /// Before a figure is asked for anew that a meter is writing.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -41,7 +44,7 @@ pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
     let drained = DRAINED / 100 * args.percent as u64;
     let drain = drain(&servers, "drain", PARTITIONS, (Events::Mixed, TENANTS, drained)).await?;
     let live = live(&servers, LIVE / 100 * args.percent as u64).await?;
-    let visible = visible(&servers).await?;
+    let (visible, elsewhere) = visible(&servers).await?;
     Ok(vec![
         Figure::new(NAME, "draining a filled topic, events/s", drain, Some((">=", 100_000.0))),
         Figure::new(NAME, "live with the producer, events/s", live, Some((">=", 40_000.0))),
@@ -51,6 +54,7 @@ pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
             visible,
             Some(("<", 250.0)),
         ),
+        Figure::new(NAME, "the same for another process, p99 ms", elsewhere, None),
     ])
 }
 
@@ -86,16 +90,18 @@ async fn live(servers: &Servers, count: u64) -> Result<f64, Failure> {
     Ok(count as f64 / elapsed.as_secs_f64())
 }
 
-/// Milliseconds from a producer's acknowledgement to the answer of a query that counts it.
-async fn visible(servers: &Servers) -> Result<f64, Failure> {
+/// Milliseconds from a producer's acknowledgement to the answer of a query that counts it:
+/// of the process that meters, and of one that has the store alone.
+async fn visible(servers: &Servers) -> Result<(f64, f64), Failure> {
     let topics = servers.topics("visible", PARTITIONS)?;
     let store = servers.read_store("visible").await?;
     let metering = Metering::start(&topics, store, TENANTS).await?;
     let probe = Probe::new(&servers.kafka.bootstrap(), &topics.settings.named_topic(), PROBED)?;
-    let seconds = (PROBE_INTERVAL * PROBES as u32).as_secs() + 4;
+    let elsewhere = LiveUsage::new(PARTITIONS);
+    let seconds = (PROBE_INTERVAL * PROBES as u32).as_secs() + 4 + 2 * (PROBES / ELSEWHERE_EVERY);
     let load = produce(servers, &topics, (Events::Mixed, LOAD * seconds), Some(LOAD));
     let probes = async {
-        let mut spent = Vec::new();
+        let (mut spent, mut spent_elsewhere) = (Vec::new(), Vec::new());
         tokio::time::sleep(Duration::from_secs(2)).await;
         for n in 0..PROBES {
             let (partition, offset) = probe.send(n).await?;
@@ -104,14 +110,21 @@ async fn visible(servers: &Servers) -> Result<f64, Failure> {
             if !metering.meters.wait_for(partition, offset + 1, PATIENCE).await {
                 return Err(format!("event {n} has no fate").into());
             }
-            let counted = metering.figure(PROBED, "requests").await?;
+            let here = &metering.meters.live;
+            let counted = metering.figure(here, PROBED).await?;
             spent.push(begun.elapsed());
             if counted != n + 1 {
                 return Err(format!("{counted} events are counted of {}", n + 1).into());
             }
+            if n % ELSEWHERE_EVERY == 0 {
+                while metering.figure(&elsewhere, PROBED).await? <= n {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                spent_elsewhere.push(begun.elapsed());
+            }
             tokio::time::sleep(PROBE_INTERVAL).await;
         }
-        Ok::<_, Failure>(p99(spent))
+        Ok::<_, Failure>((p99(spent), p99(spent_elsewhere)))
     };
     let (load, spent) = futures::future::join(load, probes).await;
     load?;
@@ -166,13 +179,14 @@ impl Metering {
         let now = Arc::new(move || clock.now());
         let limits = MemoryInputLimits::default();
         let inputs = MemoryInput::new(topics.partitions, [1; 16], limits, now);
+        let usage = UsageSettings { read_by_others: true, ..UsageSettings::default() };
         let ports = Ports {
             journal: Arc::new(MemoryJournal::new(topics.partitions)),
             inputs: Arc::new(inputs),
             store: Arc::new(store),
             runtime: Arc::new(runtime.clone()),
             key: SealKey::new(&[7; 32]),
-            settings: Arc::new(Bounds::default()),
+            settings: Arc::new(Bounds { usage, ..Bounds::default() }),
             usage: Some(UsagePorts { log: Arc::new(log), seals: Arc::new(seals) }),
         };
         let roles = Roles { decides: false, bootstraps: false, meters: true };
@@ -203,7 +217,7 @@ impl Metering {
         };
         let mut counted = 0;
         for tenant in 0..tenants {
-            counted += self.figure(&format!("t{tenant}"), "requests").await?;
+            counted += self.figure(&self.meters.live, &format!("t{tenant}")).await?;
         }
         if counted == expected {
             return Ok(());
@@ -211,13 +225,14 @@ impl Metering {
         Err(format!("{counted} events are counted of {expected}").into())
     }
 
-    async fn figure(&self, tenant: &str, meter: &str) -> Result<u64, Failure> {
+    /// What has been requested, by the store and what `live` has above it.
+    async fn figure(&self, live: &LiveUsage, tenant: &str) -> Result<u64, Failure> {
         let tenant = TenantId::parse(tenant)?;
         let day = 24 * 3_600_000_000;
         let start = self.runtime.now().micros() / day * day;
         let asked = Query {
             tenant: &tenant,
-            meter,
+            meter: "requests",
             version: None,
             from: Timestamp::saturating_from_micros(start - day),
             to: Timestamp::saturating_from_micros(start + 2 * day),
@@ -228,10 +243,11 @@ impl Metering {
             filters: Vec::new(),
             top: 10,
             lateness: Duration::ZERO,
+            seen: &[],
         };
         let store = self.platform.ports.store.as_ref();
         let answer = loop {
-            match query(store, &self.meters.live, &asked).await {
+            match query(store, live, &asked).await {
                 // As the API does.
                 Err(QueryError::Moving { .. }) => tokio::time::sleep(PAUSE).await,
                 answer => break answer?,

@@ -15,6 +15,7 @@ use exchequer_readstore_scylla::{
 use exchequer_services::{Clock, Folder, clients, free_ports};
 
 use crate::deployment::{Deployment, admin, says, settings, start};
+use crate::turn::Turn;
 
 const EXIT_USAGE: i32 = 64;
 const EXIT_UNAVAILABLE: i32 = 69;
@@ -24,6 +25,7 @@ const EXIT_CONFIG: i32 = 78;
 // REQ: KER-07
 #[test]
 fn whoever_starts_too_early_is_told_what_is_missing() -> Res<()> {
+    let _turn = Turn::shared();
     let deployment = Deployment::bare()?;
     let (config, folder) = (deployment.config(), deployment.folder());
     // Not even the keys.
@@ -79,6 +81,7 @@ fn newer_keyspace(deployment: &Deployment) -> Res<()> {
 // REQ: KER-07
 #[test]
 fn a_wrong_address_ends_the_process_and_a_wrong_clock_is_told() -> Res<()> {
+    let _turn = Turn::shared();
     let deployment = Deployment::ready()?;
     let text = std::fs::read_to_string(deployment.config())?;
     let value = |key: &str| -> Res<String> {
@@ -102,6 +105,7 @@ fn a_wrong_address_ends_the_process_and_a_wrong_clock_is_told() -> Res<()> {
 // REQ: KER-07
 #[test]
 fn a_protocol_that_is_too_old_is_told() -> Res<()> {
+    let _turn = Turn::shared();
     const CONNECTIONS_MAX: usize = 8;
     let folder = Folder::temporary("old")?;
     std::fs::create_dir(folder.path().join("keys"))?;

@@ -11,6 +11,7 @@ use exchequer_e2e::{Bearer, Client, Res, Sent, ensure, program};
 use exchequer_services::{Cassandra, Folder, Kafka, Lifetime, Process, Users, free_ports};
 
 use crate::deployment::accepted;
+use crate::turn::Turn;
 
 const START_WAIT_MAX: Duration = Duration::from_secs(120);
 const GUIDE: &str = include_str!("../../../../docs/guides/cluster.md");
@@ -86,6 +87,7 @@ impl Shell {
 // REQ: KER-07, OPS-05
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guide_leads_from_nothing_to_a_call_on_three_brokers() -> Res<()> {
+    let _turn = Turn::shared();
     let (kafka, store) = (Kafka::start(3)?, Cassandra::start(Users::Anybody)?);
     let mut ours: Vec<(String, String)> =
         vec![(BROKERS.to_owned(), kafka.bootstrap()), (NODE.to_owned(), store.address())];
@@ -132,6 +134,7 @@ async fn the_guide_leads_from_nothing_to_a_call_on_three_brokers() -> Res<()> {
 // REQ: KER-07, EDG-05
 #[test]
 fn settings_that_the_guide_prints_are_whole() -> Res<()> {
+    let _turn = Turn::shared();
     let shell = Shell::new(Vec::new())?;
     let folder = shell.folder.path();
     let whole = blocks(section("## From nothing to a call")?, "toml").concat();

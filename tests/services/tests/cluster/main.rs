@@ -12,3 +12,4 @@ mod roles;
 mod rolling;
 mod secure;
 mod secure_store;
+mod turn;

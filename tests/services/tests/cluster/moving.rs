@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::deployment::{Deployment, PARTITIONS, accepted, admin, says, start};
 use crate::metered::{counted, make_meter, publish};
+use crate::turn::Turn;
 
 const EXIT_USAGE: i32 = 64;
 const EXIT_CONFIG: i32 = 78;
@@ -128,6 +129,7 @@ async fn killed(deployment: &Deployment, data: &Path) -> Res<()> {
 // REQ: KER-07, KER-15, USE-12
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_folder_goes_on_as_a_cluster() -> Res<()> {
+    let _turn = Turn::shared();
     let deployment = Deployment::bare()?;
     let (config, folder) = (deployment.config(), deployment.folder());
     let data = folder.join("data");

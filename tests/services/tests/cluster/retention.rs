@@ -14,6 +14,7 @@ use exchequer_types::PartitionId;
 use futures::future::select;
 
 use crate::deployment::{Deployment, PARTITIONS, accepted};
+use crate::turn::Turn;
 
 const READ_BYTES_MAX: usize = 4 << 20;
 
@@ -44,6 +45,7 @@ fn expire(deployment: &Deployment, ends: &[u64]) -> Res<()> {
 // REQ: KER-08
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_that_are_gone_undecided_are_named_and_none_is_passed_over() -> Res<()> {
+    let _turn = Turn::shared();
     let deployment = Deployment::ready()?;
     let decider = deployment.start("decider", &["decider"])?;
     let _rest = deployment.start("rest", &["projector", "consumer"])?;

@@ -8,6 +8,7 @@ use exchequer_proto::audit::v1::CallOrigin;
 use exchequer_services::Process;
 
 use crate::deployment::{Deployment, accepted};
+use crate::turn::Turn;
 
 /// A partition whose decider is killed is decided again after this long at the latest.
 const TAKEOVER_MAX: Duration = Duration::from_secs(10);
@@ -53,6 +54,7 @@ fn show(what: &str, took: Duration) {
 // REQ: KER-07, KER-02, OPS-05
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_is_taken_over_and_nothing_is_lost_or_doubled() -> Res<()> {
+    let _turn = Turn::alone();
     let deployment = Deployment::ready()?;
     let first = deployment.start("decider-1", &["decider"])?;
     let _rest = deployment.start("rest", &["meter", "projector", "consumer"])?;
@@ -99,6 +101,7 @@ async fn a_partition_is_taken_over_and_nothing_is_lost_or_doubled() -> Res<()> {
 // REQ: KER-02, KER-08
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decider_that_slept_through_its_session_changes_nothing() -> Res<()> {
+    let _turn = Turn::shared();
     let deployment = Deployment::ready()?;
     let zombie = deployment.start("zombie", &["decider"])?;
     let _rest = deployment.start("rest", &["projector", "consumer"])?;
@@ -126,6 +129,7 @@ fn running(mut process: Process) -> Res<()> {
 // REQ: KER-07, EDG-06
 #[tokio::test(flavor = "multi_thread")]
 async fn gateways_share_the_keys_of_persons() -> Res<()> {
+    let _turn = Turn::shared();
     let deployment = Deployment::ready()?;
     let one = deployment.start("one", &["gateway", "decider", "projector", "consumer"])?;
     let other = deployment.start("other", &["gateway"])?;
@@ -146,17 +150,32 @@ async fn gateways_share_the_keys_of_persons() -> Res<()> {
     }
     wait::until("both to be ready", || {
         Ok((is_ready(&one.address) && is_ready(&other.address)).then_some(()))
+    })?;
+    // Taken every few seconds.
+    wait::until("figures of its clients", || {
+        let page = page(&other.address, "/metrics").unwrap_or_default();
+        let figure = |name: &str| -> Option<f64> {
+            let line = page.lines().find_map(|line| line.strip_prefix(name));
+            line?.trim().parse().ok()
+        };
+        let is_told = [
+            "exchequer_kafka_connects_total{topic=\"commands\"}",
+            "exchequer_kafka_round_trip_seconds{topic=\"journal\"}",
+        ];
+        Ok(is_told.iter().all(|name| figure(name).is_some_and(|it| it > 0.0)).then_some(()))
     })
 }
 
 fn is_ready(address: &str) -> bool {
+    page(address, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+/// What the process answers there, with its head.
+fn page(address: &str, path: &str) -> std::io::Result<String> {
     use std::io::{Read as _, Write as _};
-    let ask = || -> std::io::Result<String> {
-        let mut stream = std::net::TcpStream::connect(address)?;
-        write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    let mut stream = std::net::TcpStream::connect(address)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }

@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 
 use crate::deployment::{Deployment, Member, PARTITIONS, accepted, says};
 use crate::metered::{counted, make_meter, published};
+use crate::turn::Turn;
 
 /// Two of each, so that one is always there.
 const PROCESSES: &[(&str, &[&str])] = &[
@@ -157,6 +158,7 @@ fn roll(
 // REQ: KER-13, OPS-05, USE-12
 #[tokio::test(flavor = "multi_thread")]
 async fn every_role_is_restarted_under_load_and_nothing_is_lost() -> Res<()> {
+    let _turn = Turn::shared();
     let deployment = Arc::new(Deployment::ready()?);
     // Ready is a gateway only with the others.
     let begun: Res<Vec<_>> =

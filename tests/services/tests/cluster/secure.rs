@@ -9,6 +9,7 @@ use exchequer_services::{Cassandra, Guard, Kafka, NodeTls};
 use crate::authority::Authority;
 use crate::deployment::{Deployment, accepted, admin, says, start};
 use crate::secure_store::{self, ToStore};
+use crate::turn::Turn;
 
 const EXIT_USAGE: i32 = 64;
 const EXIT_UNAVAILABLE: i32 = 69;
@@ -82,6 +83,7 @@ pub(crate) fn ends_at_once(config: &Path, code: i32, words: &[&str]) -> Res<()> 
 // REQ: KER-07, EDG-05
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_works_with_tls_and_a_password() -> Res<()> {
+    let _turn = Turn::shared();
     let nodes = Authority::new("nodes")?;
     let tls = NodeTls { identity: nodes.identity("127.0.0.1")?, clients: None };
     let (mut world, authority) = World::start("127.0.0.1", Cassandra::start_guarded(&tls)?)?;
@@ -136,6 +138,7 @@ async fn everything_works_with_tls_and_a_password() -> Res<()> {
 // REQ: KER-07, KER-13, EDG-05
 #[test]
 fn servers_with_another_name_are_not_trusted_nor_clients_without_a_certificate() -> Res<()> {
+    let _turn = Turn::shared();
     let (nodes, clients) = (Authority::new("nodes")?, Authority::new("clients")?);
     let identity = nodes.identity("store.example")?;
     let tls = NodeTls { identity, clients: Some(clients.pem.clone()) };

@@ -224,6 +224,7 @@ impl Asked {
             filters: Vec::new(),
             top: TOP_MAX,
             lateness: core::time::Duration::ZERO,
+            seen: &[],
         }
     }
 }

@@ -195,6 +195,7 @@ fn usage_settings(rng: &mut Rng) -> UsageSettings {
         read_bytes_max: of(1, 20_000),
         seal_linger: Duration::from_millis(of(0, 60) as u64),
         idle_seal_interval: Duration::from_secs(of(1, 60) as u64),
+        read_by_others: rng.chance(500),
         ..UsageSettings::default()
     }
 }
