@@ -75,7 +75,7 @@ pub struct UsageSettings {
     /// They are written after this long when nothing comes.
     pub idle_flush_interval: Duration,
     /// Do other processes answer queries, from the store alone? Then figures are also written
-    /// that often while events come, as far as a tenth of the time is enough for it.
+    /// that often while events come, as far as half of the time is enough for all partitions.
     pub read_by_others: bool,
     /// Records of one seal.
     pub batch_records_max: usize,

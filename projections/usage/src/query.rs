@@ -67,6 +67,13 @@ pub struct Query<'a> {
     pub seen: &'a [(PartitionId, Offset)],
 }
 
+impl Query<'_> {
+    /// Is in the figures of `partition` at `position` what has been seen of it?
+    pub(crate) fn has_seen(&self, partition: PartitionId, position: &Position) -> bool {
+        self.seen.iter().all(|(of, offset)| *of != partition || position.offset >= *offset)
+    }
+}
+
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -175,11 +182,7 @@ async fn source(
 ) -> Result<(Gathered, Position), QueryError> {
     for _ in 0..TRIES_MAX {
         let found = scan::source(store, live, query, grouping, pieces, partition).await?;
-        let has_seen =
-            |(of, offset): &(_, _), at: &Position| *of != partition || at.offset >= *offset;
-        if let Some(found) = found
-            && query.seen.iter().all(|it| has_seen(it, &found.1))
-        {
+        if let Some(found) = found {
             return Ok(found);
         }
     }

@@ -40,6 +40,11 @@ pub(crate) async fn source(
         return Ok(None);
     };
     let Memory { held, ends, position: live_position } = memory;
+    let stored = Position { seal: before.seal, offset: before.offset, through: before.through };
+    let position = if live_position.seal >= stored.seal { live_position } else { stored };
+    if !query.has_seen(partition, &position) {
+        return Ok(None);
+    }
     let mut reading = Reading {
         store,
         query,
@@ -70,8 +75,6 @@ pub(crate) async fn source(
     if reading.moved || after.seal != before.seal {
         return Ok(None);
     }
-    let stored = Position { seal: before.seal, offset: before.offset, through: before.through };
-    let position = if live_position.seal >= stored.seal { live_position } else { stored };
     Ok(Some((reading.gathered, position)))
 }
 

@@ -285,9 +285,10 @@ impl Meters {
         asked.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The same as before when no figure has changed, in memory or by another process.
+    /// Grows with each seal, here or by another process: the same as before when no figure
+    /// has changed.
     pub fn changes_counted(&self) -> u64 {
-        self.live.changes() + self.states().iter().map(|it| it.seq).sum::<u64>()
+        *self.shared.changes.borrow()
     }
 
     /// Wakes with each seal of any partition.

@@ -36,8 +36,9 @@ const QUIET: Duration = Duration::from_secs(2);
 /// A turn to write that is not used within this time is given back.
 const TURN_MAX: Duration = Duration::from_secs(1);
 
-/// Figures that others read are written for a tenth of the time at most.
-const FLUSH_REST_FACTOR: u32 = 10;
+/// Figures that others read are written by all partitions together for half of the time at
+/// most, so that one of them is written at a time at most, as if there were no other work.
+const FLUSH_REST_FACTOR: u32 = 2;
 
 pub(super) struct Leader<'a> {
     context: &'a Context,
@@ -282,7 +283,8 @@ impl<'a> Leader<'a> {
         let idle = settings.idle_flush_interval;
         let late = self.flushed_at.saturating_add(settings.flush_interval);
         let quiet = self.sealed_at.max(self.flushed_at).saturating_add(idle);
-        let shared = self.flushed_at.saturating_add(idle.max(self.flush_took * FLUSH_REST_FACTOR));
+        let rest = self.flush_took * FLUSH_REST_FACTOR * self.context.partitions();
+        let shared = self.flushed_at.saturating_add(idle.max(rest));
         let late = if self.held.is_empty() { late.min(quiet) } else { late };
         if settings.read_by_others { late.min(shared) } else { late }
     }

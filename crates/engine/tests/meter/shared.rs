@@ -82,12 +82,13 @@ async fn figures_that_others_read_are_written_while_events_come() {
     let process = world.start().await;
     let count = AtomicU64::new(0);
     until(async || {
-        // Nowhere there is time for a flush because nothing comes.
+        // Sealed one after the other: nothing is full, and nowhere nothing comes for long.
         for of in (0..PARTITIONS).map(PartitionId) {
             let mut ids = (0..).map(|_| format!("e-{}", count.fetch_add(1, Ordering::SeqCst)));
             let id = ids.find(|id| own_of(id) == of);
             world.send(&id.unwrap_or_default(), DATA);
         }
+        process.settled().await;
         let store = world.store.as_ref();
         for of in (0..PARTITIONS).map(PartitionId) {
             let stored = exchequer_projection_usage::checkpoint(store, of).await.unwrap();

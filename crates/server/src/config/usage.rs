@@ -21,7 +21,7 @@ section! {
         flushes_max: usize = 2, "partitions", within(1, 1_024);
         /// Figures are written after this long at the latest.
         flush_interval_ms: u64 = 30_000, "milliseconds", anything;
-        /// Figures are written after this long when no events come. Where other processes answer queries, from the store, also while events come, unless that would take more than a tenth of the time.
+        /// Figures are written after this long when no events come. Where other processes answer queries, from the store, also while events come, unless writing all partitions one after the other would take more than half of the time.
         idle_flush_interval_ms: u64 = 1_000, "milliseconds", anything;
         /// Records of one seal.
         batch_records_max: usize = 4_096, "records", within(1, 65_536);
