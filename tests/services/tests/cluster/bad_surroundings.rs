@@ -105,8 +105,8 @@ fn a_wrong_address_ends_the_process_and_a_wrong_clock_is_told() -> Res<()> {
 // REQ: KER-07
 #[test]
 fn a_protocol_that_is_too_old_is_told() -> Res<()> {
-    let _turn = Turn::shared();
     const CONNECTIONS_MAX: usize = 8;
+    let _turn = Turn::shared();
     let folder = Folder::temporary("old")?;
     std::fs::create_dir(folder.path().join("keys"))?;
     std::fs::write(folder.path().join("keys/deployment.key"), [7; 32])?;
