@@ -36,8 +36,7 @@ const QUIET: Duration = Duration::from_secs(2);
 /// A turn to write that is not used within this time is given back.
 const TURN_MAX: Duration = Duration::from_secs(1);
 
-/// Figures that others read are written by all partitions together for half of the time at
-/// most, so that one of them is written at a time at most, as if there were no other work.
+/// All partitions together write figures that others read for half of the time at most.
 const FLUSH_REST_FACTOR: u32 = 2;
 
 pub(super) struct Leader<'a> {
