@@ -107,6 +107,19 @@ impl Default for UsageSettings {
     }
 }
 
+impl UsageSettings {
+    /// Where the rows are in servers of their own, and other processes read them. Writing
+    /// takes longer there, so more is gathered before it is written.
+    pub fn of_cluster() -> Self {
+        Self {
+            identity_entries_max: 128 * 1024,
+            cells_bytes_max: 128 * 1024 * 1024,
+            read_by_others: true,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

@@ -34,6 +34,8 @@ pub(crate) struct Appender {
     producers: Producers,
     /// One for each partition; or one for all at each of [`LINGERS`].
     lanes: Vec<Mutex<Option<Lane>>>,
+    /// Have those that a burst takes been made?
+    prepared: AtomicBool,
     waiting: Arc<Waiting>,
 }
 
@@ -92,6 +94,7 @@ impl Appender {
             shared,
             producers,
             lanes: (0..lanes).map(|_| Mutex::new(None)).collect(),
+            prepared: AtomicBool::new(false),
             waiting: Arc::default(),
         }
     }
@@ -121,6 +124,12 @@ impl Appender {
         let bytes = records.iter().map(Sent::bytes).sum();
         let reserved = Reserved::take(&self.waiting, bytes, self.queue_bytes_max())?;
         let (at, linger_ms) = self.lane(partition);
+        if self.producers == Producers::Shared && !self.prepared.swap(true, Ordering::Relaxed) {
+            // The first burst does not wait for producers of its own then.
+            for (at, (_, linger_ms)) in LINGERS.iter().enumerate() {
+                self.prepare_lane(at, self.linger_ms(*linger_ms));
+            }
+        }
         let mut lane = self.lanes[at].lock().unwrap_or_else(PoisonError::into_inner);
         let lane = self.ready(&mut lane, linger_ms)?;
         let call = Arc::new(Call {
@@ -146,6 +155,10 @@ impl Appender {
     /// it is, half a second goes by. What fails is told by the append.
     pub(crate) fn prepare(&self, partition: PartitionId) {
         let (at, linger_ms) = self.lane(partition);
+        self.prepare_lane(at, linger_ms);
+    }
+
+    fn prepare_lane(&self, at: usize, linger_ms: u32) {
         let mut lane = self.lanes[at].lock().unwrap_or_else(PoisonError::into_inner);
         let made = self.ready(&mut lane, linger_ms).map(|_| ());
         drop(made);
@@ -157,13 +170,17 @@ impl Appender {
 
     /// Which lane an append takes, and how long its records wait for others.
     fn lane(&self, partition: PartitionId) -> (usize, u32) {
-        let linger_ms = self.shared.settings.options.linger_ms;
         if self.producers == Producers::EachPartition {
-            return (partition.index(), linger_ms);
+            return (partition.index(), self.linger_ms(0));
         }
         let waiting = self.waiting.appends.load(Ordering::Relaxed);
         let at = LINGERS.iter().rposition(|(above, _)| waiting > *above).unwrap_or(0);
-        (at, linger_ms.max(LINGERS[at].1))
+        (at, self.linger_ms(LINGERS[at].1))
+    }
+
+    /// At least `least`, and what the settings say.
+    fn linger_ms(&self, least: u32) -> u32 {
+        self.shared.settings.options.linger_ms.max(least)
     }
 
     fn ready<'a>(&self, lane: &'a mut Option<Lane>, linger_ms: u32) -> Result<&'a mut Lane, Fault> {

@@ -7,7 +7,7 @@ use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::cluster::metadata::Peer;
-use scylla::errors::{NewSessionError, RequestAttemptError};
+use scylla::errors::{DbError, NewSessionError, RequestAttemptError};
 use scylla::policies::host_filter::HostFilter;
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::retry::{RequestInfo, RetryDecision, RetryPolicy, RetrySession};
@@ -150,14 +150,19 @@ impl Attempts {
             return RetryDecision::DontRetry;
         }
         self.retries += 1;
-        RetryDecision::RetryNextTarget(None)
+        match error {
+            // Cassandra may forget what two processes prepare at once, also when the driver
+            // has just prepared it again (CASSANDRA-17401).
+            RequestAttemptError::DbError(DbError::Unprepared { .. }, _) => {
+                RetryDecision::RetrySameTarget(None)
+            }
+            _ => RetryDecision::RetryNextTarget(None),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use scylla::errors::DbError;
-
     use super::*;
 
     fn decisions(error: &DbError) -> Vec<RetryDecision> {
@@ -179,6 +184,11 @@ mod tests {
         for error in [DbError::Overloaded, late] {
             assert_eq!(decisions(&error), [next.clone(), next.clone(), RetryDecision::DontRetry]);
         }
+        let (same, forgotten) = (
+            RetryDecision::RetrySameTarget(None),
+            DbError::Unprepared { statement_id: vec![1].into() },
+        );
+        assert_eq!(decisions(&forgotten), [same.clone(), same, RetryDecision::DontRetry]);
         let never = vec![RetryDecision::DontRetry; 3];
         assert_eq!(decisions(&DbError::Invalid), never);
         assert_eq!(decisions(&DbError::Unauthorized), never);

@@ -9,6 +9,7 @@ use exchequer_readstore::{Column, Fault, Table};
 use scylla::client::execution_profile::ExecutionProfileHandle;
 use scylla::client::session::Session;
 use scylla::statement::prepared::PreparedStatement;
+use tokio::sync::OnceCell;
 
 use crate::fault::not_prepared;
 
@@ -53,8 +54,12 @@ pub(crate) struct Statements {
     keyspace: String,
     /// How statements run.
     profile: ExecutionProfileHandle,
-    prepared: RwLock<HashMap<(&'static str, Shape), Arc<PreparedStatement>>>,
+    prepared: RwLock<HashMap<(&'static str, Shape), Prepared>>,
 }
+
+/// Prepared by whoever asks first, while others wait: Cassandra may forget a statement that is
+/// prepared twice at once (CASSANDRA-17401).
+type Prepared = Arc<OnceCell<Arc<PreparedStatement>>>;
 
 impl Statements {
     pub(crate) fn new(keyspace: String, profile: ExecutionProfileHandle) -> Self {
@@ -70,19 +75,24 @@ impl Statements {
     ) -> Result<Arc<PreparedStatement>, Fault> {
         let key = (table.name, shape);
         let known = self.prepared.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let text = text(&self.keyspace, table, shape);
+        let prepared = known.unwrap_or_else(|| {
+            let mut all = self.prepared.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(key).or_default())
+        });
+        let preparing = || self.prepare(session, text(&self.keyspace, table, shape));
+        prepared.get_or_try_init(preparing).await.cloned()
+    }
+
+    async fn prepare(
+        &self,
+        session: &Session,
+        text: String,
+    ) -> Result<Arc<PreparedStatement>, Fault> {
         let prepared = session.prepare(text.as_str()).await;
         let mut prepared = prepared.map_err(|error| not_prepared(&text, &error))?;
         prepared.set_is_idempotent(true);
         prepared.set_execution_profile_handle(Some(self.profile.clone()));
-        let prepared = Arc::new(prepared);
-        // Two may have prepared it at once: either will do.
-        let mut known = self.prepared.write().unwrap_or_else(PoisonError::into_inner);
-        known.insert(key, Arc::clone(&prepared));
-        Ok(prepared)
+        Ok(Arc::new(prepared))
     }
 }
 

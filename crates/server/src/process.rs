@@ -250,7 +250,6 @@ async fn open(config: &Config) -> Result<Opened, RunError> {
     if let Some(traces) = &traces {
         runtime.trace_with(Arc::<Traces>::clone(traces));
     }
-    let read_by_others = backend.membership.is_some();
     let ports = Ports {
         journal: Arc::clone(&backend.journal),
         inputs: Arc::clone(&backend.inputs),
@@ -258,7 +257,7 @@ async fn open(config: &Config) -> Result<Opened, RunError> {
         runtime: Arc::new(runtime.clone()),
         key: SealKey::new(&backend.deployment_key),
         settings: Arc::new(exchequer_engine::Settings {
-            usage: config.usage.settings(read_by_others),
+            usage: config.usage.settings(backend.membership.is_some()),
             ..config.engine.settings(config.readiness.view_lag_commits_max)
         }),
         usage: backend.usage.clone(),

@@ -25,11 +25,11 @@ use crate::tables::{
 use crate::texts::{values, written};
 
 /// Subjects of one bucket that a window tells apart: further ones are counted together.
-pub const SUBJECTS_PER_BUCKET_MAX: usize = 16_384;
+pub const SUBJECTS_PER_BUCKET_MAX: usize = 65_536;
 /// Rows of one window and scope at most.
 const CHUNKS_MAX: usize = 1_024;
 /// Scopes whose rows are read and added to at a time.
-const SCOPES_AT_ONCE_MAX: usize = 32;
+const SCOPES_AT_ONCE_MAX: usize = 8;
 
 /// A segment cannot be written.
 #[derive(Debug, thiserror::Error)]

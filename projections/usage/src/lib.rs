@@ -36,8 +36,8 @@ pub use notes::{Counts, Detail, Fated, Kind, Listed, Sealed, TEXT_BYTES_MAX};
 pub use part::{Part, Segment, Windows};
 pub use pending::Pending;
 pub use query::{
-    Answer, CELLS_READ_MAX, FIGURES_MAX, Figure, Figures, Query, QueryError, ROWS_READ_MAX, Step,
-    TOP_MAX, WINDOWS_MAX, query,
+    Answer, Asking, CELLS_READ_MAX, FIGURES_MAX, Figure, Figures, Query, QueryError, ROWS_READ_MAX,
+    Step, TOP_MAX, WINDOWS_MAX, query,
 };
 pub use recount::{Amounts, CellOf, Recount, count, ends, shorter};
 pub use seals::{SEALS_EXAMINED_MAX, ranges, seal_of};

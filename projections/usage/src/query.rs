@@ -2,12 +2,13 @@
 //! rows of all source partitions hold with what is in memory, and says how far that is.
 
 use core::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use exchequer_metering::{Aggregation, Grain, OVERFLOW};
 use exchequer_readstore::{Fault, ReadStore};
 use exchequer_types::{Offset, PartitionId, Period, Quantity, TenantId, Timestamp};
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 
 use crate::bytes::Damaged;
 use crate::gather::{Gathered, Grouping};
@@ -151,42 +152,111 @@ pub async fn query(
     live: &LiveUsage,
     query: &Query<'_>,
 ) -> Result<Answer, QueryError> {
-    check(query)?;
-    let pieces = pieces(query);
-    let grouping = Grouping::new(query);
-    let mut all = Gathered::new(query.step);
-    let mut positions = Vec::new();
-    let of = |partition| source(store, live, query, (&grouping, &pieces), partition).boxed();
-    let sources: Vec<BoxFuture<'_, Result<_, QueryError>>> =
-        (0..live.partitions()).map(PartitionId).map(of).collect();
-    // In the process nothing is waited for, and each would only be held.
-    let at_once = if store.is_atomic() { 1 } else { SOURCES_AT_ONCE_MAX };
-    let mut found = stream::iter(sources).buffered(at_once);
-    while let Some((part, position)) = found.try_next().await? {
-        positions.push(position);
-        all.merge(part)?;
-    }
-    let through = positions.iter().map(|it| it.through).min().unwrap_or_default();
-    all.check(query)?;
-    let windows = all.figures(query, through)?;
-    Ok(Answer { aggregation: all.aggregation(), windows, positions, through })
+    Asking::new(store, live, query)?.answer().await
 }
 
-/// What one source partition has, at a moment at which it does not move.
-async fn source(
-    store: &dyn ReadStore,
-    live: &LiveUsage,
-    query: &Query<'_>,
-    (grouping, pieces): (&Grouping<'_>, &[Piece]),
-    partition: PartitionId,
-) -> Result<(Gathered, Position), QueryError> {
-    for _ in 0..TRIES_MAX {
-        let found = scan::source(store, live, query, grouping, pieces, partition).await?;
-        if let Some(found) = found {
-            return Ok(found);
+/// A question that is asked again while meters write: of each source partition, what was
+/// found is kept, so that all of them need not be at rest at once.
+#[derive(Debug)]
+pub struct Asking<'a> {
+    store: &'a dyn ReadStore,
+    live: &'a LiveUsage,
+    query: &'a Query<'a>,
+    pieces: Vec<Piece>,
+    found: Mutex<Found>,
+}
+
+#[derive(Debug)]
+struct Found {
+    all: Gathered,
+    /// Of each source partition; none where it has moved until now.
+    positions: Vec<Option<Position>>,
+}
+
+impl<'a> Asking<'a> {
+    /// Refuses what cannot be asked.
+    pub fn new(
+        store: &'a dyn ReadStore,
+        live: &'a LiveUsage,
+        query: &'a Query<'a>,
+    ) -> Result<Self, QueryError> {
+        check(query)?;
+        let positions = (0..live.partitions()).map(|_| None).collect();
+        let found = Mutex::new(Found { all: Gathered::new(query.step), positions });
+        Ok(Self { store, live, query, pieces: pieces(query), found })
+    }
+
+    /// The answer, once each source partition has been at rest; [`QueryError::Moving`] names
+    /// one that has not: ask again.
+    pub async fn answer(&self) -> Result<Answer, QueryError> {
+        let grouping = Grouping::new(self.query);
+        let of = |partition| self.source(&grouping, partition).boxed();
+        let sources: Vec<BoxFuture<'_, Result<_, QueryError>>> =
+            self.found().open().map(of).collect();
+        // In the process nothing is waited for, and each would only be held.
+        let at_once = if self.store.is_atomic() { 1 } else { SOURCES_AT_ONCE_MAX };
+        let mut sources = stream::iter(sources).buffered(at_once);
+        let mut moving = None;
+        while let Some(source) = sources.next().await {
+            match source {
+                Ok((part, position)) => self.found().add(part, position)?,
+                Err(QueryError::Moving { partition }) => moving = moving.or(Some(partition)),
+                Err(error) => return Err(error),
+            }
+        }
+        drop(sources);
+        match moving {
+            Some(partition) => Err(QueryError::Moving { partition }),
+            None => self.found().answer(self.query),
         }
     }
-    Err(QueryError::Moving { partition })
+
+    /// What one source partition has, at a moment at which it does not move.
+    async fn source(
+        &self,
+        grouping: &Grouping<'_>,
+        partition: PartitionId,
+    ) -> Result<(Gathered, (PartitionId, Position)), QueryError> {
+        for _ in 0..TRIES_MAX {
+            let Self { store, live, query, pieces, .. } = self;
+            let found = scan::source(*store, live, query, grouping, pieces, partition).await?;
+            if let Some((part, position)) = found {
+                return Ok((part, (partition, position)));
+            }
+        }
+        Err(QueryError::Moving { partition })
+    }
+
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Found {
+    /// Source partitions that have not been found at rest.
+    fn open(&self) -> impl Iterator<Item = PartitionId> {
+        let all = (0..).map(PartitionId).zip(&self.positions);
+        all.filter(|(_, position)| position.is_none()).map(|(partition, _)| partition)
+    }
+
+    fn add(
+        &mut self,
+        part: Gathered,
+        (partition, position): (PartitionId, Position),
+    ) -> Result<(), QueryError> {
+        if let Some(at) = self.positions.get_mut(partition.index()) {
+            *at = Some(position);
+        }
+        self.all.merge(part)
+    }
+
+    fn answer(&self, query: &Query<'_>) -> Result<Answer, QueryError> {
+        let positions: Vec<Position> = self.positions.iter().copied().flatten().collect();
+        let through = positions.iter().map(|it| it.through).min().unwrap_or_default();
+        self.all.check(query)?;
+        let windows = self.all.figures(query, through)?;
+        Ok(Answer { aggregation: self.all.aggregation(), windows, positions, through })
+    }
 }
 
 fn check(query: &Query<'_>) -> Result<(), QueryError> {

@@ -6,9 +6,9 @@ use exchequer_readstore::{Column, Generation, Key, Kind, Table, Value};
 use exchequer_types::{PartitionId, Period, TenantId, Timestamp};
 
 /// What folding makes of the seals. A changed one writes another generation, from zero.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Leads every key.
-pub const GENERATION: Generation = 1;
+pub const GENERATION: Generation = 2;
 
 /// Rows that hold up to a thousand cells each, see `packed`.
 pub static USAGE_CELLS: Table = Table {
@@ -19,7 +19,7 @@ pub static USAGE_CELLS: Table = Table {
         // 0 minute, 1 hour, 2 day, 3 month, 4 billing period.
         int("grain"),
         int("source_partition"),
-        // -1: of all subjects, by group. 0 to 63: by subject, of that bucket.
+        // -1: of all subjects, by group. 0 to 15: by subject, of that bucket.
         int("scope"),
     ],
     clustering: &[
@@ -197,8 +197,9 @@ pub(crate) enum Scope {
     Subjects(u8),
 }
 
-/// Into how many parts the subjects of a meter are laid.
-pub(crate) const BUCKETS: u8 = 64;
+/// Into how many parts the subjects of a meter are laid: each is a row or more that is read
+/// and written when one of its subjects counts.
+pub(crate) const BUCKETS: u8 = 16;
 
 impl Scope {
     /// Of the bucket that `subject` lies in.

@@ -3,12 +3,12 @@
 use core::time::Duration;
 
 use exchequer_metering::{Aggregation, GROUP_BYS_MAX};
-use exchequer_projection_usage::{self as view, Answer, Figures, Kept, Query, Step};
+use exchequer_projection_usage::{self as view, Answer, Asking, Figures, Kept, Query, Step};
 use exchequer_proto::usage::v1 as pb;
 use exchequer_types::{Period, TenantId, Timestamp};
 use tonic::Status;
 
-use super::query::{Asked, Usage, at_rest, range, top};
+use super::query::{Asked, Usage, at_rest, of_query, range, top};
 use crate::call::Call;
 use crate::check::Check;
 use crate::messages::instant;
@@ -76,7 +76,8 @@ pub(crate) async fn ask(
     let question = Query { lateness, seen: asked.seen(), ..question };
     let ports = &usage.edge.platform.ports;
     let store = ports.store.as_ref();
-    let ask = || view::query(store, &meters.live, &question);
+    let asking = Asking::new(store, &meters.live, &question).map_err(of_query)?;
+    let ask = || asking.answer();
     let mut answer = at_rest(ports.runtime.as_ref(), call.patience, ask).await?;
     if question.step == Step::Of(Kept::Period) {
         let known = meters.definitions.tenant(tenant).await;

@@ -5,14 +5,14 @@ use core::time::Duration;
 
 use exchequer_engine::meter::Meters;
 use exchequer_metering::Grain;
-use exchequer_projection_usage::{self as view, Figures, Kept, Query, Step};
+use exchequer_projection_usage::{Asking, Figures, Kept, Query, Step};
 use exchequer_proto::usage::v1 as pb;
 use exchequer_types::{Period, TenantId, Timestamp};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use tonic::Status;
 
-use super::query::{Asked, Usage, at_rest, top};
+use super::query::{Asked, Usage, at_rest, of_query, top};
 use super::query_figures::{ask, end_periods, filters, grain, subject, window};
 use crate::call::Call;
 use crate::check::Check;
@@ -33,6 +33,8 @@ type Item = Result<pb::WatchUsageResponse, Status>;
 struct Watch {
     usage: Usage,
     meters: Meters,
+    /// What the caller has seen is in all that is told.
+    asked: Asked,
     tenant: TenantId,
     meter: String,
     kept: Kept,
@@ -68,11 +70,23 @@ pub(crate) async fn start(
     let meters = usage.meters()?.clone();
     let group_by = it.group_by;
     let (told, over) = (None, false);
-    let usage = usage.clone();
-    let watch =
-        Watch { usage, meters, tenant, meter, kept, subject, group_by, filters, top, told, over };
+    let (usage, asked) = (usage.clone(), asked.clone());
+    let watch = Watch {
+        usage,
+        meters,
+        asked,
+        tenant,
+        meter,
+        kept,
+        subject,
+        group_by,
+        filters,
+        top,
+        told,
+        over,
+    };
     // What cannot be asked is refused at once.
-    ask(&watch.usage, call, asked, &watch.tenant, watch.question(watch.usage.now())).await?;
+    ask(&watch.usage, call, &watch.asked, &watch.tenant, watch.question(watch.usage.now())).await?;
     Ok(futures::stream::unfold(watch, Watch::next).boxed())
 }
 
@@ -107,7 +121,9 @@ impl Watch {
             changes = Some(seen);
             let store = self.usage.edge.platform.ports.store.clone();
             let question = self.question(now);
-            let ask = || view::query(store.as_ref(), &self.meters.live, &question);
+            let asking = Asking::new(store.as_ref(), &self.meters.live, &question);
+            let asking = asking.map_err(of_query)?;
+            let ask = || asking.answer();
             let mut answer = at_rest(runtime.as_ref(), VIEW_PATIENCE_MAX, ask).await?;
             if self.kept == Kept::Period {
                 let known = self.meters.definitions.tenant(&self.tenant).await;
@@ -142,7 +158,7 @@ impl Watch {
             filters: self.filters.clone(),
             top: self.top,
             lateness: Duration::ZERO,
-            seen: &[],
+            seen: self.asked.seen(),
         }
     }
 }

@@ -229,9 +229,12 @@ impl<'a> Leader<'a> {
         let input = self.input(listens, is_writing);
         let (ack, flushed, input) =
             (core::pin::pin!(ack), core::pin::pin!(flushed), core::pin::pin!(input));
-        match select(ack, select(flushed, input)).await {
-            Either::Left((acknowledged, _)) => Woken::Acknowledged(acknowledged),
-            Either::Right((Either::Left((woken, _)) | Either::Right((woken, _)), _)) => woken,
+        // Where seals are acknowledged at once, the flush still comes to its turn.
+        match select(flushed, select(ack, input)).await {
+            Either::Right((Either::Left((acknowledged, _)), _)) => {
+                Woken::Acknowledged(acknowledged)
+            }
+            Either::Left((woken, _)) | Either::Right((Either::Right((woken, _)), _)) => woken,
         }
     }
 
@@ -285,7 +288,14 @@ impl<'a> Leader<'a> {
         let rest = self.flush_took * FLUSH_REST_FACTOR * self.context.partitions();
         let shared = self.flushed_at.saturating_add(idle.max(rest));
         let late = if self.held.is_empty() { late.min(quiet) } else { late };
-        if settings.read_by_others { late.min(shared) } else { late }
+        if settings.read_by_others && !self.is_behind() { late.min(shared) } else { late }
+    }
+
+    /// Is there much that came a while ago? Then it is judged first: figures that others read
+    /// are late anyhow, and writing them would make them later.
+    fn is_behind(&self) -> bool {
+        let now = self.context.ports.runtime.now();
+        !self.held.is_empty() && self.state.through < now.saturating_sub(QUIET)
     }
 
     fn flush_is_due(&self) -> bool {
@@ -305,8 +315,7 @@ impl<'a> Leader<'a> {
                 || source.is_some_and(|it| it.bytes() >= settings.cells_bytes_max * 2 / partitions))
     }
 
-    fn queue_flush(&mut self) -> Flushing<'a> {
-        self.flushed_at = self.context.ports.runtime.now();
+    fn queue_flush(&self) -> Flushing<'a> {
         let mut turn = self.context.meters.may_flush().boxed();
         match (&mut turn).now_or_never() {
             Some(permit) => Flushing::Next(permit),

@@ -114,6 +114,13 @@ pub(crate) fn at_least<T: PartialOrd + Display>(min: T) -> impl Fn(&T) -> Option
     move |value| (*value < min).then(|| format!("at least {min}"))
 }
 
+/// `min` or more, where it is set.
+pub(crate) fn at_least_if_set<T: PartialOrd + Display>(
+    min: T,
+) -> impl Fn(&Option<T>) -> Option<String> {
+    move |value| value.as_ref().is_some_and(|it| *it < min).then(|| format!("at least {min}"))
+}
+
 /// From `min` to `max`, both included.
 pub(crate) fn within<T: PartialOrd + Display>(min: T, max: T) -> impl Fn(&T) -> Option<String> {
     move |value| (*value < min || *value > max).then(|| format!("{min} to {max}"))

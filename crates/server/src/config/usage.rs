@@ -4,19 +4,19 @@ use core::time::Duration;
 
 use exchequer_engine::UsageSettings;
 
-use super::section::{anything, at_least, section, within};
+use super::section::{anything, at_least, at_least_if_set, section, within};
 
 section! {
     /// Bounds of taking events of use in, and of metering them.
     Usage "usage" {
         /// Events that are being taken in, over all requests, packed and unpacked; more are refused as `OVERLOADED`. At least twice what one request may have.
         ingest_bytes_max: usize = 67_108_864, "bytes", at_least(16_777_216);
-        /// Entries of the index of identities in memory before they are written, for each partition.
-        identity_entries_max: usize = 65_536, "entries", at_least(1);
+        /// Entries of the index of identities in memory before they are written, for each partition. Unset: 65,536; on Kafka twice as many, since writing takes longer there.
+        identity_entries_max: Option<usize> = None, "entries", at_least_if_set(1);
         /// Filters of that index held in memory.
         identity_filter_bytes_max: usize = 134_217_728, "bytes", anything;
-        /// Figures that are sealed and not written yet.
-        cells_bytes_max: usize = 67_108_864, "bytes", at_least(1_048_576);
+        /// Figures that are sealed and not written yet. Unset: 64 MiB; on Kafka twice as much.
+        cells_bytes_max: Option<usize> = None, "bytes", at_least_if_set(1_048_576);
         /// Partitions whose figures are written at the same time; each holds its rows in memory meanwhile.
         flushes_max: usize = 2, "partitions", within(1, 1_024);
         /// Figures are written after this long at the latest.
@@ -35,23 +35,24 @@ section! {
 }
 
 impl Usage {
-    /// As the engine takes them, where other processes read the figures or none do.
-    pub(crate) fn settings(&self, read_by_others: bool) -> UsageSettings {
+    /// As the engine takes them, on servers that others share or in this process alone.
+    pub(crate) fn settings(&self, of_cluster: bool) -> UsageSettings {
+        let unset = if of_cluster { UsageSettings::of_cluster() } else { UsageSettings::default() };
         UsageSettings {
             ingest_bytes_max: self.ingest_bytes_max,
-            identity_entries_max: self.identity_entries_max,
+            identity_entries_max: self.identity_entries_max.unwrap_or(unset.identity_entries_max),
             identity_filter_bytes_max: self.identity_filter_bytes_max,
-            cells_bytes_max: self.cells_bytes_max,
+            cells_bytes_max: self.cells_bytes_max.unwrap_or(unset.cells_bytes_max),
             flushes_max: self.flushes_max,
             flush_interval: Duration::from_millis(self.flush_interval_ms),
             idle_flush_interval: Duration::from_millis(self.idle_flush_interval_ms),
-            read_by_others,
+            read_by_others: unset.read_by_others,
             batch_records_max: self.batch_records_max,
             read_bytes_max: self.read_bytes_max,
             seal_linger: Duration::from_millis(self.seal_linger_ms),
             idle_seal_interval: Duration::from_millis(self.idle_seal_interval_ms),
             // What an identity is counted by must not change under records that were judged.
-            identity_window: UsageSettings::default().identity_window,
+            identity_window: unset.identity_window,
         }
     }
 }
@@ -62,7 +63,11 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_the_engine() {
-        let ours = Usage::default().settings(false);
-        assert_eq!(format!("{ours:?}"), format!("{:?}", UsageSettings::default()));
+        for (of_cluster, engine) in
+            [(false, UsageSettings::default()), (true, UsageSettings::of_cluster())]
+        {
+            let ours = Usage::default().settings(of_cluster);
+            assert_eq!(format!("{ours:?}"), format!("{engine:?}"));
+        }
     }
 }

@@ -8,8 +8,8 @@ use exchequer_types::{PartitionId, Period, TenantId, Timestamp};
 
 use super::harness::{Given, Platform, at, contribution, meter, tenant};
 use crate::{
-    Answer, Checkpoint, Detail, Fated, Kept, Kind, LiveUsage, Part, Query, QueryError, Sealed,
-    Step, Wanted, Windows, listed, query, ranges, reconcile, related, seal_of,
+    Answer, Asking, Checkpoint, Detail, Fated, Kept, Kind, LiveUsage, Part, Query, QueryError,
+    Sealed, Step, Wanted, Windows, listed, query, ranges, reconcile, related, seal_of,
 };
 
 const FROM: &str = "2026-01-05T10:00:00Z";
@@ -379,6 +379,35 @@ async fn rows_beyond_the_checkpoint_wait_for_no_event() {
     let answer = query(&platform.store, &elsewhere, &hour).await.unwrap();
     assert_eq!(told(&answer), "10:00 =1");
     assert!(!platform.live.source(first).unwrap().has_unwritten());
+}
+
+// REQ: USE-05 KER-06
+#[tokio::test]
+async fn who_asks_again_keeps_what_was_at_rest() {
+    let (tenant, mut platform) = (tenant(), Platform::new(false).await);
+    let meter = meter(Aggregation::Count, &[], 1);
+    for source in 0..2 {
+        let given = given("2026-01-05T10:10:00Z", "s1", "", 1);
+        platform.seal(source, vec![contribution(&meter, &given, 0)]);
+    }
+    let hour = asked(&tenant, FROM, "2026-01-05T11:00:00Z", Step::Of(Kept::Hour));
+    let elsewhere = LiveUsage::new(platform.live.partitions());
+    let asking = Asking::new(&platform.store, &elsewhere, &hour).unwrap();
+    platform.begin_writing(0, &|_| true).await;
+    let refused = asking.answer().await;
+    assert!(
+        matches!(refused, Err(QueryError::Moving { partition: PartitionId(0) })),
+        "{refused:?}"
+    );
+    platform.restart(0).await;
+    platform.write(0, None).await;
+    platform.begin_writing(1, &|_| true).await;
+    let anew = query(&platform.store, &elsewhere, &hour).await;
+    assert!(matches!(anew, Err(QueryError::Moving { partition: PartitionId(1) })), "{anew:?}");
+    let answer = asking.answer().await.unwrap();
+    assert_eq!(told(&answer), "10:00 =1");
+    let seals: Vec<u64> = answer.positions.iter().map(|it| it.seal).collect();
+    assert_eq!(seals, [1, 0], "as far as each was when it was at rest");
 }
 
 // REQ: USE-05

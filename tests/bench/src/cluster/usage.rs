@@ -14,7 +14,7 @@ use exchequer_journal::{MemoryInput, MemoryInputLimits, MemoryJournal};
 use exchequer_journal_kafka::{KafkaJournal, KafkaOutlet};
 use exchequer_kernel::SealKey;
 use exchequer_metering::{Aggregation, GROUPS_DEFAULT, GroupBy, Meter, Path, Terms};
-use exchequer_projection_usage::{LiveUsage, Query, QueryError, Step, query};
+use exchequer_projection_usage::{Asking, LiveUsage, Query, QueryError, Step};
 use exchequer_runtime::{Runtime as _, TokioRuntime};
 use exchequer_types::{PartitionId, Slug, TenantId, Timestamp};
 
@@ -26,7 +26,7 @@ use crate::{Args, Failure};
 
 const NAME: &str = "cluster-usage";
 const PARTITIONS: u32 = 16;
-const DRAINED: u64 = 3_000_000;
+const DRAINED: u64 = 6_000_000;
 const LIVE: u64 = 1_000_000;
 const TENANTS: u64 = 10;
 const PROBED: &str = "p0";
@@ -42,6 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
     let servers = Servers::start()?;
     let drained = DRAINED / 100 * args.percent as u64;
+    // Servers that have just started compile themselves for a while.
+    drain(&servers, "warm", PARTITIONS, (Events::Mixed, TENANTS, drained / 6)).await?;
     let drain = drain(&servers, "drain", PARTITIONS, (Events::Mixed, TENANTS, drained)).await?;
     let live = live(&servers, LIVE / 100 * args.percent as u64).await?;
     let (visible, elsewhere) = visible(&servers).await?;
@@ -179,7 +181,7 @@ impl Metering {
         let now = Arc::new(move || clock.now());
         let limits = MemoryInputLimits::default();
         let inputs = MemoryInput::new(topics.partitions, [1; 16], limits, now);
-        let usage = UsageSettings { read_by_others: true, ..UsageSettings::default() };
+        let usage = UsageSettings::of_cluster();
         let ports = Ports {
             journal: Arc::new(MemoryJournal::new(topics.partitions)),
             inputs: Arc::new(inputs),
@@ -246,9 +248,10 @@ impl Metering {
             seen: &[],
         };
         let store = self.platform.ports.store.as_ref();
+        // As the API does.
+        let asking = Asking::new(store, live, &asked)?;
         let answer = loop {
-            match query(store, live, &asked).await {
-                // As the API does.
+            match asking.answer().await {
                 Err(QueryError::Moving { .. }) => tokio::time::sleep(PAUSE).await,
                 answer => break answer?,
             }
