@@ -153,7 +153,7 @@ impl Attempts {
         match error {
             // Cassandra may forget what two processes prepare at once, also when the driver
             // has just prepared it again (CASSANDRA-17401).
-            RequestAttemptError::DbError(DbError::Unprepared { .. }, _) => {
+            RequestAttemptError::DbError(DbError::Unprepared { .. }, _) if self.retries == 1 => {
                 RetryDecision::RetrySameTarget(None)
             }
             _ => RetryDecision::RetryNextTarget(None),
@@ -188,7 +188,7 @@ mod tests {
             RetryDecision::RetrySameTarget(None),
             DbError::Unprepared { statement_id: vec![1].into() },
         );
-        assert_eq!(decisions(&forgotten), [same.clone(), same, RetryDecision::DontRetry]);
+        assert_eq!(decisions(&forgotten), [same, next, RetryDecision::DontRetry]);
         let never = vec![RetryDecision::DontRetry; 3];
         assert_eq!(decisions(&DbError::Invalid), never);
         assert_eq!(decisions(&DbError::Unauthorized), never);

@@ -13,10 +13,11 @@ mod settings;
 mod statements;
 mod ties;
 mod tls;
+mod works;
 mod write;
 
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use exchequer_readstore::{Batch, Fault, Generation, Key, ReadStore, Row, Scan, Table};
 use futures::future::BoxFuture;
@@ -109,7 +110,7 @@ impl OpenError {
 /// A [`ReadStore`] on a cluster. Reads and writes are at `LOCAL_QUORUM`. Connections end when
 /// this is dropped.
 pub struct ScyllaReadStore {
-    session: Session,
+    session: Arc<Session>,
     keyspace: String,
     statements: Statements,
     ties: Mutex<Ties>,
@@ -136,8 +137,12 @@ impl ScyllaReadStore {
         migrate::check(&session, &settings.keyspace, migrations, tables).await?;
         let keyspace = settings.keyspace.clone();
         Ok(Self {
-            session,
-            statements: Statements::new(keyspace.clone(), connect::profile(settings)),
+            session: Arc::new(session),
+            statements: Statements::new(
+                keyspace.clone(),
+                connect::profile(settings),
+                settings.request_timeout,
+            ),
             keyspace,
             ties: Mutex::default(),
             reads: Semaphore::new(settings.reads_at_once_max.max(1)),

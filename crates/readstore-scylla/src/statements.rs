@@ -1,17 +1,19 @@
 //! The statements on a table, as text and prepared once for each shape. Names are always
 //! quoted, so that a column may be called `from`.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use std::time::Duration;
 
 use exchequer_readstore::{Column, Fault, Table};
+use futures::FutureExt as _;
 use scylla::client::execution_profile::ExecutionProfileHandle;
 use scylla::client::session::Session;
 use scylla::statement::prepared::PreparedStatement;
-use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
 use crate::fault::not_prepared;
+use crate::works::Works;
 
 /// Leads each partition key.
 pub(crate) const GENERATION: &str = "row_generation";
@@ -54,46 +56,50 @@ pub(crate) struct Statements {
     keyspace: String,
     /// How statements run.
     profile: ExecutionProfileHandle,
-    prepared: RwLock<HashMap<(&'static str, Shape), Prepared>>,
+    /// How long one may take to be prepared.
+    patience: Duration,
+    /// Once for all who ask: Cassandra may forget a statement that is prepared twice at once
+    /// (CASSANDRA-17401).
+    prepared: Works<(&'static str, Shape), Arc<PreparedStatement>>,
 }
 
-/// Prepared by whoever asks first, while others wait: Cassandra may forget a statement that is
-/// prepared twice at once (CASSANDRA-17401).
-type Prepared = Arc<OnceCell<Arc<PreparedStatement>>>;
-
 impl Statements {
-    pub(crate) fn new(keyspace: String, profile: ExecutionProfileHandle) -> Self {
-        Self { keyspace, profile, prepared: RwLock::default() }
+    pub(crate) fn new(
+        keyspace: String,
+        profile: ExecutionProfileHandle,
+        patience: Duration,
+    ) -> Self {
+        Self { keyspace, profile, patience, prepared: Works::default() }
     }
 
     /// The statement, prepared at its first use. All of them may be repeated.
     pub(crate) async fn get(
         &self,
-        session: &Session,
+        session: &Arc<Session>,
         table: &'static Table,
         shape: Shape,
     ) -> Result<Arc<PreparedStatement>, Fault> {
-        let key = (table.name, shape);
-        let known = self.prepared.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        let prepared = known.unwrap_or_else(|| {
-            let mut all = self.prepared.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(all.entry(key).or_default())
-        });
-        let preparing = || self.prepare(session, text(&self.keyspace, table, shape));
-        prepared.get_or_try_init(preparing).await.cloned()
+        let preparing = || {
+            let (session, profile) = (Arc::clone(session), self.profile.clone());
+            prepare(session, text(&self.keyspace, table, shape), profile, self.patience).boxed()
+        };
+        self.prepared.get(&(table.name, shape), preparing).await
     }
+}
 
-    async fn prepare(
-        &self,
-        session: &Session,
-        text: String,
-    ) -> Result<Arc<PreparedStatement>, Fault> {
-        let prepared = session.prepare(text.as_str()).await;
-        let mut prepared = prepared.map_err(|error| not_prepared(&text, &error))?;
-        prepared.set_is_idempotent(true);
-        prepared.set_execution_profile_handle(Some(self.profile.clone()));
-        Ok(Arc::new(prepared))
-    }
+async fn prepare(
+    session: Arc<Session>,
+    text: String,
+    profile: ExecutionProfileHandle,
+    patience: Duration,
+) -> Result<Arc<PreparedStatement>, Fault> {
+    // The driver waits for all nodes, for ever if need be, and others wait for this.
+    let prepared = timeout(patience, session.prepare(text.as_str())).await;
+    let late = |_| Fault::retryable(format!("the store could not prepare {text} in time"));
+    let mut prepared = prepared.map_err(late)?.map_err(|error| not_prepared(&text, &error))?;
+    prepared.set_is_idempotent(true);
+    prepared.set_execution_profile_handle(Some(profile));
+    Ok(Arc::new(prepared))
 }
 
 /// The statement's text.

@@ -187,7 +187,8 @@ impl<'a> Asking<'a> {
     }
 
     /// The answer, once each source partition has been at rest; [`QueryError::Moving`] names
-    /// one that has not: ask again.
+    /// one that has not: ask again. Any
+    /// other error is the end.
     pub async fn answer(&self) -> Result<Answer, QueryError> {
         let grouping = Grouping::new(self.query);
         let of = |partition| self.source(&grouping, partition).boxed();
@@ -244,10 +245,11 @@ impl Found {
         part: Gathered,
         (partition, position): (PartitionId, Position),
     ) -> Result<(), QueryError> {
+        self.all.merge(part)?;
         if let Some(at) = self.positions.get_mut(partition.index()) {
             *at = Some(position);
         }
-        self.all.merge(part)
+        Ok(())
     }
 
     fn answer(&self, query: &Query<'_>) -> Result<Answer, QueryError> {

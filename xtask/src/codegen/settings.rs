@@ -169,7 +169,7 @@ fn allowed(check: &str) -> String {
     let Some((name, rest)) = check.trim().split_once('(') else { return String::new() };
     let arguments = rest.trim_end_matches(')');
     match name {
-        "at_least" => format!("at least {}", arguments.replace('_', "")),
+        "at_least" | "at_least_if_set" => format!("at least {}", arguments.replace('_', "")),
         "within" => match arguments.split_once(',') {
             Some((from, to)) if !arguments.contains(|it: char| it.is_ascii_uppercase()) => {
                 format!("{} to {}", from.replace('_', ""), to.trim().replace('_', ""))

@@ -33,7 +33,7 @@ type Item = Result<pb::WatchUsageResponse, Status>;
 struct Watch {
     usage: Usage,
     meters: Meters,
-    /// What the caller has seen is in all that is told.
+    /// What the caller had seen before is in all that is told.
     asked: Asked,
     tenant: TenantId,
     meter: String,

@@ -47,6 +47,8 @@ pub(super) struct Leader<'a> {
     owner: Owner,
     /// Read and not judged yet.
     held: Vec<LogRecord>,
+    /// Was what was judged last received a while ago?
+    is_behind: bool,
     /// Is it a revision's turn?
     revises: bool,
     changed: watch::Receiver<u64>,
@@ -115,6 +117,7 @@ impl<'a> Leader<'a> {
             epoch,
             owner,
             held: Vec::new(),
+            is_behind: false,
             revises: false,
             changed,
             wanted,
@@ -279,7 +282,9 @@ impl<'a> Leader<'a> {
     }
 
     /// When figures are written that are in memory: when nothing has come for a while, or
-    /// others ask the store for them; after the interval at the latest.
+    /// others ask the store for them; after the interval at the latest. What came a while ago
+    /// is judged first: figures that others read are late then anyhow, and writing them would
+    /// make them later.
     fn flush_due_at(&self) -> Timestamp {
         let settings = &self.context.ports.settings.usage;
         let idle = settings.idle_flush_interval;
@@ -287,15 +292,11 @@ impl<'a> Leader<'a> {
         let quiet = self.sealed_at.max(self.flushed_at).saturating_add(idle);
         let rest = self.flush_took * FLUSH_REST_FACTOR * self.context.partitions();
         let shared = self.flushed_at.saturating_add(idle.max(rest));
+        if self.is_behind {
+            return late;
+        }
         let late = if self.held.is_empty() { late.min(quiet) } else { late };
-        if settings.read_by_others && !self.is_behind() { late.min(shared) } else { late }
-    }
-
-    /// Is there much that came a while ago? Then it is judged first: figures that others read
-    /// are late anyhow, and writing them would make them later.
-    fn is_behind(&self) -> bool {
-        let now = self.context.ports.runtime.now();
-        !self.held.is_empty() && self.state.through < now.saturating_sub(QUIET)
+        if settings.read_by_others { late.min(shared) } else { late }
     }
 
     fn flush_is_due(&self) -> bool {
@@ -354,6 +355,7 @@ impl<'a> Leader<'a> {
             return Ok(None);
         }
         if self.held.is_empty() {
+            self.is_behind = false;
             return self.gather_nothing(now).await;
         }
         let latest = now.saturating_add(SKEW_MAX);
@@ -376,6 +378,7 @@ impl<'a> Leader<'a> {
         let mut batch = judge(context, &mut self.state, &records[..known], &read[..known]).await?;
         self.state.spare.take_back_read(read);
         batch.adopted = adopted;
+        self.is_behind = batch.through < now.saturating_sub(QUIET);
         let mut unknown = records.split_off(known);
         unknown.append(&mut self.held);
         self.held = unknown;

@@ -3,9 +3,10 @@
 use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use exchequer_codec::usage::decode_seal;
+use exchequer_engine::meter::Meters;
 use exchequer_journal::{
     Fault, FaultKind, Group, Journal as _, Membership, MemoryGroups, MemoryMember, MemoryOutlet,
     Outgoing, Outlet, Owned,
@@ -100,6 +101,46 @@ async fn figures_that_others_read_are_written_while_events_come() {
     })
     .await;
     process.stop().await;
+}
+
+// REQ: USE-05 KER-07
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_a_while_ago_is_judged_before_anything_is_written_for_others() {
+    let mut world = World::new();
+    world.settings.usage.flush_interval = Duration::from_secs(3_600);
+    world.settings.usage.idle_flush_interval = Duration::from_millis(1);
+    world.settings.usage.read_by_others = true;
+    // A read brings less than a seal takes: again and again nothing is held for a moment.
+    world.settings.usage.batch_records_max = 8;
+    world.settings.usage.read_bytes_max = 512;
+    let received_at = now().saturating_sub(Duration::from_secs(60));
+    for n in 0..4_000 {
+        world.send_as(&crate::world::event("acme", &format!("e-{n}"), DATA), received_at);
+    }
+    let mut ends = Vec::new();
+    for of in (0..PARTITIONS).map(PartitionId) {
+        ends.push(world.log.end(of).await.unwrap());
+    }
+    // Whether some partition was through with what had come when something was written.
+    let written: Arc<Mutex<Vec<bool>>> = Arc::default();
+    let meters: Arc<OnceLock<Meters>> = Arc::default();
+    let hook: StepHook = {
+        let (written, meters) = (Arc::clone(&written), Arc::clone(&meters));
+        Arc::new(move |_| {
+            let states = meters.get().map(Meters::states).unwrap_or_default();
+            let is_through = states.iter().zip(&ends).any(|(state, end)| state.next >= *end);
+            written.lock().unwrap_or_else(PoisonError::into_inner).push(is_through);
+            Box::pin(async {})
+        })
+    };
+    world.store = Arc::new(exchequer_readstore::MemoryStore::with_steps(true, hook));
+    let process = world.start().await;
+    assert!(meters.set(process.meters.clone()).is_ok());
+    process.settled().await;
+    process.written().await;
+    process.stop().await;
+    let written = written.lock().unwrap().clone();
+    assert!(!written.is_empty() && written.iter().all(|is_through| *is_through), "{written:?}");
 }
 
 // REQ: KER-07

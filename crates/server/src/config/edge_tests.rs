@@ -149,6 +149,15 @@ fn limits_have_bounds() {
     }
 }
 
+// REQ: EDG-07
+#[test]
+fn what_may_be_unset_has_its_bound_when_it_is_set() {
+    let found = problem("[usage]\ncells_bytes_max = 1048575\n");
+    assert!(found.contains("must be at least 1048576"), "{found}");
+    let config = load("[usage]\ncells_bytes_max = 1048576\n").unwrap();
+    assert_eq!(config.usage.settings(true).cells_bytes_max, 1_048_576);
+}
+
 // REQ: IAM-13
 #[test]
 fn trusted_proxies_are_networks() {

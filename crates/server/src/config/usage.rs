@@ -68,6 +68,8 @@ mod tests {
         {
             let ours = Usage::default().settings(of_cluster);
             assert_eq!(format!("{ours:?}"), format!("{engine:?}"));
+            let set = Usage { cells_bytes_max: Some(7 << 20), ..Usage::default() };
+            assert_eq!(set.settings(of_cluster).cells_bytes_max, 7 << 20);
         }
     }
 }
