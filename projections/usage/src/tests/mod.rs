@@ -3,6 +3,7 @@
 
 mod figures;
 mod harness;
+mod moving;
 mod packed;
 mod property;
 mod recounted;
