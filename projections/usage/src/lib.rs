@@ -43,6 +43,6 @@ pub use recount::{Amounts, CellOf, Recount, count, ends, shorter};
 pub use seals::{SEALS_EXAMINED_MAX, ranges, seal_of};
 pub use tables::{
     GENERATION, Kept, TABLES, USAGE_CELLS, USAGE_CHECKPOINTS, USAGE_FATES, USAGE_HOURS,
-    USAGE_LISTED, USAGE_MEMBERS, USAGE_SEALS, VERSION,
+    USAGE_LISTED, USAGE_MEMBERS, USAGE_SEALS,
 };
 pub use touched::{MeterOf, Touched};

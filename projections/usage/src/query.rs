@@ -187,8 +187,7 @@ impl<'a> Asking<'a> {
     }
 
     /// The answer, once each source partition has been at rest; [`QueryError::Moving`] names
-    /// one that has not: ask again. Any
-    /// other error is the end.
+    /// one that has not: ask again. Any other error is the end.
     pub async fn answer(&self) -> Result<Answer, QueryError> {
         let grouping = Grouping::new(self.query);
         let of = |partition| self.source(&grouping, partition).boxed();

@@ -5,9 +5,8 @@ use exchequer_metering::Grain;
 use exchequer_readstore::{Column, Generation, Key, Kind, Table, Value};
 use exchequer_types::{PartitionId, Period, TenantId, Timestamp};
 
-/// What folding makes of the seals. A changed one writes another generation, from zero.
-pub const VERSION: u32 = 2;
-/// Leads every key.
+/// Leads every key. Where folding makes something else of the seals, another generation is
+/// written, from zero.
 pub const GENERATION: Generation = 2;
 
 /// Rows that hold up to a thousand cells each, see `packed`.

@@ -289,12 +289,12 @@ impl<'a> Leader<'a> {
         let settings = &self.context.ports.settings.usage;
         let idle = settings.idle_flush_interval;
         let late = self.flushed_at.saturating_add(settings.flush_interval);
-        let quiet = self.sealed_at.max(self.flushed_at).saturating_add(idle);
-        let rest = self.flush_took * FLUSH_REST_FACTOR * self.context.partitions();
-        let shared = self.flushed_at.saturating_add(idle.max(rest));
         if self.is_behind {
             return late;
         }
+        let quiet = self.sealed_at.max(self.flushed_at).saturating_add(idle);
+        let rest = self.flush_took * FLUSH_REST_FACTOR * self.context.partitions();
+        let shared = self.flushed_at.saturating_add(idle.max(rest));
         let late = if self.held.is_empty() { late.min(quiet) } else { late };
         if settings.read_by_others { late.min(shared) } else { late }
     }
