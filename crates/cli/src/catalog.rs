@@ -16,7 +16,8 @@ use exchequer_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_types::Slug;
 use serde_json::{Value, json};
-use tonic::Status;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
 
 use crate::admin::refused;
@@ -24,6 +25,8 @@ use crate::connect::{self, Caller, Connection};
 use crate::output::{complain, say, say_json};
 
 const PAGE_SIZE: u32 = 1_000;
+/// A read that carries what a command's reply had under it sees what the command did.
+const CONSISTENCY: &str = "x-exchequer-consistency";
 /// A difference in every value of the largest document.
 const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -321,12 +324,34 @@ impl Planned {
             }),
         };
         match self.client.publish_catalog(publish).await {
-            Ok(published) => Ok(Some(published.into_inner())),
+            Ok(published) => {
+                let seen = published.metadata().get(CONSISTENCY).cloned();
+                let published = published.into_inner();
+                self.see(published.version, seen).await;
+                Ok(Some(published))
+            }
             Err(no) if is(&no, codes::CATALOG_UNCHANGED) => {
                 say("nothing to do: somebody published this in between");
                 Ok(None)
             }
             Err(no) => Err(refused(no).into()),
+        }
+    }
+
+    /// Until whoever reads next, such as this program once more, sees what was published.
+    /// It is published even where that cannot be seen yet.
+    async fn see(&mut self, version: u32, token: Option<MetadataValue<Ascii>>) {
+        let (tenant, catalog) = (self.tenant.clone(), self.catalog.clone());
+        let mut read =
+            Request::new(pb::GetCatalogRequest { tenant, catalog, version, ..<_>::default() });
+        if let Some(token) = token {
+            read.metadata_mut().insert(CONSISTENCY, token);
+        }
+        if let Err(no) = self.client.get_catalog(read).await {
+            let text: Box<dyn Error> =
+                format!("version {version} is published, but cannot be read yet: {}", refused(no))
+                    .into();
+            complain(text.as_ref());
         }
     }
 
