@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::BaseConsumer;
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::statistics::Statistics;
 
 /// How long what waits is taken in at once.
@@ -22,6 +22,9 @@ const KINDS_MAX: usize = 256;
 /// Two clocks that are further apart are told: so far ahead of its own a decider takes no
 /// command.
 const CLOCKS_APART_MS_MAX: i64 = 60_000;
+
+/// Between two questions to a leader that is not one yet, or not any more.
+const LEADER_PAUSE: Duration = Duration::from_millis(50);
 
 /// Clients of one log whose figures are told apart; of more, the oldest are put together.
 const CLIENTS_MAX: usize = 1_024;
@@ -142,6 +145,40 @@ where
         let made = scope.spawn(|| config.create_with_context(context));
         made.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+/// Between which offsets a partition has records. Asked again for up to `wait` where nobody
+/// leads it at the moment: brokers learn one after another of a topic that was just made, and
+/// of a leader that was replaced. Blocks.
+pub(crate) fn watermarks(
+    consumer: &BaseConsumer<Reporter>,
+    topic: &str,
+    partition: u32,
+    wait: Duration,
+) -> KafkaResult<(i64, i64)> {
+    let begun = Instant::now();
+    loop {
+        let found = consumer.fetch_watermarks(topic, partition as i32, wait);
+        if begun.elapsed() > wait || !found.as_ref().is_err_and(has_no_leader) {
+            return found;
+        }
+        std::thread::sleep(LEADER_PAUSE);
+        // Who leads is learned anew with this; that it fails the next question tells too.
+        let _ = consumer.fetch_metadata(Some(topic), wait);
+    }
+}
+
+fn has_no_leader(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::UnknownTopicOrPartition
+                | Code::UnknownPartition
+                | Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::ReplicaNotAvailable
+        )
+    )
 }
 
 impl Reporter {

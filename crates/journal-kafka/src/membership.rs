@@ -31,6 +31,7 @@ const HEARTBEAT_MS: u32 = 500;
 const RELEASE_WAIT_MAX: Duration = Duration::from_millis(1_200);
 const CONFIRM_WAIT_MAX: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
+const METADATA_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// This process's part in the groups of a deployment. Dropping it leaves them.
 #[derive(Debug)]
@@ -224,7 +225,8 @@ impl Joined {
     fn new(settings: &Settings, held: &Arc<Held>) -> Result<Self, SetupError> {
         let group = held.group;
         let reporter = Reporter::default();
-        let context = Context { reporter, held: Arc::clone(held) };
+        let context =
+            Context { reporter, held: Arc::clone(held), has_joined: AtomicBool::default() };
         let failed = |error| SetupError::of("join a group", &settings.bootstrap, None, &error);
         let mut config = settings.reader(1024 * 1024);
         config
@@ -241,16 +243,10 @@ impl Joined {
         let ending = Arc::new(AtomicBool::new(false));
         let thread = {
             let (consumer, ending) = (Arc::clone(&consumer), Arc::clone(&ending));
+            let topic = topic.clone();
             thread::Builder::new()
                 .name(format!("kafka-{}", group.as_str()))
-                .spawn(move || {
-                    while !ending.load(Ordering::Relaxed) {
-                        // Everything happens in callbacks; a record that slipped in is nothing.
-                        if let Some(Err(_)) = consumer.poll(POLL) {
-                            thread::sleep(POLL);
-                        }
-                    }
-                })
+                .spawn(move || serve(&consumer, &topic, &ending))
                 .map_err(|error| failed(KafkaError::ClientCreation(error.to_string())))?
         };
         Ok(Self { topic, consumer, ending, thread })
@@ -262,6 +258,21 @@ impl Joined {
         let _ = self.thread.join();
         // The last one to hold it says good-bye to the coordinator.
         drop(self.consumer);
+    }
+}
+
+/// Everything happens in callbacks; a record that slipped in is nothing.
+fn serve(consumer: &BaseConsumer<Context>, topic: &str, ending: &AtomicBool) {
+    while !ending.load(Ordering::Relaxed) {
+        if let Some(Err(_)) = consumer.poll(POLL) {
+            thread::sleep(POLL);
+        }
+        if consumer.context().has_joined.swap(false, Ordering::Relaxed) {
+            // librdkafka joins again at the earliest a second after it did, unless metadata came
+            // since (rd_kafka_cgrp_join_state_serve, rd_kafka_parse_Metadata0 of 2.12): where a
+            // member leaves while others still share out anew, that second is its heirs' delay.
+            let _ = consumer.fetch_metadata(Some(topic), METADATA_WAIT_MAX);
+        }
     }
 }
 
@@ -323,6 +334,8 @@ impl Held {
 struct Context {
     reporter: Reporter,
     held: Arc<Held>,
+    /// The group has shared out anew, and nothing was asked of the brokers since.
+    has_joined: AtomicBool,
 }
 
 impl ClientContext for Context {
@@ -353,6 +366,7 @@ impl ConsumerContext for Context {
 
     /// They are ours now. Nothing is to be fetched.
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        self.has_joined.store(true, Ordering::Relaxed);
         let Rebalance::Assign(list) = rebalance else { return };
         if let Err(error) = consumer.pause(list) {
             tracing::warn!(%error, "records are fetched that nobody reads");

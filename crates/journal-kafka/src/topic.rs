@@ -327,8 +327,7 @@ impl Shared {
         let mut partitions = Vec::new();
         let each = settings.options.recent_bytes_max / spec.partitions.max(1) as usize;
         for partition in 0..spec.partitions {
-            let (_, end) = consumer
-                .fetch_watermarks(&name, partition as i32, settings.request_wait())
+            let (_, end) = client::watermarks(&consumer, &name, partition, settings.request_wait())
                 .map_err(|error| failed("ask for the end of a partition", error))?;
             let end = u64::try_from(end).unwrap_or(0);
             let state = State { ring: Ring::new(end, each), known_end: end, damage: None };
@@ -359,7 +358,7 @@ impl Shared {
         let begun = Instant::now();
         let wait = self.settings.request_wait();
         loop {
-            let (low, high) = consumer.fetch_watermarks(&self.name, partition as i32, wait)?;
+            let (low, high) = client::watermarks(consumer, &self.name, partition, wait)?;
             let (low, high) = (u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0));
             if high >= known || begun.elapsed() > SETTLE_WAIT_MAX {
                 return Ok((low, high));

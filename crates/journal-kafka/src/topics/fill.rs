@@ -7,6 +7,7 @@ use super::check::{Use, check_for, reach};
 use super::known::{self, Known, Moved, Note};
 use super::spec::Spec;
 use crate::SetupError;
+use crate::client;
 use crate::settings::Settings;
 
 /// The same as [`super::check`], and takes topics that are being filled as well. Blocks.
@@ -21,7 +22,7 @@ pub fn holding_records(settings: &Settings, specs: &[Spec]) -> Result<Vec<String
     for spec in specs {
         let name = settings.named(&spec.name);
         for partition in 0..spec.partitions {
-            let ends = consumer.fetch_watermarks(&name, partition as i32, settings.request_wait());
+            let ends = client::watermarks(&consumer, &name, partition, settings.request_wait());
             let (_, end) = ends.map_err(|error| {
                 let last = consumer.context().last();
                 let doing = "ask for the end of a partition";

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use exchequer_types::LogId;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::Message as _;
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
@@ -64,7 +64,8 @@ pub(crate) fn read(
         Err(error) if error.is_about_a_missing_topic() => return Ok(BTreeMap::new()),
         checked => checked?,
     }
-    let (low, high) = watermarks(consumer, settings, &name).map_err(failed)?;
+    let (low, high) =
+        client::watermarks(consumer, &name, 0, settings.request_wait()).map_err(failed)?;
     let mut notes = BTreeMap::new();
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&name, 0, KafkaOffset::Offset(low)).map_err(failed)?;
@@ -90,37 +91,6 @@ pub(crate) fn read(
     }
     consumer.unassign().map_err(failed)?;
     Ok(notes)
-}
-
-/// Asks the leader again while it does not know yet that it leads: a topic that was made
-/// just now is known to some brokers before others.
-fn watermarks(
-    consumer: &BaseConsumer<Reporter>,
-    settings: &Settings,
-    name: &str,
-) -> KafkaResult<(i64, i64)> {
-    let begun = Instant::now();
-    loop {
-        let ends = consumer.fetch_watermarks(name, 0, settings.request_wait());
-        let is_early = ends.as_ref().is_err_and(is_early);
-        if !is_early || begun.elapsed() > settings.request_wait() {
-            return ends;
-        }
-        // Serves what comes in meanwhile; nothing is assigned, so there is no record.
-        let _ = consumer.poll(POLL);
-    }
-}
-
-fn is_early(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::UnknownPartition
-                | RDKafkaErrorCode::NotLeaderForPartition
-                | RDKafkaErrorCode::LeaderNotAvailable
-        )
-    )
 }
 
 fn position(consumer: &BaseConsumer<Reporter>, name: &str) -> Option<i64> {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::journal::Journal;
-use crate::world::PARTITIONS;
+use crate::world::{PARTITIONS, told};
 
 const READ_BYTES_MAX: usize = 4 << 20;
 
@@ -51,9 +51,11 @@ impl AuditTopic {
 
     async fn catch_up(&mut self, journal: &mut Journal, wrong: &mut Vec<String>) -> Res<()> {
         for (partition, next) in (0..PARTITIONS).map(PartitionId).zip(&mut self.next) {
-            let end = self.log.end(partition).await?;
+            let end = told(async || self.log.end(partition).await).await?;
             while *next < end {
-                for record in self.log.read(partition, *next, READ_BYTES_MAX).await? {
+                let records =
+                    told(async || self.log.read(partition, *next, READ_BYTES_MAX).await).await?;
+                for record in records {
                     *next = record.offset + 1;
                     let leaf: Value = serde_json::from_slice(&record.bytes).unwrap_or_default();
                     let tenant = leaf["tenant"].as_str().unwrap_or_default().to_owned();

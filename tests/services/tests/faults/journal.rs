@@ -16,7 +16,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::load::Kept;
-use crate::world::PARTITIONS;
+use crate::world::{PARTITIONS, told};
 
 const READ_BYTES_MAX: usize = 4 << 20;
 /// Commands that callers send; timers and processes have names of their own.
@@ -63,10 +63,12 @@ impl Journal {
     /// Reads on to the present end.
     pub(crate) async fn catch_up(&mut self) -> Res<()> {
         for partition in (0..PARTITIONS).map(PartitionId) {
-            let end = self.log.end(partition).await?;
+            let end = told(async || self.log.end(partition).await).await?;
             while self.heads[partition.index()].offset < end {
                 let from = self.heads[partition.index()].offset;
-                for record in self.log.read(partition, from, READ_BYTES_MAX).await? {
+                let records =
+                    told(async || self.log.read(partition, from, READ_BYTES_MAX).await).await?;
+                for record in records {
                     self.record(partition, &record.bytes);
                 }
             }

@@ -17,7 +17,7 @@ use exchequer_proto::usage::v1 as pb;
 use exchequer_types::PartitionId;
 
 use crate::load::{EVENT_TYPE, Events};
-use crate::world::{PARTITIONS, World};
+use crate::world::{PARTITIONS, World, told};
 
 const CREATE_METER: &str = "/exchequer.usage.v1.MeterService/CreateMeter";
 const QUERY: &str = "/exchequer.usage.v1.UsageService/QueryUsage";
@@ -117,10 +117,12 @@ impl Usage {
 
     async fn read_records(&mut self) -> Res<()> {
         for partition in (0..PARTITIONS).map(PartitionId) {
-            let end = self.log.end(partition).await?;
+            let end = told(async || self.log.end(partition).await).await?;
             while self.next[partition.index()] < end {
                 let from = self.next[partition.index()];
-                for record in self.log.read(partition, from, READ_BYTES_MAX).await? {
+                let records =
+                    told(async || self.log.read(partition, from, READ_BYTES_MAX).await).await?;
+                for record in records {
                     self.next[partition.index()] = record.offset + 1;
                     match decode_record(&record.bytes, None).body {
                         RecordBody::Event(event) => {
@@ -139,10 +141,12 @@ impl Usage {
     async fn read_seals(&mut self) -> Res<()> {
         for partition in (0..PARTITIONS).map(PartitionId) {
             let at = partition.index();
-            let end = self.seals.end(partition).await?;
+            let end = told(async || self.seals.end(partition).await).await?;
             while self.heads[at].offset < end {
                 let from = self.heads[at].offset;
-                for record in self.seals.read(partition, from, READ_BYTES_MAX).await? {
+                let records =
+                    told(async || self.seals.read(partition, from, READ_BYTES_MAX).await).await?;
+                for record in records {
                     let (head, hash, seal) = decode_seal(partition, &record.bytes);
                     let place = format!("seal {} of {partition}", record.offset);
                     match (fold(&mut self.heads[at], &head, &hash), seal) {

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use exchequer_e2e::{Bearer, Client, Res, ensure, program, run_with, wait};
+use exchequer_journal::Fault;
 use exchequer_journal_kafka::topics::Layout;
 use exchequer_journal_kafka::{KafkaJournal, Settings};
 use exchequer_readstore_scylla::Settings as StoreSettings;
@@ -185,6 +186,17 @@ impl Member {
             None => Ok(()),
         }
     }
+}
+
+/// What the brokers say, asked again while nobody can tell: who leads a partition may be
+/// changing at this moment.
+pub(crate) async fn told<T>(ask: impl AsyncFn() -> Result<T, Fault>) -> Res<T> {
+    let answer = async || match ask().await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(fault) if fault.is_retryable() => Ok(None),
+        Err(fault) => Err(fault.into()),
+    };
+    wait::until_async("an answer of the brokers", answer).await
 }
 
 fn is_ready(address: &str) -> bool {
