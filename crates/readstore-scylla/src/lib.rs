@@ -19,7 +19,7 @@ mod write;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use exchequer_readstore::{Batch, Fault, Generation, Key, ReadStore, Row, Scan, Table};
+use exchequer_readstore::{Batch, Fault, Generation, Key, Keys, ReadStore, Row, Scan, Table};
 use futures::future::BoxFuture;
 use scylla::client::session::Session;
 use tokio::sync::Semaphore;
@@ -178,6 +178,10 @@ impl ReadStore for ScyllaReadStore {
         key: Key,
     ) -> BoxFuture<'_, Result<Option<Row>, Fault>> {
         Box::pin(self.row(table, generation, key))
+    }
+
+    fn get_many(&self, keys: Keys) -> BoxFuture<'_, Result<Vec<Row>, Fault>> {
+        Box::pin(self.many(keys))
     }
 
     fn scan(&self, scan: Scan) -> BoxFuture<'_, Result<Vec<Row>, Fault>> {

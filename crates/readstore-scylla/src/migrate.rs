@@ -34,8 +34,14 @@ impl Migration {
 
 /// All files, in their order. A file is never changed once it is released; what comes later
 /// goes into another one.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration::file(1, "0001-tables", include_str!("../../../schemas/store/0001-tables.cql"))];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration::file(1, "0001-tables", include_str!("../../../schemas/store/0001-tables.cql")),
+    Migration::file(
+        2,
+        "0002-usage-windows",
+        include_str!("../../../schemas/store/0002-usage-windows.cql"),
+    ),
+];
 
 /// What [`migrate`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]

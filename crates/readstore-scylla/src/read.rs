@@ -3,7 +3,7 @@
 use core::cmp::{max, min};
 use core::ops::ControlFlow;
 
-use exchequer_readstore::{Fault, Generation, Key, Row, Scan, Table, Value};
+use exchequer_readstore::{Fault, Generation, Key, Keys, Row, Scan, Table, Value};
 use scylla::deserialize::row::ColumnIterator;
 use scylla::response::query_result::QueryRowsResult;
 use scylla::response::{PagingState, PagingStateResponse};
@@ -15,6 +15,8 @@ use crate::fault::{failed, unexpected};
 use crate::statements::{Bounds, GENERATION, Lower, POSITION, Shape};
 use crate::write::closed;
 
+/// Rows that one statement names; ScyllaDB takes 100 at most.
+const KEYS_MAX: usize = 32;
 /// Rows that the store sends at a time.
 const PAGE_ROWS_MAX: usize = 500;
 
@@ -37,6 +39,40 @@ impl ScyllaReadStore {
             row = Some((timestamp, cells.values(table.columns)?));
         }
         Ok(row.map(|(timestamp, values)| Row { key, values, timestamp }))
+    }
+
+    /// Rows by their keys, some of them with each statement.
+    pub(crate) async fn many(&self, keys: Keys) -> Result<Vec<Row>, Fault> {
+        let Keys { table, generation, partition, clustering } = keys;
+        let mut rows = Vec::with_capacity(clustering.len());
+        if table.clustering.is_empty() {
+            let key = Key { partition, clustering: Vec::new() };
+            rows.extend(self.row(table, generation, key).await?);
+            return Ok(rows);
+        }
+        for part in clustering.chunks(KEYS_MAX) {
+            // Few statements for all counts: the last key is named again until one fits.
+            let count = part.len().next_power_of_two();
+            let named = part.iter().chain(part.last().into_iter().cycle()).take(count);
+            let statement = self.statements.get(&self.session, table, Shape::Many(count)).await?;
+            let mut binds = vec![Bind::Int(generation.cast_signed())];
+            binds.extend(partition.iter().chain(named.flatten()).map(Bind::from));
+            let mut page = PagingState::start();
+            loop {
+                let (found, next) = self.page(table, &statement, &binds, page).await?;
+                for cells in columns_of(table, &found)? {
+                    let mut cells = cells?;
+                    let clustering = cells.values(table.clustering)?;
+                    let key = Key { partition: partition.clone(), clustering };
+                    rows.push(rest_of_row(table, key, &mut cells)?);
+                }
+                match next.into_paging_control_flow() {
+                    ControlFlow::Continue(next) => page = next,
+                    ControlFlow::Break(()) => break,
+                }
+            }
+        }
+        Ok(rows)
     }
 
     pub(crate) async fn rows(&self, scan: Scan) -> Result<Vec<Row>, Fault> {

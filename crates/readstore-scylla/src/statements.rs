@@ -26,6 +26,8 @@ pub(crate) enum Shape {
     Put,
     Delete,
     Get,
+    /// So many rows of a partition key, by their clustering keys, which come behind each other.
+    Many(usize),
     Scan(Bounds),
     /// Partition keys of a generation.
     Partitions,
@@ -122,6 +124,12 @@ fn text(keyspace: &str, table: &'static Table, shape: Shape) -> String {
         Shape::Get => {
             let key = all_equal(&[partition, clustering].concat());
             format!("SELECT {} FROM {place} WHERE {key}", list(&columns))
+        }
+        Shape::Many(count) => {
+            let read = list(&[clustering.clone(), columns].concat());
+            let keys = vec![format!("({})", marks(clustering.len())); count].join(", ");
+            let names = list(&clustering);
+            format!("SELECT {read} FROM {place} WHERE {of_partition} AND ({names}) IN ({keys})")
         }
         Shape::Scan(bounds) => {
             let read = list(&[clustering.clone(), columns].concat());

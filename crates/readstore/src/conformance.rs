@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use crate::table::{KEY_BYTES_MAX, Key, Row, Scan, Table, Value, Write};
+use crate::table::{KEY_BYTES_MAX, Key, Keys, Row, Scan, Table, Value, Write};
 use crate::{Batch, ReadStore};
 
 /// One case: its name, and a check that panics when the store, which must be
@@ -20,6 +20,7 @@ pub const CASES: &[Case] = &[
     ("an older write changes nothing", |store| older_writes(store).boxed()),
     ("an older put behind a delete changes nothing", |store| older_than_delete(store).boxed()),
     ("an equal timestamp replaces", |store| equal_timestamps(store).boxed()),
+    ("many rows are read by their keys", |store| by_keys(store).boxed()),
     ("scans go up and down", |store| both_directions(store).boxed()),
     ("scans keep to their bounds", |store| bounds(store).boxed()),
     ("scans go on behind a row", |store| paging(store).boxed()),
@@ -233,6 +234,39 @@ async fn equal_timestamps(store: &dyn ReadStore) {
     write(store, vec![put("t", 1, "c", 5), put("t", 2, "zero", 0)]).await;
     assert_eq!(title(store, 1).await, Some(found("c", 5)));
     assert_eq!(title(store, 2).await, Some(found("zero", 0)));
+}
+
+async fn by_keys(store: &dyn ReadStore) {
+    put_numbers(store, (0..200).filter(|number| number % 3 > 0)).await;
+    write(store, vec![delete("t", 4, 2), put("other", 3, "", 1)]).await;
+    let found = async |numbers: &[i64]| -> Vec<i64> {
+        let clustering = numbers.iter().map(|number| vec![Value::Int(*number)]).collect();
+        let partition = vec![Value::text("t")];
+        match store.get_many(Keys { table: TABLE, generation: 0, partition, clustering }).await {
+            Ok(rows) => {
+                assert!(rows.iter().all(|row| row.timestamp == 1 && row.key.partition.len() == 1));
+                let mut found: Vec<_> =
+                    rows.iter().map(|row| row.key.clustering[0].as_int()).collect();
+                found.sort_unstable();
+                found
+            }
+            Err(fault) => panic!("get_many failed: {fault}"),
+        }
+    };
+    assert!(found(&[]).await.is_empty());
+    assert_eq!(found(&[7]).await, [7]);
+    assert_eq!(found(&[8, -1, 4, 3, 2]).await, [2, 8]);
+    let all: Vec<i64> = (0..200).rev().collect();
+    let there: Vec<i64> = (0..200).filter(|it| it % 3 > 0 && *it != 4).collect();
+    assert_eq!(found(&all).await, there);
+    assert_eq!(found(&all[..64]).await, there[there.len() - 43..]);
+    let only = Key { partition: vec![Value::text("t")], clustering: Vec::new() };
+    let Key { partition, clustering } = only.clone();
+    let values = Some(Vec::new());
+    write(store, vec![Write { table: NARROW, generation: 0, key: only, values, timestamp: 3 }])
+        .await;
+    let keys = Keys { table: NARROW, generation: 0, partition, clustering: vec![clustering] };
+    assert!(store.get_many(keys).await.is_ok_and(|rows| rows.len() == 1));
 }
 
 async fn both_directions(store: &dyn ReadStore) {

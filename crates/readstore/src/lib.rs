@@ -17,7 +17,7 @@ pub use key::{
 pub use live::{LoadLive, Loaded};
 pub use memory::{MemoryStore, Step, StepHook};
 pub use rows::{RowSet, load_missing};
-pub use table::{Column, KEY_BYTES_MAX, Key, Kind, Row, Scan, Table, Value, Write};
+pub use table::{Column, KEY_BYTES_MAX, Key, Keys, Kind, Row, Scan, Table, Value, Write};
 
 use futures::future::BoxFuture;
 
@@ -96,6 +96,20 @@ pub trait ReadStore: Send + Sync + core::fmt::Debug {
         generation: Generation,
         key: Key,
     ) -> BoxFuture<'_, Result<Option<Row>, Fault>>;
+
+    /// Rows of one partition key by their whole keys, each once and in any order; those
+    /// that are not there are left out.
+    fn get_many(&self, keys: Keys) -> BoxFuture<'_, Result<Vec<Row>, Fault>> {
+        Box::pin(async move {
+            let mut rows = Vec::with_capacity(keys.clustering.len());
+            let Keys { table, generation, partition, clustering } = keys;
+            for clustering in clustering {
+                let key = Key { partition: partition.clone(), clustering };
+                rows.extend(self.get(table, generation, key).await?);
+            }
+            Ok(rows)
+        })
+    }
 
     /// Rows of one partition key, in clustering order.
     fn scan(&self, scan: Scan) -> BoxFuture<'_, Result<Vec<Row>, Fault>>;

@@ -165,6 +165,15 @@ impl Write {
     }
 }
 
+/// Rows of one partition key, by their clustering keys.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    pub table: &'static Table,
+    pub generation: Generation,
+    pub partition: Vec<Value>,
+    pub clustering: Vec<Vec<Value>>,
+}
+
 /// Which rows of one partition key, in which order. Clustering bounds may be
 /// prefixes of the clustering key.
 #[derive(Clone, Debug)]

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_metering::{Aggregation, Fate, OVERFLOW};
-use exchequer_readstore::{Batch, Fault, Key, ReadStore, Row, Scan, Table, Value, Write};
-use exchequer_types::{Period, Timestamp};
+use exchequer_readstore::{Batch, Fault, Key, Keys, ReadStore, Row, Table, Value, Write};
+use exchequer_types::{Period, TenantId, Timestamp};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
@@ -19,8 +19,8 @@ use crate::notes::{Counts, Kind, hour};
 use crate::packed::{Packed, u32_of, usize_of};
 use crate::part::{Part, Series};
 use crate::tables::{
-    GENERATION, Kept, Place, Scope, USAGE_CELLS, USAGE_CHECKPOINTS, USAGE_FATES, USAGE_HOURS,
-    USAGE_LISTED, USAGE_SEALS, checkpoint_key, clustering, timestamp,
+    GENERATION, Kept, Place, Scope, USAGE_CHECKPOINTS, USAGE_FATES, USAGE_HOURS, USAGE_LISTED,
+    USAGE_SEALS, USAGE_WINDOWS, checkpoint_key, timestamp,
 };
 use crate::texts::{values, written};
 
@@ -28,8 +28,15 @@ use crate::texts::{values, written};
 pub const SUBJECTS_PER_BUCKET_MAX: usize = 65_536;
 /// Rows of one window and scope at most.
 const CHUNKS_MAX: usize = 1_024;
-/// Scopes whose rows are read and added to at a time.
+/// Cells that are folded together, unless one series has more at one length of windows.
+const GROUP_CELLS_MAX: usize = 4_096;
+/// Groups of which rows are read and added to at a time, and of each the scopes.
+const GROUPS_AT_ONCE_MAX: usize = 4;
 const SCOPES_AT_ONCE_MAX: usize = 8;
+/// Blocks whose rows are asked for together.
+const BLOCKS_AT_ONCE_MAX: usize = 32;
+/// Rows of hours that are read at a time.
+const HOURS_AT_ONCE_MAX: usize = 32;
 
 /// A segment cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -77,11 +84,7 @@ pub async fn flush(
     checkpoint: &Checkpoint,
 ) -> Result<Batch, FlushError> {
     let mut flush = Flush::new(store, segment);
-    for series in segment.series() {
-        for kept in Kept::ALL {
-            flush.series(series, kept).await?;
-        }
-    }
+    flush.windows().await?;
     flush.notes().await?;
     if let Some(at) = flush.split {
         return Err(FlushError::Split { at });
@@ -134,6 +137,14 @@ enum Merged {
     Done(Option<Spilled>),
 }
 
+/// What a series adds to the windows of one block, of one scope.
+struct Adding<'a> {
+    series: &'a Series,
+    place: Place<'a>,
+    start: Timestamp,
+    cells: Vec<(&'a [u8], &'a Added)>,
+}
+
 /// Rows of one block of windows, of one scope.
 struct Block<'p> {
     place: Place<'p>,
@@ -148,39 +159,30 @@ impl<'a> Flush<'a> {
         Self { store, segment, split: None, rows: Vec::new() }
     }
 
-    /// What `series` adds to rows of that length: totals, and subjects by their buckets. No
-    /// two of them share a row, so several wait for the store together.
-    async fn series(&mut self, series: &'a Series, kept: Kept) -> Result<(), FlushError> {
-        let totals = fold(series, kept, |it| &it.totals, |_| true);
-        let subjects = fold(series, kept, |it| &it.subjects, |_| true);
-        let mut by_scope: BTreeMap<Scope, Vec<(&[u8], &Added)>> = BTreeMap::new();
-        for it in &totals {
-            let name = self.segment.names.groups_of(it.name);
-            by_scope.entry(Scope::Totals).or_default().push((name, it));
-        }
-        for it in &subjects {
-            if let Some((name, scope)) = self.segment.names.subject_of(it.name) {
-                by_scope.entry(scope).or_default().push((name, it));
-            }
-        }
+    /// What all series add. No two scopes of a stretch of time share a row, so several of
+    /// them wait for the store together.
+    async fn windows(&mut self) -> Result<(), FlushError> {
         let (store, segment) = (self.store, self.segment);
-        let written = by_scope.into_iter().map(|(scope, added)| {
-            let names_max = match scope {
-                Scope::Totals => usize_of(series.meter.groups_max),
-                Scope::Subjects(_) => SUBJECTS_PER_BUCKET_MAX,
-            };
-            let mut own = Flush::new(store, segment);
+        let written = groups(segment.series()).into_iter().map(|group| {
             async move {
-                own.scope(series, kept, scope, names_max, added).await?;
+                let mut own = Flush::new(store, segment);
+                own.group(&group).await?;
                 Ok(own)
             }
             .boxed()
         });
-        let written: Vec<BoxFuture<'_, Result<Self, FlushError>>> = written.collect();
+        self.take_all(written.collect(), GROUPS_AT_ONCE_MAX).await
+    }
+
+    async fn take_all(
+        &mut self,
+        parts: Vec<BoxFuture<'_, Result<Self, FlushError>>>,
+        at_once_max: usize,
+    ) -> Result<(), FlushError> {
         // In the process nothing is waited for.
-        let at_once = if store.is_atomic() { 1 } else { SCOPES_AT_ONCE_MAX };
-        let mut written = stream::iter(written).buffered(at_once);
-        while let Some(Self { split, rows, .. }) = written.try_next().await? {
+        let at_once = if self.store.is_atomic() { 1 } else { at_once_max };
+        let mut parts = stream::iter(parts).buffered(at_once);
+        while let Some(Self { split, rows, .. }) = parts.try_next().await? {
             self.rows.extend(rows);
             if let Some(at) = split {
                 self.splits_at(at);
@@ -189,48 +191,116 @@ impl<'a> Flush<'a> {
         Ok(())
     }
 
-    /// Adds `added`, in the order in which it came, to the rows of one scope.
-    async fn scope(
-        &mut self,
-        series: &Series,
-        kept: Kept,
-        scope: Scope,
-        names_max: usize,
-        added: Vec<(&[u8], &Added)>,
-    ) -> Result<(), FlushError> {
-        let mut blocks: BTreeMap<Timestamp, Vec<(&[u8], &Added)>> = BTreeMap::new();
-        for (name, it) in added {
-            blocks.entry(kept.block(it.window.start)).or_default().push((name, it));
+    /// What series of one tenant add, each to windows of one length.
+    async fn group(&mut self, group: &[(&'a Series, Kept)]) -> Result<(), FlushError> {
+        let folded: Vec<_> = group
+            .iter()
+            .map(|(series, kept)| {
+                let totals = fold(series, *kept, |it| &it.totals, |_| true);
+                let subjects = fold(series, *kept, |it| &it.subjects, |_| true);
+                (*series, *kept, totals, subjects)
+            })
+            .collect();
+        let mut by_partition: BTreeMap<(Scope, i64), Vec<Adding<'_>>> = BTreeMap::new();
+        for (series, kept, totals, subjects) in &folded {
+            for ((scope, start), cells) in self.blocks(*kept, totals, subjects) {
+                let (tenant, meter) = (&*series.tenant, series.meter.key.as_str());
+                let (kept, source) = (*kept, self.segment.source());
+                let place = Place { tenant, meter, kept, source, scope };
+                let adding = Adding { series, place, start, cells };
+                by_partition.entry((scope, kept.stretch(start))).or_default().push(adding);
+            }
         }
-        let (tenant, meter) = (&*series.tenant, series.meter.key.as_str());
-        let place = Place { tenant, meter, kept, source: self.segment.source(), scope };
-        let by: Vec<String> = match scope {
-            Scope::Totals => series.meter.group_by.iter().map(|it| it.name.to_string()).collect(),
-            Scope::Subjects(_) => Vec::new(),
-        };
-        let shape = (series.meter.aggregation, by);
-        for (start, added) in blocks {
-            let version = series.meter.version;
-            let shared = self.load(&place, start, version, &shape).await?;
-            let mut block = Block { place, version, start, shared, own: BTreeMap::new() };
-            let mut sets = Sets::default();
-            for (name, it) in added {
-                if let Some(more) = self.add(&mut block, &shape, names_max, name, it).await? {
-                    sets.add(more);
+        let (store, segment) = (self.store, self.segment);
+        let written = by_partition.into_values().map(|adding| {
+            async move {
+                let mut own = Flush::new(store, segment);
+                let mut adding = adding.into_iter();
+                loop {
+                    let some: Vec<_> = adding.by_ref().take(BLOCKS_AT_ONCE_MAX).collect();
+                    if some.is_empty() {
+                        return Ok(own);
+                    }
+                    own.add_all(some).await?;
                 }
             }
-            for spilled in sets.into_spilled() {
-                let writes =
-                    members::write(self.store, &place, version, spilled, self.segment.to()).await?;
-                self.rows.extend(writes);
-            }
-            let own = block.own.into_values().flatten();
-            let changed = own.chain([block.shared]).filter(|slot| slot.changed);
-            self.rows.extend(changed.map(|slot| {
-                let cells = Value::Bytes(slot.row.write(kept));
-                put(&USAGE_CELLS, slot.key, vec![cells], self.segment.to())
-            }));
+            .boxed()
+        });
+        self.take_all(written.collect(), SCOPES_AT_ONCE_MAX).await
+    }
+
+    /// Cells by scope and block, in the order in which they came.
+    fn blocks<'f>(
+        &self,
+        kept: Kept,
+        totals: &'f [Added],
+        subjects: &'f [Added],
+    ) -> BTreeMap<(Scope, Timestamp), Vec<(&'f [u8], &'f Added)>>
+    where
+        'a: 'f,
+    {
+        let names = &self.segment.names;
+        let totals = totals.iter().map(|it| (Scope::Totals, names.groups_of(it.name), it));
+        let subjects = subjects.iter().filter_map(|it| {
+            let (name, scope) = names.subject_of(it.name)?;
+            Some((scope, name, it))
+        });
+        let mut blocks: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (scope, name, it) in totals.chain(subjects) {
+            let block = kept.block(it.window.start);
+            blocks.entry((scope, block)).or_default().push((name, it));
         }
+        blocks
+    }
+
+    /// Adds to blocks whose rows lie together.
+    async fn add_all(&mut self, all: Vec<Adding<'_>>) -> Result<(), FlushError> {
+        let Some(first) = all.first() else { return Ok(()) };
+        let partition = first.place.partition(first.start);
+        let clustering = |it: &Adding<'_>| it.place.clustering(it.start, it.version(), 0);
+        let keys = all.iter().map(clustering).collect();
+        let keys =
+            Keys { table: &USAGE_WINDOWS, generation: GENERATION, partition, clustering: keys };
+        let rows = self.store.get_many(keys).await?;
+        let mut rows: BTreeMap<Vec<Value>, Row> =
+            rows.into_iter().map(|row| (row.key.clustering.clone(), row)).collect();
+        for adding in all {
+            let row = rows.remove(&clustering(&adding));
+            self.add_block(adding, row).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds to a block whose windows share `row`.
+    async fn add_block(&mut self, adding: Adding<'_>, row: Option<Row>) -> Result<(), FlushError> {
+        let (version, shape) = (adding.version(), adding.shape());
+        let Adding { series, place, start, cells } = adding;
+        let names_max = match place.scope {
+            Scope::Totals => usize_of(series.meter.groups_max),
+            Scope::Subjects(_) => SUBJECTS_PER_BUCKET_MAX,
+        };
+        let shared = match row {
+            Some(row) => self.slot(place.kept, row)?,
+            None => Slot::new(place.cells(start, version, 0), &shape),
+        };
+        let mut block = Block { place, version, start, shared, own: BTreeMap::new() };
+        let mut sets = Sets::default();
+        for (name, it) in cells {
+            if let Some(more) = self.add(&mut block, &shape, names_max, name, it).await? {
+                sets.add(more);
+            }
+        }
+        for spilled in sets.into_spilled() {
+            let writes =
+                members::write(self.store, &place, version, spilled, self.segment.to()).await?;
+            self.rows.extend(writes);
+        }
+        let own = block.own.into_values().flatten();
+        let changed = own.chain([block.shared]).filter(|slot| slot.changed);
+        self.rows.extend(changed.map(|slot| {
+            let cells = Value::Bytes(slot.row.write(place.kept));
+            put(&USAGE_WINDOWS, slot.key, vec![cells], self.segment.to())
+        }));
         Ok(())
     }
 
@@ -276,39 +346,20 @@ impl<'a> Flush<'a> {
         Ok(slot.insert(it.window, name, &it.amount))
     }
 
-    /// The row that the windows of a block share.
-    async fn load(
-        &mut self,
-        place: &Place<'_>,
-        start: Timestamp,
-        version: u32,
-        shape: &(Aggregation, Vec<String>),
-    ) -> Result<Slot, FlushError> {
-        let key = place.cells(start, version, 0);
-        let row = self.store.get(&USAGE_CELLS, GENERATION, key.clone()).await?;
-        match row {
-            Some(row) => self.slot(place.kept, row),
-            None => Ok(Slot::new(key, shape)),
-        }
-    }
-
     /// Rows of one window alone.
     async fn load_own(
         &mut self,
         block: &Block<'_>,
         window: Period,
     ) -> Result<Vec<Slot>, FlushError> {
-        let chunk = |chunk| clustering(window.start, block.version, chunk);
-        let mut scan = Scan::of(&USAGE_CELLS, GENERATION, block.place.partition(), CHUNKS_MAX);
-        (scan.from, scan.to) = (Some(chunk(1)), Some(chunk(u32::MAX)));
-        let rows = self.store.scan(scan).await?;
+        let rows = self.store.scan(block.place.chunks(window, block.version, CHUNKS_MAX)).await?;
         rows.into_iter().map(|row| self.slot(block.place.kept, row)).collect()
     }
 
     fn slot(&mut self, kept: Kept, row: Row) -> Result<Slot, FlushError> {
         let is_ahead = self.is_ahead(row.timestamp);
         let cells = row.values.first().map(Value::as_bytes).unwrap_or_default();
-        let damaged = |Damaged| FlushError::Damaged(USAGE_CELLS.name);
+        let damaged = |Damaged| FlushError::Damaged(USAGE_WINDOWS.name);
         let packed = Packed::read(kept, &cells).map_err(damaged)?;
         Ok(Slot { key: row.key, row: packed, is_ahead, changed: false })
     }
@@ -371,12 +422,18 @@ impl<'a> Flush<'a> {
             ];
             self.rows.push(put(&USAGE_SEALS, key, values, seal.seq));
         }
-        for (hour, tenants) in &notes.hours {
-            for (tenant, counts) in tenants {
-                self.hour(&source, *hour, tenant, counts).await?;
-            }
-        }
-        Ok(())
+        let (store, segment, source) = (self.store, self.segment, &source);
+        let hours = notes.hours.iter().flat_map(|(hour, tenants)| {
+            tenants.iter().map(move |(tenant, counts)| {
+                async move {
+                    let mut own = Flush::new(store, segment);
+                    own.hour(source, *hour, tenant, counts).await?;
+                    Ok(own)
+                }
+                .boxed()
+            })
+        });
+        self.take_all(hours.collect(), HOURS_AT_ONCE_MAX).await
     }
 
     async fn hour(
@@ -401,6 +458,47 @@ impl<'a> Flush<'a> {
         self.rows.push(put(&USAGE_HOURS, key, values, self.segment.to()));
         Ok(())
     }
+}
+
+impl Adding<'_> {
+    fn version(&self) -> u32 {
+        self.series.meter.version
+    }
+
+    /// How the cells aggregate, and what tells them apart.
+    fn shape(&self) -> (Aggregation, Vec<String>) {
+        let meter = &self.series.meter;
+        let by = match self.place.scope {
+            Scope::Totals => meter.group_by.iter().map(|it| it.name.to_string()).collect(),
+            Scope::Subjects(_) => Vec::new(),
+        };
+        (meter.aggregation, by)
+    }
+}
+
+/// Series and lengths of windows, in groups of one tenant that are small enough to be folded
+/// together; where rows lie together, they are in one group.
+fn groups(all: &[Series]) -> Vec<Vec<(&Series, Kept)>> {
+    let mut by_tenant: BTreeMap<&TenantId, Vec<&Series>> = BTreeMap::new();
+    for series in all {
+        by_tenant.entry(&series.tenant).or_default().push(series);
+    }
+    let mut groups = Vec::new();
+    for series in by_tenant.into_values() {
+        let (mut group, mut cells) = (Vec::new(), 0);
+        for kept in Kept::ALL {
+            for series in &series {
+                if !group.is_empty() && cells + series.cells() > GROUP_CELLS_MAX {
+                    groups.push(core::mem::take(&mut group));
+                    cells = 0;
+                }
+                cells += series.cells();
+                group.push((*series, kept));
+            }
+        }
+        groups.push(group);
+    }
+    groups
 }
 
 impl Block<'_> {

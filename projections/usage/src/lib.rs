@@ -42,7 +42,7 @@ pub use query::{
 pub use recount::{Amounts, CellOf, Recount, count, ends, shorter};
 pub use seals::{SEALS_EXAMINED_MAX, ranges, seal_of};
 pub use tables::{
-    GENERATION, Kept, TABLES, USAGE_CELLS, USAGE_CHECKPOINTS, USAGE_FATES, USAGE_HOURS,
-    USAGE_LISTED, USAGE_MEMBERS, USAGE_SEALS,
+    GENERATION, Kept, TABLES, USAGE_CHECKPOINTS, USAGE_FATES, USAGE_HOURS, USAGE_LISTED,
+    USAGE_MEMBERS, USAGE_SEALS, USAGE_WINDOWS,
 };
 pub use touched::{MeterOf, Touched};

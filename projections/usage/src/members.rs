@@ -166,7 +166,7 @@ pub(crate) async fn stamp(
 
 fn rows_of(place: &Place<'_>, window: Period, version: u32, name: &[u8]) -> Scan {
     let cell = cell_id(name, window);
-    let mut scan = Scan::of(&USAGE_MEMBERS, GENERATION, place.partition(), ROWS_MAX);
+    let mut scan = Scan::of(&USAGE_MEMBERS, GENERATION, place.members_partition(), ROWS_MAX);
     let key = |prefix: i64| {
         let mut clustering = place.members(window.start, version, cell, None).clustering;
         clustering.pop();

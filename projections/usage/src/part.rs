@@ -222,6 +222,11 @@ impl Series {
         Self { tenant, meter, windows: Vec::new(), by_window: NumberMap::default(), latest: 0 }
     }
 
+    /// How many cells it adds to windows of one length, at most.
+    pub(crate) fn cells(&self) -> usize {
+        self.windows.iter().map(|it| it.totals.len() + it.subjects.len()).sum()
+    }
+
     /// Returns how many bytes were allocated for it.
     fn add(
         &mut self,

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use exchequer_metering::{Aggregation, Contribution, Meter, OVERFLOW};
-use exchequer_readstore::{Batch, ReadStore, Scan, Value, Write};
+use exchequer_readstore::{Batch, ReadStore, Value, Write};
 use exchequer_types::{PartitionId, Period, TenantId, Timestamp};
 
 use crate::amount::Amount;
@@ -17,7 +17,7 @@ use crate::members;
 use crate::packed::Packed;
 use crate::query::split;
 use crate::tables::{
-    GENERATION, Kept, Place, Scope, USAGE_CELLS, USAGE_MEMBERS, clustering, timestamp,
+    GENERATION, Kept, Place, Scope, USAGE_MEMBERS, USAGE_WINDOWS, timestamp, version_of,
 };
 use crate::texts::{values, written};
 
@@ -115,18 +115,13 @@ impl<'a> Recount<'a> {
     ) -> Result<(), FlushError> {
         let place = self.place(kept, of.scope());
         let version = self.meter.version;
-        let mut after = None;
+        let mut rows = place.rows(self.store, (range.start, range.end), ROWS_MAX);
         loop {
-            let mut scan = Scan::of(&USAGE_CELLS, GENERATION, place.partition(), ROWS_MAX);
-            scan.from = Some(clustering(kept.block(range.start), 0, 0));
-            scan.to = Some(clustering(range.end, 0, 0));
-            scan.after = after.take();
-            let rows = self.store.scan(scan).await?;
-            for row in &rows {
-                let own = row.key.clustering.get(1).map_or(0, Value::as_uint);
-                if own != u64::from(version) {
-                    continue;
-                }
+            let rows = rows.next().await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for row in rows.iter().filter(|row| version_of(row) == version) {
                 let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
                 let packed = Packed::read(kept, &bytes).map_err(damaged)?;
                 for (window, name, amount) in packed.cells() {
@@ -143,10 +138,6 @@ impl<'a> Recount<'a> {
                         }
                     }
                 }
-            }
-            match rows.into_iter().nth(ROWS_MAX - 1) {
-                Some(row) => after = Some(row.key.clustering),
-                None => return Ok(()),
             }
         }
     }
@@ -229,7 +220,7 @@ impl<'a> Recount<'a> {
         }
         for held in rows.into_iter().filter(|it| it.changed) {
             let cells = Value::Bytes(held.row.write(kept));
-            writes.push(put(&USAGE_CELLS, held.key, vec![cells], self.seal));
+            writes.push(put(&USAGE_WINDOWS, held.key, vec![cells], self.seal));
         }
         if !writes.is_empty() {
             self.store.write(Batch { rows: writes, last: Vec::new() }).await?;
@@ -243,11 +234,8 @@ impl<'a> Recount<'a> {
         let block = place.kept.block(window.start);
         let shared = place.cells(block, version, 0);
         let mut rows = Vec::new();
-        rows.extend(self.store.get(&USAGE_CELLS, GENERATION, shared).await?);
-        let mut scan = Scan::of(&USAGE_CELLS, GENERATION, place.partition(), ROWS_MAX);
-        let chunk = |chunk| clustering(window.start, version, chunk);
-        (scan.from, scan.to) = (Some(chunk(1)), Some(chunk(u32::MAX)));
-        rows.extend(self.store.scan(scan).await?);
+        rows.extend(self.store.get(&USAGE_WINDOWS, GENERATION, shared).await?);
+        rows.extend(self.store.scan(place.chunks(window, version, ROWS_MAX)).await?);
         let read = |row: exchequer_readstore::Row| {
             let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
             let packed = Packed::read(place.kept, &bytes).map_err(damaged)?;
@@ -314,5 +302,5 @@ pub fn ends(window: Period) -> Vec<Period> {
 }
 
 fn damaged(_: Damaged) -> FlushError {
-    FlushError::Damaged(USAGE_CELLS.name)
+    FlushError::Damaged(USAGE_WINDOWS.name)
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use exchequer_metering::{Aggregation, OVERFLOW};
-use exchequer_readstore::{ReadStore, Row, Scan, Value};
+use exchequer_readstore::{ReadStore, Row, Value};
 use exchequer_types::{PartitionId, Period};
 
 use crate::amount::Amount;
@@ -20,7 +20,7 @@ use crate::members;
 use crate::packed::{Cells, Name, usize_of};
 use crate::part::{Part, Series};
 use crate::query::{Piece, Query, QueryError, ROWS_READ_MAX};
-use crate::tables::{BUCKETS, GENERATION, Place, Scope, USAGE_CELLS, clustering};
+use crate::tables::{BUCKETS, Place, Scope, version_of};
 use crate::texts::{values, written};
 
 /// Rows read in one step.
@@ -202,31 +202,29 @@ impl Reading<'_> {
                 self.names.entry((at, scope, held.version, added.window)).or_default();
             }
         }
-        let first = piece.kept.block(piece.from);
-        let mut after = None;
+        let mut rows = place.rows(self.store, (piece.from, piece.to), CHUNK_ROWS_MAX);
         loop {
-            let mut scan = Scan::of(&USAGE_CELLS, GENERATION, place.partition(), CHUNK_ROWS_MAX);
-            scan.from = Some(clustering(first, 0, 0));
-            scan.to = Some(clustering(piece.to, 0, 0));
-            scan.after = after.take();
-            let rows = self.store.scan(scan).await?;
-            self.rows += rows.len();
-            if self.rows > ROWS_READ_MAX {
-                return Err(QueryError::TooLarge { what: "rows", max: ROWS_READ_MAX });
+            let rows = rows.next().await?;
+            if rows.is_empty() {
+                return Ok(());
             }
+            self.count(&rows)?;
             for row in &rows {
                 self.row(at, piece, scope, row)?;
-            }
-            match rows.into_iter().nth(CHUNK_ROWS_MAX - 1) {
-                Some(row) => after = Some(row.key.clustering),
-                None => return Ok(()),
             }
         }
     }
 
+    fn count(&mut self, rows: &[Row]) -> Result<(), QueryError> {
+        self.rows += rows.len();
+        if self.rows > ROWS_READ_MAX {
+            return Err(QueryError::TooLarge { what: "rows", max: ROWS_READ_MAX });
+        }
+        Ok(())
+    }
+
     fn row(&mut self, at: usize, piece: Piece, scope: Scope, row: &Row) -> Result<(), QueryError> {
-        let version = row.key.clustering.get(1).map_or(0, Value::as_uint);
-        let version = u32::try_from(version).unwrap_or_default();
+        let version = version_of(row);
         let ahead = self.is_ahead(row).then_some(row.timestamp >> 16);
         if self.query.version.is_some_and(|wanted| wanted != version) {
             return Ok(());
@@ -296,21 +294,16 @@ impl Reading<'_> {
             source: self.partition,
             scope: Scope::Totals,
         };
-        let mut after = None;
+        let mut rows = place.rows(self.store, (piece.from, piece.to), CHUNK_ROWS_MAX);
         loop {
-            let mut scan = Scan::of(&USAGE_CELLS, GENERATION, place.partition(), CHUNK_ROWS_MAX);
-            scan.from = Some(clustering(piece.kept.block(piece.from), 0, 0));
-            scan.to = Some(clustering(piece.to, 0, 0));
-            scan.after = after.take();
-            let rows = self.store.scan(scan).await?;
-            self.rows += rows.len();
-            if self.rows > ROWS_READ_MAX {
-                return Err(QueryError::TooLarge { what: "rows", max: ROWS_READ_MAX });
+            let rows = rows.next().await?;
+            if rows.is_empty() {
+                return Ok(());
             }
+            self.count(&rows)?;
             for row in &rows {
                 self.is_ahead(row);
-                let version = row.key.clustering.get(1).map_or(0, Value::as_uint);
-                let version = u32::try_from(version).unwrap_or_default();
+                let version = version_of(row);
                 let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
                 let cells = Cells::read(piece.kept, &bytes)?;
                 self.gathered.meet(version, cells.aggregation, core::iter::empty());
@@ -319,10 +312,6 @@ impl Reading<'_> {
                     let at = self.gathered.window(*window);
                     self.gathered.has_counted(at, version);
                 }
-            }
-            match rows.into_iter().nth(CHUNK_ROWS_MAX - 1) {
-                Some(row) => after = Some(row.key.clustering),
-                None => return Ok(()),
             }
         }
     }

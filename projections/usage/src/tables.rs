@@ -1,27 +1,34 @@
 //! Tables of the view and their keys. Every row has one source partition; a query adds
 //! the parts.
 
+use std::collections::VecDeque;
+
 use exchequer_metering::Grain;
-use exchequer_readstore::{Column, Generation, Key, Kind, Table, Value};
+use exchequer_readstore::{
+    Column, Fault, Generation, Key, Kind, ReadStore, Row, Scan, Table, Value,
+};
 use exchequer_types::{PartitionId, Period, TenantId, Timestamp};
 
 /// Leads every key. Where folding makes something else of the seals, another generation is
 /// written, from zero.
 pub const GENERATION: Generation = 2;
 
-/// Rows that hold up to a thousand cells each, see `packed`.
-pub static USAGE_CELLS: Table = Table {
-    name: "usage_cells",
+/// Rows that hold up to a thousand cells each, see `packed`. What a tenant adds to all of its
+/// meters at about the same time lies together: a flush reads and writes it in one step.
+pub static USAGE_WINDOWS: Table = Table {
+    name: "usage_windows",
     partition_key: &[
         text("tenant"),
-        text("meter"),
-        // 0 minute, 1 hour, 2 day, 3 month, 4 billing period.
-        int("grain"),
         int("source_partition"),
         // -1: of all subjects, by group. 0 to 15: by subject, of that bucket.
         int("scope"),
+        // Start of the stretch of time: a week of minutes and hours, 52 weeks of the others.
+        int("stretch"),
     ],
     clustering: &[
+        text("meter"),
+        // 0 minute, 1 hour, 2 day, 3 month, 4 billing period.
+        int("grain"),
         // Of the window; in the row that several windows share, of the block they are in.
         int("start"),
         int("version"),
@@ -73,7 +80,7 @@ pub static USAGE_CHECKPOINTS: Table = Table {
 
 /// All tables that a meter writes through this view.
 pub const TABLES: &[&Table] = &[
-    &USAGE_CELLS,
+    &USAGE_WINDOWS,
     &USAGE_MEMBERS,
     &USAGE_CHECKPOINTS,
     &USAGE_FATES,
@@ -136,6 +143,8 @@ const fn bytes(name: &'static str) -> Column {
     Column { name, kind: Kind::Bytes }
 }
 
+const WEEK_MICROS: i64 = 7 * 24 * 3_600 * 1_000_000;
+
 /// How long the windows of rows are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kept {
@@ -178,6 +187,28 @@ impl Kept {
             Self::Hour => Grain::Day.window(start).start,
             Self::Day | Self::Month => Grain::Month.window(start).start,
             Self::Period => start,
+        }
+    }
+
+    /// Start of the stretch of time, in microseconds, whose rows lie together with that of
+    /// the window which begins at `start`: the whole block is in it.
+    pub(crate) fn stretch(self, start: Timestamp) -> i64 {
+        let block = self.block(start).micros();
+        block - block.rem_euclid(self.stretch_micros())
+    }
+
+    /// All stretches in which the blocks of a range are.
+    fn stretches(self, from: Timestamp, to: Timestamp) -> impl Iterator<Item = i64> {
+        let before = Timestamp::saturating_from_micros(to.micros() - 1);
+        let (first, length) = (self.stretch(from), self.stretch_micros());
+        let count = (self.stretch(before) - first) / length;
+        (0..=count).map(move |at| first + at * length)
+    }
+
+    fn stretch_micros(self) -> i64 {
+        match self {
+            Self::Minute | Self::Hour => WEEK_MICROS,
+            Self::Day | Self::Month | Self::Period => 52 * WEEK_MICROS,
         }
     }
 
@@ -230,7 +261,22 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    pub(crate) fn partition(&self) -> Vec<Value> {
+    /// Of the rows of the window that begins at `start`.
+    pub(crate) fn partition(&self, start: Timestamp) -> Vec<Value> {
+        self.of_stretch(self.kept.stretch(start))
+    }
+
+    fn of_stretch(&self, stretch: i64) -> Vec<Value> {
+        vec![
+            Value::text(self.tenant.as_str()),
+            Value::Int(i64::from(self.source.0)),
+            Value::Int(self.scope.number()),
+            Value::Int(stretch),
+        ]
+    }
+
+    /// Of the rows of its sets' members.
+    pub(crate) fn members_partition(&self) -> Vec<Value> {
         vec![
             Value::text(self.tenant.as_str()),
             Value::text(self.meter),
@@ -240,8 +286,46 @@ impl Place<'_> {
         ]
     }
 
+    pub(crate) fn clustering(&self, start: Timestamp, version: u32, chunk: u32) -> Vec<Value> {
+        vec![
+            Value::text(self.meter),
+            Value::Int(self.kept.number()),
+            Value::Int(start.micros()),
+            Value::Int(i64::from(version)),
+            Value::Int(i64::from(chunk)),
+        ]
+    }
+
     pub(crate) fn cells(&self, start: Timestamp, version: u32, chunk: u32) -> Key {
-        Key { partition: self.partition(), clustering: clustering(start, version, chunk) }
+        let clustering = self.clustering(start, version, chunk);
+        Key { partition: self.partition(start), clustering }
+    }
+
+    /// Those of one window alone.
+    pub(crate) fn chunks(&self, window: Period, version: u32, rows_max: usize) -> Scan {
+        let chunk = |chunk| self.clustering(window.start, version, chunk);
+        let partition = self.partition(window.start);
+        let mut scan = Scan::of(&USAGE_WINDOWS, GENERATION, partition, rows_max);
+        (scan.from, scan.to) = (Some(chunk(1)), Some(chunk(u32::MAX)));
+        scan
+    }
+
+    /// All whose windows may begin in a range, up to `rows_max` in each step.
+    pub(crate) fn rows<'s>(
+        &self,
+        store: &'s dyn ReadStore,
+        (from, to): (Timestamp, Timestamp),
+        rows_max: usize,
+    ) -> Rows<'s> {
+        let first = self.clustering(self.kept.block(from), 0, 0);
+        let last = self.clustering(to, 0, 0);
+        let scan = |stretch| {
+            let partition = self.of_stretch(stretch);
+            let mut scan = Scan::of(&USAGE_WINDOWS, GENERATION, partition, rows_max);
+            (scan.from, scan.to) = (Some(first.clone()), Some(last.clone()));
+            scan
+        };
+        Rows { store, scans: self.kept.stretches(from, to).map(scan).collect() }
     }
 
     pub(crate) fn members(
@@ -257,12 +341,38 @@ impl Place<'_> {
             Value::Bytes(bytes::Bytes::copy_from_slice(&cell)),
             Value::Int(prefix.map_or(-1, i64::from)),
         ];
-        Key { partition: self.partition(), clustering }
+        Key { partition: self.members_partition(), clustering }
     }
 }
 
-pub(crate) fn clustering(start: Timestamp, version: u32, chunk: u32) -> Vec<Value> {
-    vec![Value::Int(start.micros()), Value::Int(i64::from(version)), Value::Int(i64::from(chunk))]
+/// Rows of a range, which are read step by step.
+#[derive(Debug)]
+pub(crate) struct Rows<'s> {
+    store: &'s dyn ReadStore,
+    scans: VecDeque<Scan>,
+}
+
+impl Rows<'_> {
+    /// The next ones; none of them behind the last.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Row>, Fault> {
+        while let Some(mut scan) = self.scans.pop_front() {
+            let rows = self.store.scan(scan.clone()).await?;
+            if let Some(last) = rows.get(scan.rows_max - 1) {
+                scan.after = Some(last.key.clustering.clone());
+                self.scans.push_front(scan);
+            }
+            if !rows.is_empty() {
+                return Ok(rows);
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// Of which version of the meter a row is.
+pub(crate) fn version_of(row: &Row) -> u32 {
+    let version = row.key.clustering.get(3).map_or(0, Value::as_uint);
+    u32::try_from(version).unwrap_or_default()
 }
 
 pub(crate) fn checkpoint_key(source: PartitionId) -> Key {

@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use exchequer_readstore::{Batch, Fault, Generation, Key, ReadStore, Row, Scan, Table, Write};
+use exchequer_readstore::{
+    Batch, Fault, Generation, Key, Keys, ReadStore, Row, Scan, Table, Write,
+};
 use exchequer_readstore_scylla::{
     Migration, Replication, ScyllaReadStore, Settings, create_table, migrate,
 };
@@ -160,6 +162,10 @@ impl ReadStore for Apart<'_> {
         key: Key,
     ) -> BoxFuture<'_, Result<Option<Row>, Fault>> {
         self.store.get(table, self.moved(generation), key)
+    }
+
+    fn get_many(&self, keys: Keys) -> BoxFuture<'_, Result<Vec<Row>, Fault>> {
+        self.store.get_many(Keys { generation: self.moved(keys.generation), ..keys })
     }
 
     fn scan(&self, scan: Scan) -> BoxFuture<'_, Result<Vec<Row>, Fault>> {

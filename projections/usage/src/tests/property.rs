@@ -9,7 +9,7 @@ use exchequer_types::{Period, Quantity, Timestamp};
 use proptest::prelude::*;
 
 use super::harness::{Given, Platform, SOURCES, at, contribution, meter, tenant};
-use crate::{Kept, Query, Step, USAGE_CELLS, query};
+use crate::{Kept, Query, Step, USAGE_WINDOWS, query};
 
 #[derive(Clone, Debug)]
 enum Step_ {
@@ -138,7 +138,7 @@ async fn check(aggregation: Aggregation, by: &[&str], atomic: bool, course: Vec<
             platform.write(source, None).await;
         }
         let rows = |it: &Platform| -> Vec<_> {
-            let rows = it.store.snapshot(&USAGE_CELLS, crate::GENERATION);
+            let rows = it.store.snapshot(&USAGE_WINDOWS, crate::GENERATION);
             rows.into_iter().map(|row| (row.key, row.values)).collect()
         };
         assert_eq!(rows(&platform), rows(&once));

@@ -9,7 +9,7 @@ use super::servers::{Servers, Work, World};
 use super::usage::drain;
 use crate::report::Figure;
 use crate::world::create_tenants;
-use crate::{Args, Failure};
+use crate::{Args, Failure, say};
 
 const NAME: &str = "cluster-growth";
 const COMMANDS: usize = 40_000;
@@ -27,14 +27,23 @@ pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
         let commands = COMMANDS / 100 * args.percent;
         let rate = commands_of(&servers, &prefix, partitions, (tenants, commands)).await?;
         let what = |of: &str| format!("{of}, {partitions} partitions, {tenants} tenants");
-        figures.push(Figure::new(NAME, &what("commands/s"), rate, None));
+        let figure = Figure::new(NAME, &what("commands/s"), rate, None);
+        tell(&figure);
+        figures.push(figure);
         let count = EVENTS / 100 * args.percent as u64;
         let tenants_of = tenants as u64;
         let events = (Events::Of { tenants: tenants_of }, tenants_of, count);
         let rate = drain(&servers, &format!("u{prefix}"), partitions, events).await?;
-        figures.push(Figure::new(NAME, &what("usage events/s"), rate, None));
+        let figure = Figure::new(NAME, &what("usage events/s"), rate, None);
+        tell(&figure);
+        figures.push(figure);
     }
     Ok(figures)
+}
+
+/// A figure at once: the whole run takes long, and a step of it may fail.
+fn tell(figure: &Figure) {
+    say(&format!("so far: {}", figure.line()));
 }
 
 async fn commands_of(

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use exchequer_engine::ViewOf;
 use exchequer_projection_audit as audit;
 use exchequer_readstore::{
-    Batch, Fault, Generation, Key, ReadStore, Row, Scan, Table, Value, Write,
+    Batch, Fault, Generation, Key, Keys, ReadStore, Row, Scan, Table, Value, Write,
 };
 use exchequer_readstore_scylla::ScyllaReadStore;
 use exchequer_types::PartitionId;
@@ -85,6 +85,10 @@ impl ReadStore for Recording {
         key: Key,
     ) -> BoxFuture<'_, Result<Option<Row>, Fault>> {
         self.store.get(table, generation, key)
+    }
+
+    fn get_many(&self, keys: Keys) -> BoxFuture<'_, Result<Vec<Row>, Fault>> {
+        self.store.get_many(keys)
     }
 
     fn scan(&self, scan: Scan) -> BoxFuture<'_, Result<Vec<Row>, Fault>> {
