@@ -6,6 +6,7 @@ use std::error::Error;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use exchequer_catalog_file::{FILE_BYTES_MAX, SAMPLES, parse_bytes, write};
@@ -29,6 +30,8 @@ const PAGE_SIZE: u32 = 1_000;
 const CONSISTENCY: &str = "x-exchequer-consistency";
 /// A difference in every value of the largest document.
 const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A gateway waits a few seconds itself for what a caller has to see.
+const SEE_WAIT_MAX: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Args)]
 pub struct Catalog {
@@ -338,12 +341,13 @@ impl Planned {
         }
     }
 
-    /// Until whoever reads next, such as this program once more, sees what was published.
-    /// It is published even where that cannot be seen yet.
+    /// Until whoever reads next through the same gateway, such as this program once more, sees
+    /// what was published. It is published even where that cannot be seen yet.
     async fn see(&mut self, version: u32, token: Option<MetadataValue<Ascii>>) {
         let (tenant, catalog) = (self.tenant.clone(), self.catalog.clone());
         let mut read =
             Request::new(pb::GetCatalogRequest { tenant, catalog, version, ..<_>::default() });
+        read.set_timeout(SEE_WAIT_MAX);
         if let Some(token) = token {
             read.metadata_mut().insert(CONSISTENCY, token);
         }

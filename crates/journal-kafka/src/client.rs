@@ -157,14 +157,15 @@ pub(crate) fn watermarks(
     wait: Duration,
 ) -> KafkaResult<(i64, i64)> {
     let begun = Instant::now();
+    let left = || wait.saturating_sub(begun.elapsed()).max(LEADER_PAUSE);
     loop {
-        let found = consumer.fetch_watermarks(topic, partition as i32, wait);
+        let found = consumer.fetch_watermarks(topic, partition as i32, left());
         if begun.elapsed() > wait || !found.as_ref().is_err_and(has_no_leader) {
             return found;
         }
         std::thread::sleep(LEADER_PAUSE);
         // Who leads is learned anew with this; that it fails the next question tells too.
-        let _ = consumer.fetch_metadata(Some(topic), wait);
+        let _ = consumer.fetch_metadata(Some(topic), left());
     }
 }
 
@@ -177,6 +178,8 @@ fn has_no_leader(error: &KafkaError) -> bool {
                 | Code::NotLeaderForPartition
                 | Code::LeaderNotAvailable
                 | Code::ReplicaNotAvailable
+                | Code::OffsetNotAvailable
+                | Code::KafkaStorageError
         )
     )
 }

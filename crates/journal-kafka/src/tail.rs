@@ -68,7 +68,7 @@ fn follow(shared: &Shared, consumer: &BaseConsumer<Reporter>, ending: &AtomicBoo
                 }
             }
             Some(Err(error)) if is_out_of_range(error.rdkafka_error_code()) => {
-                resume(shared, consumer);
+                resume(shared, consumer, ending);
             }
             // Connections are tried again by the client, and reported by its context.
             Some(Err(_)) => thread::sleep(PAUSE.min(POLL)),
@@ -77,8 +77,12 @@ fn follow(shared: &Shared, consumer: &BaseConsumer<Reporter>, ending: &AtomicBoo
 }
 
 /// The message does not say which partition it was, so each is looked at.
-fn resume(shared: &Shared, consumer: &BaseConsumer<Reporter>) {
+fn resume(shared: &Shared, consumer: &BaseConsumer<Reporter>, ending: &AtomicBool) {
     for (partition, it) in (0..).zip(&shared.partitions) {
+        // Each question may take a while.
+        if ending.load(Ordering::Relaxed) {
+            return;
+        }
         let at = it.tail();
         let fault = shared.out_of_range(consumer, partition, at);
         if let FaultKind::Expired { begins_at } = fault.kind {

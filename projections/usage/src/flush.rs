@@ -13,14 +13,15 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use crate::amount::Amount;
 use crate::bytes::Damaged;
+use crate::checkpoint::{Checkpoint, Span};
 use crate::fold::{Added, fold};
 use crate::members::{self, Sets, Spilled};
 use crate::notes::{Counts, Kind, hour};
 use crate::packed::{Packed, u32_of, usize_of};
 use crate::part::{Part, Series};
 use crate::tables::{
-    GENERATION, Kept, Place, Scope, USAGE_CHECKPOINTS, USAGE_FATES, USAGE_HOURS, USAGE_LISTED,
-    USAGE_SEALS, USAGE_WINDOWS, checkpoint_key, timestamp,
+    GENERATION, Kept, Place, Scope, USAGE_FATES, USAGE_HOURS, USAGE_LISTED, USAGE_SEALS,
+    USAGE_WINDOWS, timestamp,
 };
 use crate::texts::{values, written};
 
@@ -32,7 +33,7 @@ const CHUNKS_MAX: usize = 1_024;
 const GROUP_CELLS_MAX: usize = 4_096;
 /// Groups of which rows are read and added to at a time, and of each the scopes.
 const GROUPS_AT_ONCE_MAX: usize = 4;
-const SCOPES_AT_ONCE_MAX: usize = 8;
+const SCOPES_AT_ONCE_MAX: usize = 4;
 /// Blocks whose rows are asked for together.
 const BLOCKS_AT_ONCE_MAX: usize = 32;
 /// Rows of hours that are read at a time.
@@ -52,37 +53,15 @@ pub enum FlushError {
     Split { at: u64 },
 }
 
-/// Where a meter's partition is, to be written with the rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checkpoint {
-    pub seal: u64,
-    /// Offset of the usage log up to which the rows tell.
-    pub offset: u64,
-    pub through: Timestamp,
-    /// The meter's own.
-    pub meter: bytes::Bytes,
-}
-
-impl Checkpoint {
-    /// The write of it, behind the rows of `segment`.
-    pub fn put(&self, segment: &Part) -> Write {
-        let values = vec![
-            Value::uint(self.seal),
-            Value::uint(self.offset),
-            Value::Int(self.through.micros()),
-            Value::Bytes(self.meter.clone()),
-        ];
-        put(&USAGE_CHECKPOINTS, checkpoint_key(segment.source()), values, segment.to())
-    }
-}
-
-/// What writing `segment` takes: its rows, and the checkpoint behind them. The segments
-/// of a partition are written in their order.
+/// What writing `segment` takes: its rows, and the checkpoint behind them, which is told of
+/// which times there are rows then. The segments of a partition are written in their order.
 pub async fn flush(
     store: &dyn ReadStore,
     segment: &Part,
-    checkpoint: &Checkpoint,
+    checkpoint: &mut Checkpoint,
 ) -> Result<Batch, FlushError> {
+    let before = crate::checkpoint(store, segment.source()).await?.unwrap_or_default();
+    checkpoint.span = before.span.and(Span::of(segment));
     let mut flush = Flush::new(store, segment);
     flush.windows().await?;
     flush.notes().await?;
@@ -90,23 +69,6 @@ pub async fn flush(
         return Err(FlushError::Split { at });
     }
     Ok(Batch { rows: flush.rows, last: vec![checkpoint.put(segment)] })
-}
-
-/// Where a partition's rows are; none before the first.
-pub async fn checkpoint(
-    store: &dyn ReadStore,
-    source: exchequer_types::PartitionId,
-) -> Result<Option<Checkpoint>, Fault> {
-    let row = store.get(&USAGE_CHECKPOINTS, GENERATION, checkpoint_key(source)).await?;
-    Ok(row.map(|row| {
-        let at = |index: usize| row.values.get(index);
-        Checkpoint {
-            seal: at(0).map_or(0, Value::as_uint),
-            offset: at(1).map_or(0, Value::as_uint),
-            through: Timestamp::saturating_from_micros(at(2).map_or(0, Value::as_int)),
-            meter: at(3).map(Value::as_bytes).unwrap_or_default(),
-        }
-    }))
 }
 
 pub(crate) fn put(table: &'static Table, key: Key, values: Vec<Value>, seq: u64) -> Write {
@@ -151,7 +113,8 @@ struct Block<'p> {
     version: u32,
     start: Timestamp,
     shared: Slot,
-    own: BTreeMap<Period, Vec<Slot>>,
+    /// By start: billing periods that differ in their ends alone share these too.
+    own: BTreeMap<Timestamp, Vec<Slot>>,
 }
 
 impl<'a> Flush<'a> {
@@ -316,12 +279,12 @@ impl<'a> Flush<'a> {
         if let Merged::Done(spilled) = block.shared.merge(it.window, name, &it.amount) {
             return Ok(spilled);
         }
-        if block.shared.row.is_full() && !block.own.contains_key(&it.window) {
+        if block.shared.row.is_full() && !block.own.contains_key(&it.window.start) {
             let own = self.load_own(block, it.window).await?;
-            block.own.insert(it.window, own);
+            block.own.insert(it.window.start, own);
         }
         let mut count = block.shared.row.count_of(it.window);
-        for slot in block.own.get_mut(&it.window).into_iter().flatten() {
+        for slot in block.own.get_mut(&it.window.start).into_iter().flatten() {
             if let Merged::Done(spilled) = slot.merge(it.window, name, &it.amount) {
                 return Ok(spilled);
             }
@@ -335,7 +298,7 @@ impl<'a> Flush<'a> {
             other.as_slice()
         };
         if count >= names_max {
-            let own = block.own.get_mut(&it.window).into_iter().flatten();
+            let own = block.own.get_mut(&it.window.start).into_iter().flatten();
             for slot in [&mut block.shared].into_iter().chain(own) {
                 if let Merged::Done(spilled) = slot.merge(it.window, name, &it.amount) {
                     return Ok(spilled);
@@ -346,7 +309,7 @@ impl<'a> Flush<'a> {
         Ok(slot.insert(it.window, name, &it.amount))
     }
 
-    /// Rows of one window alone.
+    /// Rows of windows with one start alone.
     async fn load_own(
         &mut self,
         block: &Block<'_>,
@@ -508,7 +471,7 @@ impl Block<'_> {
             return &mut self.shared;
         }
         debug_assert!(self.start <= window.start);
-        let own = self.own.entry(window).or_default();
+        let own = self.own.entry(window.start).or_default();
         if own.last().is_none_or(|slot| slot.row.is_full()) {
             let chunk = u32_of(own.len() + 1);
             own.push(Slot::new(self.place.cells(window.start, self.version, chunk), shape));

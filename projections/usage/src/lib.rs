@@ -5,6 +5,7 @@
 mod amount;
 mod bytes;
 mod cells;
+mod checkpoint;
 mod flush;
 mod fold;
 mod gather;
@@ -29,7 +30,8 @@ mod touched;
 
 pub use amount::{Amount, Member, Members};
 pub use bytes::Damaged;
-pub use flush::{Checkpoint, FlushError, SUBJECTS_PER_BUCKET_MAX, checkpoint, flush};
+pub use checkpoint::{Checkpoint, Span, checkpoint};
+pub use flush::{FlushError, SUBJECTS_PER_BUCKET_MAX, flush};
 pub use lists::{ListPlace, ListedPage, RELATED_MAX, Wanted, listed, reconcile, related};
 pub use live::{LiveUsage, Position, Source};
 pub use notes::{Counts, Detail, Fated, Kind, Listed, Sealed, TEXT_BYTES_MAX};
@@ -43,6 +45,6 @@ pub use recount::{Amounts, CellOf, Recount, count, ends, shorter};
 pub use seals::{SEALS_EXAMINED_MAX, ranges, seal_of};
 pub use tables::{
     GENERATION, Kept, TABLES, USAGE_CHECKPOINTS, USAGE_FATES, USAGE_HOURS, USAGE_LISTED,
-    USAGE_MEMBERS, USAGE_SEALS, USAGE_WINDOWS,
+    USAGE_SEALS, USAGE_SETS, USAGE_WINDOWS,
 };
 pub use touched::{MeterOf, Touched};

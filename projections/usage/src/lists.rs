@@ -7,7 +7,7 @@ use exchequer_readstore::{Fault, ReadStore, Row, Scan, Value};
 use exchequer_types::{Offset, PartitionId, Timestamp};
 
 use crate::bytes::Damaged;
-use crate::flush::checkpoint;
+use crate::checkpoint::checkpoint;
 use crate::live::{LiveUsage, Position};
 use crate::notes::{Counts, Kind, Listed, Note, hour};
 use crate::query::QueryError;

@@ -9,7 +9,7 @@ use exchequer_types::{Hash, Period, Timestamp};
 
 use crate::amount::{Amount, MEMBER_BYTES, Member, Members};
 use crate::flush::put;
-use crate::tables::{GENERATION, Place, USAGE_MEMBERS};
+use crate::tables::{GENERATION, Place, USAGE_SETS};
 use crate::texts::values;
 
 /// Members that a cell holds itself.
@@ -108,7 +108,7 @@ pub(crate) async fn write(
     }
     if known + new.len() <= FIRST_MAX {
         first.extend(new);
-        return Ok(vec![put(&USAGE_MEMBERS, key(None), vec![packed(&first)], seq)]);
+        return Ok(vec![put(&USAGE_SETS, key(None), vec![packed(&first)], seq)]);
     }
     let mut by_prefix: BTreeMap<u8, Vec<Member>> = BTreeMap::new();
     for member in new {
@@ -123,7 +123,7 @@ pub(crate) async fn write(
         let new: Vec<_> = new.collect();
         members.extend(new);
         if members.len() > known {
-            writes.push(put(&USAGE_MEMBERS, key(Some(prefix)), vec![packed(&members)], seq));
+            writes.push(put(&USAGE_SETS, key(Some(prefix)), vec![packed(&members)], seq));
         }
     }
     Ok(writes)
@@ -166,7 +166,7 @@ pub(crate) async fn stamp(
 
 fn rows_of(place: &Place<'_>, window: Period, version: u32, name: &[u8]) -> Scan {
     let cell = cell_id(name, window);
-    let mut scan = Scan::of(&USAGE_MEMBERS, GENERATION, place.members_partition(), ROWS_MAX);
+    let mut scan = Scan::of(&USAGE_SETS, GENERATION, place.partition(window.start), ROWS_MAX);
     let key = |prefix: i64| {
         let mut clustering = place.members(window.start, version, cell, None).clustering;
         clustering.pop();
@@ -203,7 +203,7 @@ pub(crate) async fn replace(
         let key = place.members(window.start, version, cell, prefix);
         if let Some(members) = rows.get(&prefix) {
             writes.push((key, packed(members)));
-        } else if store.get(&USAGE_MEMBERS, GENERATION, key.clone()).await?.is_some() {
+        } else if store.get(&USAGE_SETS, GENERATION, key.clone()).await?.is_some() {
             writes.push((key, packed(&BTreeSet::new())));
         }
     }
@@ -219,7 +219,7 @@ async fn read(
     prefix: Option<u8>,
 ) -> Result<BTreeSet<Member>, Fault> {
     let key = place.members(start, version, cell, prefix);
-    let row = store.get(&USAGE_MEMBERS, GENERATION, key).await?;
+    let row = store.get(&USAGE_SETS, GENERATION, key).await?;
     Ok(row.map(|row| unpacked(&row.values).into_iter().collect()).unwrap_or_default())
 }
 

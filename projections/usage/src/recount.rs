@@ -17,7 +17,7 @@ use crate::members;
 use crate::packed::Packed;
 use crate::query::split;
 use crate::tables::{
-    GENERATION, Kept, Place, Scope, USAGE_MEMBERS, USAGE_WINDOWS, timestamp, version_of,
+    GENERATION, Kept, Place, Scope, USAGE_SETS, USAGE_WINDOWS, timestamp, version_of,
 };
 use crate::texts::{values, written};
 
@@ -277,9 +277,8 @@ impl<'a> Recount<'a> {
         let version = self.meter.version;
         let (set, rows) =
             members::replace(self.store, place, (window, version, name), set.held).await?;
-        let writes = rows
-            .into_iter()
-            .map(|(key, members)| put(&USAGE_MEMBERS, key, vec![members], self.seal));
+        let writes =
+            rows.into_iter().map(|(key, members)| put(&USAGE_SETS, key, vec![members], self.seal));
         Ok((Amount::Unique(set), writes.collect()))
     }
 }

@@ -12,7 +12,8 @@ use exchequer_readstore::{ReadStore, Row, Value};
 use exchequer_types::{PartitionId, Period};
 
 use crate::amount::Amount;
-use crate::flush::{SUBJECTS_PER_BUCKET_MAX, checkpoint};
+use crate::checkpoint::{Span, checkpoint};
+use crate::flush::SUBJECTS_PER_BUCKET_MAX;
 use crate::fold::{Added, fold, window};
 use crate::gather::{Gathered, Grouping};
 use crate::live::{LiveUsage, Position};
@@ -51,6 +52,7 @@ pub(crate) async fn source(
         grouping,
         partition,
         stored: before.seal,
+        span: before.span,
         ends,
         ahead: BTreeMap::new(),
         gathered: Gathered::new(query.step),
@@ -173,6 +175,8 @@ struct Reading<'a> {
     grouping: &'a Grouping<'a>,
     partition: PartitionId,
     stored: u64,
+    /// Where rows up to `stored` are.
+    span: Span,
     /// At which seals parts in memory end.
     ends: BTreeSet<u64>,
     /// Cells of rows that are further than `stored`, with their seals: of a batch that is
@@ -202,7 +206,8 @@ impl Reading<'_> {
                 self.names.entry((at, scope, held.version, added.window)).or_default();
             }
         }
-        let mut rows = place.rows(self.store, (piece.from, piece.to), CHUNK_ROWS_MAX);
+        let range = self.span.within(piece.kept, (piece.from, piece.to));
+        let mut rows = place.rows(self.store, range, CHUNK_ROWS_MAX);
         loop {
             let rows = rows.next().await?;
             if rows.is_empty() {
@@ -294,7 +299,8 @@ impl Reading<'_> {
             source: self.partition,
             scope: Scope::Totals,
         };
-        let mut rows = place.rows(self.store, (piece.from, piece.to), CHUNK_ROWS_MAX);
+        let range = self.span.within(piece.kept, (piece.from, piece.to));
+        let mut rows = place.rows(self.store, range, CHUNK_ROWS_MAX);
         loop {
             let rows = rows.next().await?;
             if rows.is_empty() {

@@ -11,7 +11,7 @@ use exchequer_types::{PartitionId, Period, TenantId, Timestamp};
 
 /// Leads every key. Where folding makes something else of the seals, another generation is
 /// written, from zero.
-pub const GENERATION: Generation = 2;
+pub const GENERATION: Generation = 3;
 
 /// Rows that hold up to a thousand cells each, see `packed`. What a tenant adds to all of its
 /// meters at about the same time lies together: a flush reads and writes it in one step.
@@ -40,16 +40,18 @@ pub static USAGE_WINDOWS: Table = Table {
 
 /// Members of unique counts that are too many for their cell. A set is the union of its
 /// rows and what its cell holds.
-pub static USAGE_MEMBERS: Table = Table {
-    name: "usage_members",
+pub static USAGE_SETS: Table = Table {
+    name: "usage_sets",
     partition_key: &[
         text("tenant"),
-        text("meter"),
-        int("grain"),
         int("source_partition"),
         int("scope"),
+        // Of the window.
+        int("stretch"),
     ],
     clustering: &[
+        text("meter"),
+        int("grain"),
         int("start"),
         int("version"),
         // First 16 bytes of BLAKE3 of the cell's name.
@@ -75,13 +77,16 @@ pub static USAGE_CHECKPOINTS: Table = Table {
         int("through"),
         // The meter's own.
         bytes("meter"),
+        // Between which windows with rows begin, both included.
+        int("earliest"),
+        int("latest"),
     ],
 };
 
 /// All tables that a meter writes through this view.
 pub const TABLES: &[&Table] = &[
     &USAGE_WINDOWS,
-    &USAGE_MEMBERS,
+    &USAGE_SETS,
     &USAGE_CHECKPOINTS,
     &USAGE_FATES,
     &USAGE_LISTED,
@@ -275,17 +280,6 @@ impl Place<'_> {
         ]
     }
 
-    /// Of the rows of its sets' members.
-    pub(crate) fn members_partition(&self) -> Vec<Value> {
-        vec![
-            Value::text(self.tenant.as_str()),
-            Value::text(self.meter),
-            Value::Int(self.kept.number()),
-            Value::Int(i64::from(self.source.0)),
-            Value::Int(self.scope.number()),
-        ]
-    }
-
     pub(crate) fn clustering(&self, start: Timestamp, version: u32, chunk: u32) -> Vec<Value> {
         vec![
             Value::text(self.meter),
@@ -310,7 +304,8 @@ impl Place<'_> {
         scan
     }
 
-    /// All whose windows may begin in a range, up to `rows_max` in each step.
+    /// All whose windows may begin in a range, up to `rows_max` in each step; none of a range
+    /// that ends before it begins.
     pub(crate) fn rows<'s>(
         &self,
         store: &'s dyn ReadStore,
@@ -325,7 +320,8 @@ impl Place<'_> {
             (scan.from, scan.to) = (Some(first.clone()), Some(last.clone()));
             scan
         };
-        Rows { store, scans: self.kept.stretches(from, to).map(scan).collect() }
+        let stretches = (from < to).then(|| self.kept.stretches(from, to));
+        Rows { store, scans: stretches.into_iter().flatten().map(scan).collect() }
     }
 
     pub(crate) fn members(
@@ -336,12 +332,14 @@ impl Place<'_> {
         prefix: Option<u8>,
     ) -> Key {
         let clustering = vec![
+            Value::text(self.meter),
+            Value::Int(self.kept.number()),
             Value::Int(start.micros()),
             Value::Int(i64::from(version)),
             Value::Bytes(bytes::Bytes::copy_from_slice(&cell)),
             Value::Int(prefix.map_or(-1, i64::from)),
         ];
-        Key { partition: self.members_partition(), clustering }
+        Key { partition: self.partition(start), clustering }
     }
 }
 

@@ -129,8 +129,9 @@ impl World {
             source.advance(Position { seal: seq, offset: to, through });
             source.freeze().ok_or("nothing to write")?
         };
-        let checkpoint = Checkpoint { seal: seq, offset: first + events, ..Checkpoint::default() };
-        let batch = flush(&self.store, &segment, &checkpoint).await?;
+        let mut checkpoint =
+            Checkpoint { seal: seq, offset: first + events, ..Checkpoint::default() };
+        let batch = flush(&self.store, &segment, &mut checkpoint).await?;
         self.store.write(batch).await?;
         self.live.source(partition).ok_or("no such partition")?.written(seq);
         Ok(())

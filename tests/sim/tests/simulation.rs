@@ -25,7 +25,7 @@ const CAUGHT_BY: [(Mutation, u64, &str); 25] = [
     (Mutation::SlotsStay, 27, "SIM-23"),
     (Mutation::OwnerStays, 1, "SIM-24"),
     (Mutation::CredentialEnds, 1, "SIM-24"),
-    (Mutation::SealFence, 12, "SIM-28"),
+    (Mutation::SealFence, 14, "SIM-28"),
     (Mutation::FirstPosition, 1, "SIM-26"),
     (Mutation::UnnamedDefinitions, 4, "SIM-26"),
     (Mutation::AdditivePosition, 9, "SIM-27"),

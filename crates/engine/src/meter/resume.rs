@@ -346,6 +346,7 @@ pub(super) async fn snapshot<'a>(
         offset: state.next,
         through: state.through,
         meter: Bytes::from(meter.encode_to_vec()),
+        span: usage::Span::default(),
     };
     let (unsaved, next) = (state.unsaved.len(), state.next);
     let saved = Saved { seq: seal, next, unsaved, identities: flush, waiting: Vec::new() };
@@ -361,7 +362,7 @@ pub(super) async fn write(
     permit: Permit<'_>,
 ) -> Result<(Saved, Option<Merged>), EngineError> {
     let store = context.ports.store.as_ref();
-    let mut batch = usage::flush(store, &it.segment, &it.checkpoint).await.map_err(of_flush)?;
+    let mut batch = usage::flush(store, &it.segment, &mut it.checkpoint).await.map_err(of_flush)?;
     let rows = usage::Pending::above(store, core::mem::take(&mut batch.rows));
     let place = (it.segment.source(), it.saved.seq);
     it.saved.waiting = recounting::put(&rows, place, &it.recounts).await.map_err(of_flush)?;

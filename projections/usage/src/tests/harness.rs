@@ -145,12 +145,13 @@ impl Platform {
         loop {
             let frozen = self.live.source(PartitionId(source)).unwrap().freeze();
             let Some(segment) = frozen else { return };
-            let checkpoint = Checkpoint {
+            let mut checkpoint = Checkpoint {
                 seal: segment.to(),
                 offset: segment.to() + 1,
                 ..Checkpoint::default()
             };
-            let Batch { mut rows, last } = match flush(&self.store, &segment, &checkpoint).await {
+            let flushed = flush(&self.store, &segment, &mut checkpoint).await;
+            let Batch { mut rows, last } = match flushed {
                 Ok(batch) => batch,
                 Err(FlushError::Split { at }) => {
                     self.refold(source, at).await;
@@ -174,7 +175,7 @@ impl Platform {
     /// Begins to write what is sealed: of the rows, those that `keep` wants by their number.
     pub(super) async fn begin_writing(&self, source: u32, keep: &dyn Fn(usize) -> bool) {
         let segment = self.live.source(PartitionId(source)).unwrap().freeze().unwrap();
-        let batch = flush(&self.store, &segment, &Checkpoint::default()).await.unwrap();
+        let batch = flush(&self.store, &segment, &mut Checkpoint::default()).await.unwrap();
         let rows = batch.rows.into_iter().enumerate();
         let rows = rows.filter_map(|(at, row)| keep(at).then_some(row)).collect();
         self.store.write(Batch { rows, last: Vec::new() }).await.unwrap();

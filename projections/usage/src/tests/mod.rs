@@ -7,3 +7,4 @@ mod moving;
 mod packed;
 mod property;
 mod recounted;
+mod stretches;

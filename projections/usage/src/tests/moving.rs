@@ -6,7 +6,9 @@ use exchequer_types::PartitionId;
 
 use super::figures::{FROM, ask, asked, given, platform, told};
 use super::harness::{Platform, at, contribution, meter, tenant};
-use crate::{Asking, Checkpoint, Kept, LiveUsage, Part, Query, QueryError, Sealed, Step, query};
+use crate::{
+    Asking, Checkpoint, Kept, LiveUsage, Part, Query, QueryError, Sealed, Span, Step, query,
+};
 
 // REQ: USE-05
 #[tokio::test]
@@ -26,16 +28,35 @@ async fn what_somebody_has_seen_is_in_the_figures_or_nothing_is_told() {
 async fn what_is_half_written_is_not_told() {
     let (tenant, mut platform) = (tenant(), Platform::new(false).await);
     let meter = meter(Aggregation::Count, &[], 1);
-    platform.seal(0, vec![contribution(&meter, &given("2026-01-05T10:10:00Z", "s1", "", 1), 0)]);
+    let event = |time| vec![contribution(&meter, &given(time, "s1", "", 1), 0)];
+    platform.seal(0, event("2026-01-05T10:05:00Z"));
+    platform.write(0, None).await;
+    platform.seal(0, event("2026-01-05T10:10:00Z"));
     platform.write(0, Some(&|_| true)).await;
     let hour = asked(&tenant, "2026-01-05T10:00:00Z", "2026-01-05T11:00:00Z", Step::Of(Kept::Hour));
-    assert_eq!(told(&ask(&platform, &hour).await), "10:00 =1");
+    assert_eq!(told(&ask(&platform, &hour).await), "10:00 =2");
     // Memory does not end any more where the row does.
-    platform.seal(0, vec![contribution(&meter, &given("2026-01-05T10:20:00Z", "s1", "", 1), 0)]);
+    platform.seal(0, event("2026-01-05T10:20:00Z"));
     let refused = query(&platform.store, &platform.live, &hour).await;
     assert!(matches!(refused, Err(QueryError::Moving { .. })), "{refused:?}");
     platform.write(0, None).await;
+    assert_eq!(told(&ask(&platform, &hour).await), "10:00 =3");
+}
+
+// REQ: KER-06
+#[tokio::test]
+async fn what_is_half_written_where_nothing_was_is_told_from_memory() {
+    let (tenant, mut platform) = (tenant(), Platform::new(false).await);
+    let meter = meter(Aggregation::Count, &[], 1);
+    let event = |time| vec![contribution(&meter, &given(time, "s1", "", 1), 0)];
+    platform.seal(0, event("2026-01-05T10:10:00Z"));
+    platform.write(0, Some(&|_| true)).await;
+    platform.seal(0, event("2026-01-05T10:20:00Z"));
+    let hour = asked(&tenant, "2026-01-05T10:00:00Z", "2026-01-05T11:00:00Z", Step::Of(Kept::Hour));
     assert_eq!(told(&ask(&platform, &hour).await), "10:00 =2");
+    let elsewhere = LiveUsage::new(platform.live.partitions());
+    let answer = query(&platform.store, &elsewhere, &hour).await.unwrap();
+    assert_eq!((told(&answer).as_str(), answer.positions[0].seal), ("", 0), "as of its checkpoint");
 }
 
 // REQ: USE-05 KER-06
@@ -46,7 +67,8 @@ async fn rows_beyond_the_checkpoint_wait_for_no_event() {
     platform.seal(0, vec![contribution(&meter, &given("2026-01-05T10:10:00Z", "s1", "", 1), 0)]);
     // Up to the first seal by one meter; up to the second, which is empty, by another one,
     // whose checkpoint came too late.
-    let earlier = Checkpoint { seal: 1, offset: 2, ..Checkpoint::default() };
+    let span = Span::of(platform.live.source(first).unwrap().open());
+    let earlier = Checkpoint { seal: 1, offset: 2, span, ..Checkpoint::default() };
     let last = vec![earlier.put(&Part::new(first, 1))];
     let empty = Sealed { seq: 2, offset: 2, from: 2, to: 2, through: at(FROM), times: None };
     platform.live.source(first).unwrap().open().seal(empty);
@@ -72,6 +94,8 @@ async fn who_asks_again_keeps_what_was_at_rest() {
     for source in 0..2 {
         let given = given("2026-01-05T10:10:00Z", "s1", "", 1);
         platform.seal(source, vec![contribution(&meter, &given, 0)]);
+        platform.write(source, None).await;
+        platform.seal(source, vec![contribution(&meter, &given, 0)]);
     }
     let hour = asked(&tenant, FROM, "2026-01-05T11:00:00Z", Step::Of(Kept::Hour));
     let elsewhere = LiveUsage::new(platform.live.partitions());
@@ -88,9 +112,9 @@ async fn who_asks_again_keeps_what_was_at_rest() {
     let anew = query(&platform.store, &elsewhere, &hour).await;
     assert!(matches!(anew, Err(QueryError::Moving { partition: PartitionId(1) })), "{anew:?}");
     let answer = asking.answer().await.unwrap();
-    assert_eq!(told(&answer), "10:00 =1");
+    assert_eq!(told(&answer), "10:00 =3");
     let seals: Vec<u64> = answer.positions.iter().map(|it| it.seal).collect();
-    assert_eq!(seals, [1, 0], "as far as each was when it was at rest");
+    assert_eq!(seals, [2, 1], "as far as each was when it was at rest");
 }
 
 // REQ: USE-05

@@ -29,8 +29,8 @@ fn windows() -> impl Iterator<Item = (Kept, Period)> {
 async fn write(platform: &Platform, meter: &Arc<Meter>, left: &[i64], ends: bool) -> bool {
     let segment = platform.live.source(SOURCE).unwrap().freeze().unwrap();
     let seal = segment.to();
-    let checkpoint = Checkpoint { seal, offset: seal + 1, ..Checkpoint::default() };
-    let Batch { rows, last } = flush(&platform.store, &segment, &checkpoint).await.unwrap();
+    let mut checkpoint = Checkpoint { seal, offset: seal + 1, ..Checkpoint::default() };
+    let Batch { rows, last } = flush(&platform.store, &segment, &mut checkpoint).await.unwrap();
     let rows = Pending::above(&platform.store, rows);
     let tenant = tenant();
     let recount = Recount::new(&rows, (&tenant, meter), (SOURCE, seal));

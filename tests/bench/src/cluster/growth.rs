@@ -56,7 +56,8 @@ async fn commands_of(
     let store = Arc::new(servers.read_store(prefix).await?);
     let world = World::start(&topics, store, Work::deciding()).await?;
     create_tenants(&world.platform, 0, tenants).await?;
-    callers(&world.platform.gateway, "warm", (tenants, commands / 4)).await?;
+    // Servers that have just started compile themselves for a while.
+    callers(&world.platform.gateway, "warm", (tenants, 2 * commands)).await?;
     let rate = callers(&world.platform.gateway, "run", (tenants, commands)).await?;
     world.stop().await;
     Ok(rate)

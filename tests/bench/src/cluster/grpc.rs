@@ -63,7 +63,7 @@ pub(super) async fn rate(servers: &Servers, commands: usize) -> Result<f64, Fail
         client.create_tenant(with(&bearer, request)).await?;
     }
     // Servers that have just started compile themselves for a while.
-    appends(&channels, &bearer, 2 * commands).await?;
+    appends(&channels, &bearer, 4 * commands).await?;
     let elapsed = appends(&channels, &bearer, commands).await?;
     process.stop()?;
     Ok(commands as f64 / elapsed.as_secs_f64())
