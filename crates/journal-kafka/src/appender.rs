@@ -13,7 +13,9 @@ use exchequer_types::{Offset, PartitionId};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{
+    BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig,
+};
 use rdkafka::statistics::Statistics;
 use rdkafka::{ClientContext, Timestamp};
 use tokio::sync::oneshot;
@@ -28,6 +30,11 @@ const LINGERS: [(usize, u32); 3] = [(0, 0), (32, 1), (256, 5)];
 
 /// What took longer may have waited in this process: it tells nothing of clocks.
 const COMPARED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a lane's thread waits for deliveries before it looks whether it should end. The
+/// client waits in whole milliseconds and spins through what is left of the last one, so this
+/// is long.
+const POLL: Duration = Duration::from_secs(1);
 
 pub(crate) struct Appender {
     shared: Arc<Shared>,
@@ -79,9 +86,35 @@ impl Sent for Outgoing {
     }
 }
 
+/// A producer, and the thread that takes its deliveries.
 struct Lane {
-    producer: ThreadedProducer<Deliveries>,
+    producer: Arc<BaseProducer<Deliveries>>,
     is_broken: Arc<AtomicBool>,
+    ending: Arc<AtomicBool>,
+}
+
+impl Lane {
+    fn start(producer: BaseProducer<Deliveries>) -> std::io::Result<Self> {
+        let (producer, ending) = (Arc::new(producer), Arc::<AtomicBool>::default());
+        let deliver = {
+            let (producer, ending) = (Arc::clone(&producer), Arc::clone(&ending));
+            move || {
+                while !ending.load(Ordering::Relaxed) {
+                    producer.poll(POLL);
+                }
+            }
+        };
+        thread::Builder::new().name("kafka-deliveries".to_owned()).spawn(deliver)?;
+        Ok(Self { producer, is_broken: Arc::default(), ending })
+    }
+}
+
+/// Whoever waits for one of its appends is told at once; the thread ends soon after.
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.ending.store(true, Ordering::Relaxed);
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+    }
 }
 
 impl Appender {
@@ -202,7 +235,10 @@ impl Appender {
         config.set("linger.ms", linger_ms.to_string());
         let producer = client::make(&config, deliveries);
         let producer = producer.map_err(|error| append_fault(&error))?;
-        Ok(Lane { producer, is_broken: Arc::default() })
+        Lane::start(producer).map_err(|error| {
+            let message = format!("a thread for deliveries cannot be started: {error}");
+            Fault::new(FaultKind::Unavailable, message)
+        })
     }
 }
 
