@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -32,9 +32,9 @@ const LINGERS: [(usize, u32); 3] = [(0, 0), (32, 1), (256, 5)];
 const COMPARED_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long a lane's thread waits for deliveries before it looks whether it should end. The
-/// client waits in whole milliseconds and spins through what is left of the last one, so this
-/// is long.
-const POLL: Duration = Duration::from_secs(1);
+/// client waits for whole milliseconds and spins through the rest, so there is little of one:
+/// a thread that is woken after those has none left.
+const POLL: Duration = Duration::from_micros(100_050);
 
 pub(crate) struct Appender {
     shared: Arc<Shared>,
@@ -91,6 +91,7 @@ struct Lane {
     producer: Arc<BaseProducer<Deliveries>>,
     is_broken: Arc<AtomicBool>,
     ending: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Lane {
@@ -104,16 +105,36 @@ impl Lane {
                 }
             }
         };
-        thread::Builder::new().name("kafka-deliveries".to_owned()).spawn(deliver)?;
-        Ok(Self { producer, is_broken: Arc::default(), ending })
+        let thread = thread::Builder::new().name("kafka-deliveries".to_owned());
+        let thread = Some(thread.spawn(deliver)?);
+        Ok(Self { producer, is_broken: Arc::default(), ending, thread })
+    }
+
+    fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
     }
 }
 
 /// Whoever waits for one of its appends is told at once; the thread ends soon after.
 impl Drop for Lane {
     fn drop(&mut self) {
-        self.ending.store(true, Ordering::Relaxed);
+        self.end();
         self.producer.purge(PurgeConfig::default().queue().inflight());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been reported as such.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// All lanes' threads end at the same time, and not one after the other.
+impl Drop for Appender {
+    fn drop(&mut self) {
+        for lane in &self.lanes {
+            if let Some(lane) = &*lane.lock().unwrap_or_else(PoisonError::into_inner) {
+                lane.end();
+            }
+        }
     }
 }
 

@@ -158,10 +158,14 @@ pub(crate) fn watermarks(
 ) -> KafkaResult<(i64, i64)> {
     let begun = Instant::now();
     let left = || wait.saturating_sub(begun.elapsed()).max(LEADER_PAUSE);
+    let mut leaderless = None;
     loop {
         let found = consumer.fetch_watermarks(topic, partition as i32, left());
-        if begun.elapsed() > wait || !found.as_ref().is_err_and(has_no_leader) {
-            return found;
+        match found {
+            // The last question had little time: what the ones before it met says more.
+            Err(error) if begun.elapsed() > wait => return Err(leaderless.unwrap_or(error)),
+            Err(error) if has_no_leader(&error) => leaderless = Some(error),
+            found => return found,
         }
         std::thread::sleep(LEADER_PAUSE);
         // Who leads is learned anew with this; that it fails the next question tells too.

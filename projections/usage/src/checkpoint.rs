@@ -20,8 +20,10 @@ pub struct Checkpoint {
     pub span: Span,
 }
 
-/// Between which instants windows with rows begin, both included. A query looks at no other
-/// stretch of time: what lies there is ahead of the checkpoint, and in the memory of a meter.
+/// The earliest and the latest minute, or start of a billing period, that rows of a source
+/// partition tell of, whosever they are; longer windows may begin before the earliest. A query
+/// looks at no other stretch of time: what lies there is ahead of the checkpoint, and in the
+/// memory of a meter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     earliest: Timestamp,

@@ -2,7 +2,8 @@
 //! them. Each row says of which seal it is, and memory adds to it what came behind that one:
 //! nothing is counted twice and nothing left out while the meter writes, be the batch in the
 //! store whole yet or not. A row that is further than memory knows is of another moment; then
-//! it is tried anew.
+//! it is tried anew. Where the checkpoint knows of no rows none are read: what may be there
+//! came behind it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

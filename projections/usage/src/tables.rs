@@ -77,7 +77,7 @@ pub static USAGE_CHECKPOINTS: Table = Table {
         int("through"),
         // The meter's own.
         bytes("meter"),
-        // Between which windows with rows begin, both included.
+        // The earliest and the latest minute, or start of a billing period, that rows tell of.
         int("earliest"),
         int("latest"),
     ],
