@@ -85,6 +85,7 @@ pub struct Platform {
     pub views: Views,
     lives: Lives,
     pub(crate) draining: Arc<AtomicBool>,
+    pub(crate) bootstraps: bool,
     /// By consumer.
     pub cursors: Arc<BTreeMap<&'static str, Arc<Cursors>>>,
     /// Where what is said of persons is encrypted and read.
@@ -156,6 +157,7 @@ impl Platform {
             views,
             lives,
             draining,
+            bootstraps: roles.bootstraps,
             cursors,
             vault,
             meters,

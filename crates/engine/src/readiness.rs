@@ -8,7 +8,7 @@ use core::fmt;
 use core::sync::atomic::Ordering;
 
 use exchequer_journal::FaultKind;
-use exchequer_types::{Offset, PartitionId};
+use exchequer_types::{Offset, PartitionId, StreamId, TenantId};
 
 use crate::meter::Meters;
 use crate::{Platform, Tail, ViewHandle};
@@ -28,6 +28,8 @@ pub enum Unready {
     /// Nobody here can meter the partition's usage at the moment; or ever again, when its
     /// seals are not those of its records.
     MeterFailed { partition: PartitionId, kind: FaultKind },
+    /// The root tenant, to which everybody's first call goes, is not made yet.
+    Unfounded,
     /// The view has still to fold `commits` in `partitions` before it may be read.
     Behind { view: &'static str, partitions: u32, commits: u64 },
 }
@@ -46,6 +48,7 @@ impl fmt::Display for Unready {
             Self::MeterFailed { partition, kind } => {
                 write!(f, "usage partition {partition}: {}", word(kind))
             }
+            Self::Unfounded => f.write_str("the root tenant is not made yet"),
             Self::Behind { view, partitions, commits } => {
                 write!(f, "view {view}: {commits} records behind in {partitions} partitions")
             }
@@ -78,6 +81,7 @@ impl Platform {
             is_draining.then_some(Unready::Draining).into_iter().collect();
         let partitions = (0..tail.partitions()).map(PartitionId);
         reasons.extend(partitions.filter_map(|it| undecided(tail, it)));
+        reasons.extend((!self.is_founded()).then_some(Unready::Unfounded));
         reasons.extend(self.meters.iter().flat_map(unmetered));
         let lag_max = self.ports.settings.ready_lag_max;
         reasons.extend(self.views.iter().filter_map(|view| behind(tail, view, lag_max)));
@@ -90,8 +94,16 @@ impl Platform {
         let lag_max = self.ports.settings.ready_lag_max;
         !self.draining.load(Ordering::Acquire)
             && (0..tail.partitions()).map(PartitionId).all(|it| undecided(tail, it).is_none())
+            && self.is_founded()
             && self.views.iter().all(|view| behind(tail, view, lag_max).is_none())
             && self.meters.as_ref().is_none_or(|meters| unmetered(meters).is_empty())
+    }
+
+    /// Is there a root tenant? Whoever makes it asks: it is the first that is decided
+    /// in its partition.
+    fn is_founded(&self) -> bool {
+        let root = StreamId::Tenant(TenantId::platform());
+        !self.bootstraps || self.tail.state(self.tail.partition_of(&root)).head.seq > 0
     }
 }
 
