@@ -25,7 +25,7 @@ const ROUNDS: usize = 5;
 const COMMANDS: usize = 40_000;
 const RECORDS: u64 = 300_000;
 /// Before anything is measured.
-const WARM_COMMANDS: usize = 1_000_000;
+const WARM_COMMANDS: usize = 2_000_000;
 const WARM_CALLS: usize = 30_000;
 
 /// One caller: of a process that is gateway and decider, then of a gateway apart from it. Bare

@@ -32,8 +32,9 @@ pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
         figures.push(figure);
         let count = EVENTS / 100 * args.percent as u64;
         let tenants_of = tenants as u64;
-        let events = (Events::Of { tenants: tenants_of }, tenants_of, count);
-        let rate = drain(&servers, &format!("u{prefix}"), partitions, events).await?;
+        let events = |count| (Events::Of { tenants: tenants_of }, tenants_of, count);
+        drain(&servers, &format!("w{prefix}"), partitions, events(count / 3)).await?;
+        let rate = drain(&servers, &format!("u{prefix}"), partitions, events(count)).await?;
         let figure = Figure::new(NAME, &what("usage events/s"), rate, None);
         tell(&figure);
         figures.push(figure);

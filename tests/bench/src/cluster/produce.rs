@@ -17,8 +17,10 @@ use crate::usage_events::{self, Template, number};
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(120);
 /// Waited for room in the producer's queue.
 const FULL_WAIT: Duration = Duration::from_millis(2);
+const SUBJECTS: u64 = 10_000;
 
-/// Which events: 90 of a hundred are new, over ten tenants; or all are, over so many.
+/// Which events: 90 of a hundred are new, over ten tenants; or all are, and each of 10,000
+/// subjects is one of so many tenants'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Events {
     Mixed,
@@ -52,8 +54,8 @@ impl Writer {
             Events::Of { tenants } => {
                 let at = self.began * 1_000_000 + n;
                 let time = exchequer_types::Timestamp::saturating_from_micros(at as i64);
-                let (tenant, subject, tokens, model) =
-                    (n % tenants, n * 7_919 / 13 % 10_000, 100 + n % 900, n / 7 % 10);
+                let subject = n % SUBJECTS;
+                let (tenant, tokens, model) = (subject % tenants, 100 + n % 900, n / 7 % 10);
                 self.value = format!(
                     "{{\"specversion\":\"1.0\",\"id\":\"e-{n:010}\",\"source\":\"/bench\",\
                      \"type\":\"api.request\",\"time\":\"{time}\",\"tenant\":\"t{tenant}\",\

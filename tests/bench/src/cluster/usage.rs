@@ -37,7 +37,7 @@ const ELSEWHERE_EVERY: u64 = 8;
 const LOAD: u64 = 10_000;
 /// Before a figure is asked for anew that a meter is writing.
 const PAUSE: Duration = Duration::from_millis(2);
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(900);
 
 pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
     let servers = Servers::start()?;
