@@ -112,8 +112,8 @@ impl UsageSettings {
     /// takes longer there, so more is gathered before it is written.
     pub fn of_cluster() -> Self {
         Self {
-            identity_entries_max: 128 * 1024,
-            cells_bytes_max: 128 * 1024 * 1024,
+            identity_entries_max: 256 * 1024,
+            cells_bytes_max: 256 * 1024 * 1024,
             read_by_others: true,
             ..Self::default()
         }

@@ -11,11 +11,11 @@ section! {
     Usage "usage" {
         /// Events that are being taken in, over all requests, packed and unpacked; more are refused as `OVERLOADED`. At least twice what one request may have.
         ingest_bytes_max: usize = 67_108_864, "bytes", at_least(16_777_216);
-        /// Entries of the index of identities in memory before they are written, for each partition. Unset: 65,536; on Kafka twice as many, since writing takes longer there.
+        /// Entries of the index of identities in memory before they are written, for each partition. Unset: 65,536; on Kafka four times as many, since writing takes longer there.
         identity_entries_max: Option<usize> = None, "entries", at_least_if_set(1);
         /// Filters of that index held in memory.
         identity_filter_bytes_max: usize = 134_217_728, "bytes", anything;
-        /// Figures that are sealed and not written yet. Unset: 64 MiB; on Kafka twice as much.
+        /// Figures that are sealed and not written yet. Unset: 64 MiB; on Kafka four times as much.
         cells_bytes_max: Option<usize> = None, "bytes", at_least_if_set(1_048_576);
         /// Partitions whose figures are written at the same time; each holds its rows in memory meanwhile.
         flushes_max: usize = 2, "partitions", within(1, 1_024);
