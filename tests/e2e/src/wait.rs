@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::{Failure, Res};
 
 /// How long anything may take before a test says that it does not happen.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 const STEP: Duration = Duration::from_millis(10);
 
 /// Until when something is asked for again.
