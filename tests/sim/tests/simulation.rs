@@ -9,7 +9,7 @@ const CAUGHT_BY: [(Mutation, u64, &str); 25] = [
     (Mutation::AnswerOffset, 1, "SIM-12"),
     (Mutation::CommandIdentity, 1, "SIM-2"),
     (Mutation::ClaimCheck, 5, "SIM-1"),
-    (Mutation::ResumeLow, 1, "SIM-15"),
+    (Mutation::ResumeLow, 6, "SIM-15"),
     (Mutation::CheckpointBatch, 15, "SIM-14"),
     (Mutation::DerivedPosition, 11, "SIM-8"),
     (Mutation::WriteBehind, 3, "SIM-11"),
