@@ -10,8 +10,10 @@ use crate::packed::{u32_of, usize_of};
 
 /// No cell.
 const NONE: u32 = u32::MAX;
+/// Up to so many cells are looked through.
+const FEW_MAX: usize = 8;
 /// Cells are found by a map up to so many, or while names are many more.
-const FEW_MAX: usize = 64;
+const MAPPED_MAX: usize = 64;
 const MANY_NAMES_PER_CELL_MAX: usize = 8;
 /// Bytes of a place in a map.
 const INDEX_BYTES: usize = 16;
@@ -39,10 +41,13 @@ enum Amounts {
 }
 
 /// Where the cell of a name is. A list by name once many names have one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Index {
-    Few(NumberMap<u32, u32>),
-    Many(Vec<u32>),
+    /// Wherever its head is.
+    #[default]
+    Heads,
+    Map(NumberMap<u32, u32>),
+    List(Vec<u32>),
 }
 
 impl Cells {
@@ -53,18 +58,57 @@ impl Cells {
     /// Returns how many bytes were allocated for it. `arrivals` counts the cells of all
     /// windows.
     pub(crate) fn add(&mut self, name: u32, it: &Contribution, arrivals: &mut u32) -> usize {
-        let mut bytes = 0;
-        let at = self.by_name.get(name).unwrap_or_else(|| {
-            *arrivals += 1;
-            self.amounts.push(it.meter.aggregation);
-            self.heads.push((name, *arrivals));
-            let at = u32_of(self.heads.len() - 1);
-            // Lists grow by doubling.
-            let cell_bytes = self.amounts.cell_bytes() + size_of::<(u32, u32)>();
-            bytes = cell_bytes * 3 / 2 + self.by_name.insert(name, at);
-            at
-        });
-        bytes + self.amounts.count_in(usize_of(at), it)
+        if let Some(at) = self.find(name) {
+            return self.amounts.count_in(usize_of(at), it);
+        }
+        *arrivals += 1;
+        let mut amount = Amount::empty(it.meter.aggregation);
+        amount.count_in(it.value, it.time, it.place, it.sign.is_back());
+        self.insert(name, *arrivals, amount)
+    }
+
+    /// Adds to the cell of this name.
+    pub(crate) fn merge(&mut self, name: u32, more: &Amount, arrivals: &mut u32) {
+        let held = self.find(name).and_then(|at| Some((at, self.amounts.get(usize_of(at))?)));
+        if let Some((at, mut amount)) = held {
+            amount.merge(more);
+            self.amounts.put(usize_of(at), &amount);
+            return;
+        }
+        *arrivals += 1;
+        self.insert(name, *arrivals, more.clone());
+    }
+
+    /// Adds a cell that is not there. Returns how many bytes were allocated for it.
+    pub(crate) fn insert(&mut self, name: u32, arrival: u32, amount: Amount) -> usize {
+        let heap = amount.heap_bytes();
+        self.amounts.push(amount);
+        self.heads.push((name, arrival));
+        let at = u32_of(self.heads.len() - 1);
+        // Lists grow by doubling.
+        let cell_bytes = self.amounts.cell_bytes() + size_of::<(u32, u32)>();
+        cell_bytes * 3 / 2 + self.index(name, at) + heap
+    }
+
+    fn find(&self, name: u32) -> Option<u32> {
+        match &self.by_name {
+            Index::Heads => self.heads.iter().position(|(known, _)| *known == name).map(u32_of),
+            Index::Map(map) => map.get(&name).copied(),
+            Index::List(list) => list.get(usize_of(name)).copied().filter(|at| *at != NONE),
+        }
+    }
+
+    /// Makes the latest cell known by its name. Returns how many bytes that took.
+    fn index(&mut self, name: u32, at: u32) -> usize {
+        if matches!(self.by_name, Index::Heads) {
+            if self.heads.len() <= FEW_MAX {
+                return 0;
+            }
+            let heads = self.heads.iter().zip(0..).map(|((name, _), at)| (*name, at));
+            self.by_name = Index::Map(heads.collect());
+            return self.heads.len() * INDEX_BYTES;
+        }
+        self.by_name.insert(name, at)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -99,13 +143,21 @@ impl Amounts {
         }
     }
 
-    /// Adds one of no event.
-    fn push(&mut self, aggregation: Aggregation) {
+    fn push(&mut self, amount: Amount) {
         match self {
             Self::Counts(all) => all.push(0),
             Self::Sums(all) => all.push(0),
             Self::Least(all) | Self::Most(all) => all.push(VALUELESS),
-            Self::Others(all) => all.push(Amount::empty(aggregation)),
+            Self::Others(all) => return all.push(amount),
+        }
+        self.put(self.len() - 1, &amount);
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Counts(all) => all.len(),
+            Self::Sums(all) | Self::Least(all) | Self::Most(all) => all.len(),
+            Self::Others(all) => all.len(),
         }
     }
 
@@ -142,30 +194,18 @@ impl Amounts {
             (Self::Least(all), Amount::Min(value)) | (Self::Most(all), Amount::Max(value)) => {
                 all[at] = value.unwrap_or(VALUELESS);
             }
+            (Self::Others(all), amount) => all[at] = amount.clone(),
             _ => {}
         }
     }
 }
 
-impl Default for Index {
-    fn default() -> Self {
-        Self::Few(NumberMap::default())
-    }
-}
-
 impl Index {
-    fn get(&self, name: u32) -> Option<u32> {
-        match self {
-            Self::Few(map) => map.get(&name).copied(),
-            Self::Many(list) => list.get(usize_of(name)).copied().filter(|at| *at != NONE),
-        }
-    }
-
     /// Returns how many bytes it took.
     fn insert(&mut self, name: u32, at: u32) -> usize {
         let mut bytes = 0;
-        if let Self::Few(map) = self
-            && map.len() >= FEW_MAX
+        if let Self::Map(map) = self
+            && map.len() >= MAPPED_MAX
             && map.len() * MANY_NAMES_PER_CELL_MAX >= usize_of(name)
         {
             let names = map.keys().copied().max().unwrap_or_default().max(name);
@@ -174,14 +214,15 @@ impl Index {
                 list[usize_of(*name)] = *at;
             }
             bytes += list.len() * size_of::<u32>();
-            *self = Self::Many(list);
+            *self = Self::List(list);
         }
         match self {
-            Self::Few(map) => {
+            Self::Heads => bytes,
+            Self::Map(map) => {
                 map.insert(name, at);
                 bytes + INDEX_BYTES
             }
-            Self::Many(list) => {
+            Self::List(list) => {
                 if list.len() <= usize_of(name) {
                     let more = usize_of(name) + 1 - list.len();
                     bytes += more * size_of::<u32>();

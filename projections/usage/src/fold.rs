@@ -4,10 +4,10 @@
 use exchequer_types::Period;
 
 use crate::amount::Amount;
-use crate::cells::Cells;
 use crate::hashing::NumberMap;
-use crate::part::{Series, Window};
+use crate::part::Series;
 use crate::tables::Kept;
+use crate::window::{Of, Window};
 
 /// A cell of a window, as a segment adds to it.
 #[derive(Clone, Debug)]
@@ -24,16 +24,15 @@ pub(crate) struct Added {
 pub(crate) fn fold(
     series: &Series,
     kept: Kept,
-    of: fn(&Window) -> &Cells,
+    of: Of,
     wants: impl Fn(Period) -> bool,
 ) -> Vec<Added> {
-    let parts: Vec<(Period, &Cells)> = series
+    let parts: Vec<(Period, &Window)> = series
         .windows
         .iter()
-        .filter_map(|part| Some((window(part, kept).filter(|it| wants(*it))?, of(part))))
+        .filter_map(|part| Some((window(part, kept).filter(|it| wants(*it))?, part)))
         .collect();
-    let cells: usize = parts.iter().map(|(_, part)| part.len()).sum();
-    let mut folded: Vec<Added> = Vec::with_capacity(cells);
+    let mut folded: Vec<Added> = Vec::with_capacity(parts.len());
     // Most windows come of one part; cells of the others are looked up.
     let mut parts_of: NumberMap<(i64, i64), usize> = NumberMap::default();
     for (window, _) in &parts {
@@ -43,7 +42,7 @@ pub(crate) fn fold(
     for (window, part) in &parts {
         let (start, end) = (window.start.micros(), window.end.micros());
         let is_shared = parts_of.get(&(start, end)).is_some_and(|parts| *parts > 1);
-        for (name, arrival, amount) in part.iter() {
+        for (name, arrival, amount) in part.cells(of) {
             if is_shared {
                 let at = *places.entry((start, end, name)).or_insert(folded.len());
                 if let Some(known) = folded.get_mut(at) {

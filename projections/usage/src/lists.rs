@@ -8,8 +8,10 @@ use exchequer_types::{Offset, PartitionId, Timestamp};
 
 use crate::bytes::Damaged;
 use crate::checkpoint::checkpoint;
+use crate::delta;
 use crate::live::{LiveUsage, Position};
 use crate::notes::{Counts, Kind, Listed, Note, hour};
+use crate::part::Part;
 use crate::query::QueryError;
 use crate::tables::{GENERATION, USAGE_FATES, USAGE_HOURS, USAGE_LISTED};
 
@@ -208,7 +210,7 @@ async fn of_source(
     Ok(Some((hours, position)))
 }
 
-/// Rows of counts: hour, counts, and the seal that they are at.
+/// Counts by hour, of rows and of the delta, and the seal that they are at.
 async fn counts(
     store: &dyn ReadStore,
     tenant: &str,
@@ -216,7 +218,10 @@ async fn counts(
     from: Timestamp,
     to: Timestamp,
 ) -> Result<Vec<(Timestamp, Counts, u64)>, QueryError> {
-    let (mut found, mut after) = (Vec::new(), None);
+    // Before the rows: once it is empty, they hold what it held.
+    let delta = delta::stands(store, tenant, partition).await?;
+    let mut found: BTreeMap<Timestamp, (Counts, u64)> = BTreeMap::new();
+    let mut after = None;
     loop {
         let of = vec![Value::text(tenant), Value::Int(i64::from(partition.0))];
         let mut scan = Scan::of(&USAGE_HOURS, GENERATION, of, CHUNK_ROWS_MAX);
@@ -228,13 +233,25 @@ async fn counts(
             let hour = row.key.clustering.first().map_or(0, Value::as_int);
             let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
             let hour = Timestamp::saturating_from_micros(hour);
-            found.push((hour, Counts::read(&bytes)?, row.timestamp >> 16));
+            found.insert(hour, (Counts::from_bytes(&bytes)?, row.timestamp >> 16));
         }
         match rows.into_iter().nth(CHUNK_ROWS_MAX - 1) {
             Some(row) => after = Some(row.key.clustering),
-            None => return Ok(found),
+            None => break,
         }
     }
+    for (hour, tenants) in delta.iter().flat_map(|it| it.notes.hours.range(from..to)) {
+        let at = delta.as_ref().map_or(0, Part::to);
+        for more in tenants.values() {
+            let (counts, seal) = found.entry(*hour).or_default();
+            // A row that is further holds what the delta does: it is being merged.
+            if *seal < at {
+                counts.add(more);
+                *seal = at;
+            }
+        }
+    }
+    Ok(found.into_iter().map(|(hour, (counts, seal))| (hour, counts, seal)).collect())
 }
 
 /// Hours in `start..end` of which rows have items that are wanted.

@@ -2,17 +2,19 @@
 //! and billing period, once by group and once by subject. Coarser windows follow from
 //! these when they are written or asked for. In the steady state adding allocates nothing.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use exchequer_metering::{Contribution, Meter};
+use exchequer_metering::{Aggregation, Contribution, Meter};
 use exchequer_types::{PartitionId, Period, TenantId, Timestamp};
 
-use crate::cells::Cells;
+use crate::amount::Amount;
 use crate::hashing::{Map, NumberMap};
 use crate::names::Names;
 use crate::notes::{Fated, Kind, Notes, Sealed, floor};
 use crate::packed::{u32_of, usize_of};
 use crate::touched::{MeterOf, TouchedSeries};
+use crate::window::{Of, Window};
 
 /// Into which windows a contribution goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,8 +32,12 @@ pub struct Part {
     from: u64,
     to: u64,
     series: Vec<Series>,
-    by_meter: Map<(TenantId, String, u32), u32>,
+    /// Of the series, where they came of contributions.
+    meters: Vec<Arc<Meter>>,
+    by_meter: Map<MeterKey, u32>,
     by_address: NumberMap<(usize, usize), u32>,
+    /// By the address of their meters.
+    shapes: NumberMap<usize, Arc<Shape>>,
     /// Keeps addresses from being given to others.
     known: Vec<(Arc<TenantId>, Arc<Meter>)>,
     pub(crate) names: Names,
@@ -50,28 +56,37 @@ pub type Segment = Part;
 #[derive(Debug)]
 pub(crate) struct Series {
     pub(crate) tenant: Arc<TenantId>,
-    pub(crate) meter: Arc<Meter>,
+    pub(crate) shape: Arc<Shape>,
     pub(crate) windows: Vec<Window>,
     by_window: NumberMap<(i64, i64, i64), u32>,
     latest: u32,
 }
 
-/// What came of one minute and one billing period.
+/// What rows tell of a version of a meter.
 #[derive(Debug)]
-pub(crate) struct Window {
-    /// None: counts in the billing period alone.
-    pub(crate) minute: Option<Timestamp>,
-    pub(crate) period: Option<Period>,
-    pub(crate) totals: Cells,
-    pub(crate) subjects: Cells,
+pub(crate) struct Shape {
+    pub(crate) meter: String,
+    pub(crate) version: u32,
+    pub(crate) aggregation: Aggregation,
+    /// Names of the group-bys.
+    pub(crate) by: Vec<String>,
+    pub(crate) groups_max: u32,
 }
 
+/// A version of a meter, by its name: definitions of one version lie in several places.
+#[derive(Debug)]
+struct MeterKey(Arc<TenantId>, Arc<Shape>);
+
 const MINUTE_MICROS: i64 = 60_000_000;
+/// Up to so many windows of a series are looked through.
+const FEW_WINDOWS_MAX: usize = 8;
+/// Bytes of a place in a map of windows.
+const INDEX_BYTES: usize = 48;
 /// Bytes that an address of a meter takes.
 const ADDRESS_BYTES: usize = 64;
 /// Bytes that a window takes, and a series.
-const WINDOW_BYTES: usize = size_of::<Window>() + 64;
-const SERIES_BYTES: usize = size_of::<Series>() + 256;
+const WINDOW_BYTES: usize = size_of::<Window>() * 3 / 2;
+const SERIES_BYTES: usize = size_of::<Series>() * 3 / 2 + 64;
 
 impl Part {
     /// Nothing yet, behind seal `from`.
@@ -81,8 +96,10 @@ impl Part {
             from,
             to: from,
             series: Vec::new(),
+            meters: Vec::new(),
             by_meter: Map::default(),
             by_address: NumberMap::default(),
+            shapes: NumberMap::default(),
             known: Vec::new(),
             names: Names::default(),
             notes: Notes::default(),
@@ -190,8 +207,8 @@ impl Part {
     pub(crate) fn take_touched(&mut self) -> impl Iterator<Item = MeterOf> {
         let numbers = self.touched.take().into_iter();
         numbers.filter_map(|at| {
-            let series = self.series.get(usize_of(at))?;
-            Some((Arc::clone(&series.tenant), Arc::clone(&series.meter)))
+            let (series, meter) = (self.series.get(usize_of(at))?, self.meters.get(usize_of(at))?);
+            Some((Arc::clone(&series.tenant), Arc::clone(meter)))
         })
     }
 
@@ -204,27 +221,92 @@ impl Part {
         if let Some(at) = self.by_address.get(&address) {
             return *at;
         }
-        let key = ((*it.tenant).clone(), it.meter.key.as_str().to_owned(), it.meter.version);
-        let at = *self.by_meter.entry(key).or_insert_with(|| {
-            self.bytes += SERIES_BYTES;
-            self.series.push(Series::new(Arc::clone(&it.tenant), Arc::clone(&it.meter)));
-            u32_of(self.series.len() - 1)
-        });
+        let shape = self.shapes.entry(address.1).or_insert_with(|| Arc::new(Shape::of(&it.meter)));
+        let shape = Arc::clone(shape);
+        let at = self.series_of_shape(&it.tenant, shape);
+        if self.meters.len() < self.series.len() {
+            self.meters.push(Arc::clone(&it.meter));
+        }
         self.bytes += ADDRESS_BYTES;
         self.known.push((Arc::clone(&it.tenant), Arc::clone(&it.meter)));
         self.by_address.insert(address, at);
         at
     }
+
+    /// A cell of a part that is put together of others' cells.
+    pub(crate) fn merge(&mut self, at: (u32, u32), of: Of, name: u32, more: &Amount) {
+        let series = self.series.get_mut(usize_of(at.0));
+        if let Some(window) = series.and_then(|it| it.windows.get_mut(usize_of(at.1))) {
+            window.merge(of, name, more, &mut self.arrivals);
+        }
+    }
+
+    /// The number of a window of such a part.
+    pub(crate) fn window(
+        &mut self,
+        series: u32,
+        minute: Option<Timestamp>,
+        period: Option<Period>,
+    ) -> u32 {
+        self.series.get_mut(usize_of(series)).map_or(0, |it| it.window(minute, period))
+    }
+
+    /// It tells of all up to this seal.
+    pub(crate) fn reaches(&mut self, seq: u64) {
+        self.to = self.to.max(seq);
+    }
+
+    pub(crate) fn series_of_shape(&mut self, tenant: &Arc<TenantId>, shape: Arc<Shape>) -> u32 {
+        let key = MeterKey(Arc::clone(tenant), Arc::clone(&shape));
+        *self.by_meter.entry(key).or_insert_with(|| {
+            self.bytes += SERIES_BYTES;
+            self.series.push(Series::new(Arc::clone(tenant), shape));
+            u32_of(self.series.len() - 1)
+        })
+    }
+}
+
+impl Shape {
+    fn of(meter: &Meter) -> Self {
+        Self {
+            meter: meter.key.as_str().to_owned(),
+            version: meter.version,
+            aggregation: meter.aggregation,
+            by: meter.group_by.iter().map(|it| it.name.to_string()).collect(),
+            groups_max: meter.groups_max,
+        }
+    }
+}
+
+impl MeterKey {
+    fn name(&self) -> (&TenantId, &str, u32) {
+        (&self.0, &self.1.meter, self.1.version)
+    }
+}
+
+impl PartialEq for MeterKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for MeterKey {}
+
+impl Hash for MeterKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name().hash(state);
+    }
 }
 
 impl Series {
-    fn new(tenant: Arc<TenantId>, meter: Arc<Meter>) -> Self {
-        Self { tenant, meter, windows: Vec::new(), by_window: NumberMap::default(), latest: 0 }
+    fn new(tenant: Arc<TenantId>, shape: Arc<Shape>) -> Self {
+        let windows = Vec::with_capacity(1);
+        Self { tenant, shape, windows, by_window: NumberMap::default(), latest: 0 }
     }
 
     /// How many cells it adds to windows of one length, at most.
     pub(crate) fn cells(&self) -> usize {
-        self.windows.iter().map(|it| it.totals.len() + it.subjects.len()).sum()
+        self.windows.iter().map(Window::len).sum()
     }
 
     /// Returns how many bytes were allocated for it.
@@ -232,41 +314,60 @@ impl Series {
         &mut self,
         it: &Contribution,
         minute: Option<Timestamp>,
-        (group, subject): (u32, Option<u32>),
+        names: (u32, Option<u32>),
         arrivals: &mut u32,
     ) -> usize {
-        let mut bytes = 0;
-        let at = self.window(minute, it.period, &mut bytes);
-        let Some(window) = self.windows.get_mut(at) else { return bytes };
-        bytes += window.totals.add(group, it, arrivals);
-        if let Some(subject) = subject {
-            bytes += window.subjects.add(subject, it, arrivals);
+        if let Some(at) = self.find(minute, it.period) {
+            self.latest = u32_of(at);
+            return self.windows.get_mut(at).map_or(0, |window| window.add(it, names, arrivals));
         }
-        bytes
+        let (window, bytes) = Window::new(minute, it, names, arrivals);
+        self.latest = u32_of(self.windows.len());
+        self.windows.push(window);
+        bytes + WINDOW_BYTES + self.index()
     }
 
-    fn window(
-        &mut self,
-        minute: Option<Timestamp>,
-        period: Option<Period>,
-        bytes: &mut usize,
-    ) -> usize {
+    fn window(&mut self, minute: Option<Timestamp>, period: Option<Period>) -> u32 {
+        let at = self.find(minute, period).unwrap_or_else(|| {
+            self.windows.push(Window::empty(minute, period, self.shape.aggregation));
+            self.index();
+            self.windows.len() - 1
+        });
+        u32_of(at)
+    }
+
+    /// Where the window is, if there is one.
+    fn find(&self, minute: Option<Timestamp>, period: Option<Period>) -> Option<usize> {
         let is_same = |it: &Window| it.minute == minute && it.period == period;
         let latest = usize_of(self.latest);
         if self.windows.get(latest).is_some_and(is_same) {
-            return latest;
+            return Some(latest);
         }
-        let micros = |at: Option<Timestamp>| at.map_or(-1, Timestamp::micros);
-        let key =
-            (micros(minute), micros(period.map(|it| it.start)), micros(period.map(|it| it.end)));
-        let at = *self.by_window.entry(key).or_insert_with(|| {
-            *bytes += WINDOW_BYTES;
-            let cells = || Cells::new(self.meter.aggregation);
-            let (totals, subjects) = (cells(), cells());
-            self.windows.push(Window { minute, period, totals, subjects });
-            u32_of(self.windows.len() - 1)
-        });
-        self.latest = at;
-        usize_of(at)
+        if self.by_window.is_empty() {
+            return self.windows.iter().position(is_same);
+        }
+        self.by_window.get(&window_key(minute, period)).map(|at| usize_of(*at))
     }
+
+    /// Makes the latest window known by its key, once there are many. Returns how many bytes
+    /// were allocated for it.
+    fn index(&mut self) -> usize {
+        let unknown = match self.windows.len() {
+            count if count <= FEW_WINDOWS_MAX => return 0,
+            count if self.by_window.is_empty() => 0..count,
+            count => count - 1..count,
+        };
+        let count = unknown.len();
+        for at in unknown {
+            if let Some(window) = self.windows.get(at) {
+                self.by_window.insert(window_key(window.minute, window.period), u32_of(at));
+            }
+        }
+        count * INDEX_BYTES
+    }
+}
+
+fn window_key(minute: Option<Timestamp>, period: Option<Period>) -> (i64, i64, i64) {
+    let micros = |at: Option<Timestamp>| at.map_or(-1, Timestamp::micros);
+    (micros(minute), micros(period.map(|it| it.start)), micros(period.map(|it| it.end)))
 }

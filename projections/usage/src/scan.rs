@@ -1,5 +1,5 @@
-//! Reads what one source partition has of a query: its rows, and what is in memory above
-//! them. Each row says of which seal it is, and memory adds to it what came behind that one:
+//! Reads what one source partition has of a query: its rows, the tenant's delta above them,
+//! and what is in memory above both. Each row says of which seal it is, and memory adds to it what came behind that one:
 //! nothing is counted twice and nothing left out while the meter writes, be the batch in the
 //! store whole yet or not. A row that is further than memory knows is of another moment; then
 //! it is tried anew. Where the checkpoint knows of no rows none are read: what may be there
@@ -14,6 +14,7 @@ use exchequer_types::{PartitionId, Period};
 
 use crate::amount::Amount;
 use crate::checkpoint::{Span, checkpoint};
+use crate::delta;
 use crate::flush::SUBJECTS_PER_BUCKET_MAX;
 use crate::fold::{Added, fold, window};
 use crate::gather::{Gathered, Grouping};
@@ -24,6 +25,7 @@ use crate::part::{Part, Series};
 use crate::query::{Piece, Query, QueryError, ROWS_READ_MAX};
 use crate::tables::{BUCKETS, Place, Scope, version_of};
 use crate::texts::{values, written};
+use crate::window::Of;
 
 /// Rows read in one step.
 const CHUNK_ROWS_MAX: usize = 256;
@@ -38,7 +40,14 @@ pub(crate) async fn source(
     partition: PartitionId,
 ) -> Result<Option<(Gathered, Position)>, QueryError> {
     let before = checkpoint(store, partition).await?.unwrap_or_default();
-    let Some(memory) = in_memory(live, query, pieces, partition, before.seal) else {
+    // Before the rows: once it is empty, they hold what it held.
+    let delta = if before.span.is_empty() {
+        None
+    } else {
+        delta::stands(store, query.tenant.as_str(), partition).await?
+    };
+    let delta = delta.unwrap_or_else(|| Part::new(partition, 0));
+    let Some(memory) = in_memory(live, query, pieces, (partition, before.seal), &delta) else {
         return Ok(None);
     };
     let Memory { held, ends, position: live_position } = memory;
@@ -81,7 +90,7 @@ pub(crate) async fn source(
     Ok(Some((reading.gathered, position)))
 }
 
-/// Cells of a series that are not in the rows, with their names.
+/// Cells of a series that are in the delta or in memory, with their names.
 struct Held {
     /// The last seal of the part that they are of.
     to: u64,
@@ -103,36 +112,47 @@ struct Memory {
     position: Position,
 }
 
+/// None when that is of another moment than the checkpoint or the delta.
 fn in_memory(
     live: &LiveUsage,
     query: &Query<'_>,
     pieces: &[Piece],
-    partition: PartitionId,
-    stored: u64,
+    (partition, stored): (PartitionId, u64),
+    delta: &Part,
 ) -> Option<Memory> {
     let source = live.source(partition)?;
-    let (mut held, mut ends) = (Vec::new(), BTreeSet::new());
+    let (mut held, mut ends) = (of_part(delta, query, pieces), BTreeSet::new());
     for part in source.behind(stored)? {
         ends.insert(part.to());
-        let is_wanted = |it: &&Series| {
-            *it.tenant == *query.tenant
-                && it.meter.key.as_str() == query.meter
-                && query.version.is_none_or(|version| it.meter.version == version)
-        };
-        for series in part.series().iter().filter(is_wanted) {
-            let pieces = pieces.iter().enumerate();
-            held.extend(pieces.map(|(at, piece)| of_series(part, series, query, at, *piece)));
+        // A delta of a batch that is not whole yet has it already.
+        if delta.is_empty() || delta.to() < part.to() {
+            held.extend(of_part(part, query, pieces));
         }
     }
-    Some(Memory { held, ends, position: source.position() })
+    let is_known = delta.to() <= stored || ends.contains(&delta.to());
+    is_known.then(|| Memory { held, ends, position: source.position() })
+}
+
+fn of_part(part: &Part, query: &Query<'_>, pieces: &[Piece]) -> Vec<Held> {
+    let is_wanted = |it: &&Series| {
+        *it.tenant == *query.tenant
+            && it.shape.meter == query.meter
+            && query.version.is_none_or(|version| it.shape.version == version)
+    };
+    let series = part.series().iter().filter(is_wanted);
+    let held = series.flat_map(|series| {
+        let pieces = pieces.iter().enumerate();
+        pieces.map(move |(at, piece)| of_series(part, series, query, at, *piece))
+    });
+    held.collect()
 }
 
 fn of_series(part: &Part, series: &Series, query: &Query<'_>, at: usize, piece: Piece) -> Held {
     let wants = |window: Period| piece.from <= window.start && window.start < piece.to;
-    let meter = &series.meter;
+    let shape = &series.shape;
     let of_subjects = query.by_subject || query.subject.is_some();
     let cells = if of_subjects {
-        let added = fold(series, piece.kept, |it| &it.subjects, wants);
+        let added = fold(series, piece.kept, Of::Subjects, wants);
         let is_wanted =
             |name: &Name| query.subject.is_none_or(|wanted| name.iter().any(|it| **it == *wanted));
         let named = added.into_iter().filter_map(|it| {
@@ -142,17 +162,16 @@ fn of_series(part: &Part, series: &Series, query: &Query<'_>, at: usize, piece: 
         });
         named.collect()
     } else {
-        let added = fold(series, piece.kept, |it| &it.totals, wants);
+        let added = fold(series, piece.kept, Of::Totals, wants);
         let name = |it: &Added| read_name(part.names.groups_of(it.name));
         added.into_iter().map(|it| (Scope::Totals, name(&it), it)).collect()
     };
     let (names_max, by) = if of_subjects {
         (SUBJECTS_PER_BUCKET_MAX, Vec::new())
     } else {
-        let by = meter.group_by.iter().map(|it| it.name.to_string()).collect();
-        (usize_of(meter.groups_max), by)
+        (usize_of(shape.groups_max), shape.by.clone())
     };
-    let (version, aggregation) = (meter.version, meter.aggregation);
+    let (version, aggregation) = (shape.version, shape.aggregation);
     // Totals are there whenever a subject is.
     let own = series.windows.iter().filter_map(|it| window(it, piece.kept));
     let windows: BTreeSet<Period> = own.filter(|it| wants(*it)).collect();

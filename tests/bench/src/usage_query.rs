@@ -2,6 +2,7 @@
 //! events are folded by the view itself and written as the meters write them, without
 //! gateway, log and seals, which a query does not read.
 
+use std::collections::BTreeSet;
 use std::path::Path as Folder;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -131,8 +132,10 @@ impl World {
         };
         let mut checkpoint =
             Checkpoint { seal: seq, offset: first + events, ..Checkpoint::default() };
-        let batch = flush(&self.store, &segment, &mut checkpoint).await?;
-        self.store.write(batch).await?;
+        let flushed = flush(&self.store, &segment, &mut checkpoint, &BTreeSet::new()).await?;
+        for batch in flushed.batches(&self.store) {
+            self.store.write(batch).await?;
+        }
         self.live.source(partition).ok_or("no such partition")?.written(seq);
         Ok(())
     }

@@ -362,22 +362,24 @@ pub(super) async fn write(
     permit: Permit<'_>,
 ) -> Result<(Saved, Option<Merged>), EngineError> {
     let store = context.ports.store.as_ref();
-    let mut batch = usage::flush(store, &it.segment, &mut it.checkpoint).await.map_err(of_flush)?;
-    let rows = usage::Pending::above(store, core::mem::take(&mut batch.rows));
+    let whole = it.recounts.tenants();
+    let flushed = usage::flush(store, &it.segment, &mut it.checkpoint, &whole).await;
+    let mut flushed = flushed.map_err(of_flush)?;
+    let rows = usage::Pending::above(store, core::mem::take(&mut flushed.rows));
     let place = (it.segment.source(), it.saved.seq);
     it.saved.waiting = recounting::put(&rows, place, &it.recounts).await.map_err(of_flush)?;
-    batch.rows = rows.into_writes();
+    flushed.rows = rows.into_writes();
     if !it.saved.waiting.is_empty() {
         it.meter.touched = recounting::to_proto(&it.saved.waiting);
         it.checkpoint.meter = Bytes::from(it.meter.encode_to_vec());
-        batch.last = vec![it.checkpoint.put(&it.segment)];
+        flushed.checkpoint = it.checkpoint.put(&it.segment);
     }
     drop(it.segment);
-    batch.rows.extend(it.rows);
-    for write in &mut batch.last {
-        write.timestamp = checkpoint_stamp((it.epoch, true), it.saved.seq);
+    flushed.rows.extend(it.rows);
+    flushed.checkpoint.timestamp = checkpoint_stamp((it.epoch, true), it.saved.seq);
+    for batch in flushed.batches(store) {
+        store.write(batch).await?;
     }
-    store.write(batch).await?;
     // A merge holds little and takes long.
     drop(permit);
     let merged = match it.merge {

@@ -1,6 +1,7 @@
 //! Particular questions and their answers.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use exchequer_metering::{Aggregation, EventIdentity, Fate, OVERFLOW};
 use exchequer_readstore::ReadStore as _;
@@ -391,8 +392,11 @@ async fn lists_go_through_rows_and_memory_newest_first() {
 async fn write(platform: &Platform, seal: u64) {
     let segment = platform.live.source(PartitionId(0)).unwrap().freeze().unwrap();
     let mut checkpoint = crate::Checkpoint { seal, ..crate::Checkpoint::default() };
-    let batch = crate::flush(&platform.store, &segment, &mut checkpoint).await.unwrap();
-    platform.store.write(batch).await.unwrap();
+    let none = BTreeSet::new();
+    let flushed = crate::flush(&platform.store, &segment, &mut checkpoint, &none).await.unwrap();
+    for batch in flushed.batches(&platform.store) {
+        platform.store.write(batch).await.unwrap();
+    }
     platform.live.source(PartitionId(0)).unwrap().written(seal);
 }
 
@@ -438,8 +442,10 @@ async fn seals_tell_where_events_are() {
         alone.seal(last);
         alone
     };
-    let batch = crate::flush(store, &segment, &mut crate::Checkpoint::default()).await.unwrap();
-    store.write(exchequer_readstore::Batch { last: Vec::new(), ..batch }).await.unwrap();
+    let mut checkpoint = crate::Checkpoint::default();
+    let flushed = crate::flush(store, &segment, &mut checkpoint, &BTreeSet::new()).await.unwrap();
+    let rows = flushed.rows;
+    store.write(exchequer_readstore::Batch { rows, last: Vec::new() }).await.unwrap();
     let all = within("2026-01-05T10:06:00Z", "2026-01-05T13:00:00Z", 7).await;
     assert_eq!(all, (vec![(7, 9), (10, 40)], None));
 }
