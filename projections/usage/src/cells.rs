@@ -115,6 +115,14 @@ impl Cells {
         self.heads.len()
     }
 
+    /// Bytes behind the amounts.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match &self.amounts {
+            Amounts::Others(all) => all.iter().map(Amount::heap_bytes).sum(),
+            _ => 0,
+        }
+    }
+
     /// The cells: number of the name, arrival, and amount.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u32, Amount)> {
         let cells = self.heads.iter().enumerate();
@@ -204,11 +212,13 @@ impl Index {
     /// Returns how many bytes it took.
     fn insert(&mut self, name: u32, at: u32) -> usize {
         let mut bytes = 0;
+        let names = |map: &NumberMap<u32, u32>| map.keys().copied().max().unwrap_or(0).max(name);
         if let Self::Map(map) = self
             && map.len() >= MAPPED_MAX
             && map.len() * MANY_NAMES_PER_CELL_MAX >= usize_of(name)
+            && let names = names(map)
+            && map.len() * MANY_NAMES_PER_CELL_MAX >= usize_of(names)
         {
-            let names = map.keys().copied().max().unwrap_or_default().max(name);
             let mut list = vec![NONE; usize_of(names) + 1];
             for (name, at) in map.iter() {
                 list[usize_of(*name)] = *at;

@@ -5,8 +5,10 @@
 //! time, and rows of windows that hold one event each are what a store takes longest for.
 //!
 //! A delta is merged when it is larger than [`SIZE_MAX`], by a measure that nothing makes
-//! less. So whoever writes seals again that another one wrote in part comes to the same end:
-//! rows that are further than the delta hold what it holds too.
+//! less. So whoever writes seals again that another one wrote in part merges too, then or
+//! before, and finds the rows of the other one where they are. Who merges before begins with
+//! an empty delta and would find them no more: so what a meter empties that has not come to
+//! the end of the seals stays empty, and its tenant goes to rows, until one has.
 
 use std::sync::Arc;
 
@@ -22,16 +24,17 @@ use crate::packed::{aggregation_number, aggregation_of, u32_of, usize_of};
 use crate::part::{Part, Series, Shape};
 use crate::query::QueryError;
 use crate::tables::{GENERATION, USAGE_DELTAS};
-use crate::window::Of;
+use crate::window::{Of, Window};
 
 /// A larger one is merged into the rows. By [`size`]: some hundred events of one meter. In
 /// tests of this crate so little that courses of a few events pass it.
 pub(crate) const SIZE_MAX: usize = if cfg!(test) { 1 << 10 } else { 16 << 10 };
-const FORMAT: u64 = 1;
+const FORMAT: u8 = 1;
+const FORMAT_PASSED: u8 = 2;
 /// What one of each counts for, beside its texts.
 const SERIES_SIZE: usize = 64;
 const WINDOW_SIZE: usize = 24;
-pub(crate) const CELL_SIZE: usize = 24;
+const CELL_SIZE: usize = 24;
 const HOUR_SIZE: usize = 32;
 
 pub(crate) fn key(tenant: &str, source: PartitionId) -> Key {
@@ -39,34 +42,47 @@ pub(crate) fn key(tenant: &str, source: PartitionId) -> Key {
     Key { partition, clustering: Vec::new() }
 }
 
-/// What stands of a tenant, which tells of all up to its last seal; None where nothing was
-/// ever written.
+/// What stands of a tenant.
+#[derive(Debug)]
+pub(crate) struct Delta {
+    /// Tells of all up to its last seal.
+    pub(crate) part: Part,
+    /// What comes next goes to rows: there may be some that are further.
+    pub(crate) is_passed: bool,
+}
+
+impl Delta {
+    /// Of a tenant that has none.
+    pub(crate) fn none(source: PartitionId) -> Self {
+        Self { part: Part::new(source, 0), is_passed: false }
+    }
+}
+
+/// What stands of a tenant; nothing, up to seal 0, where none was ever written.
 pub(crate) async fn stands(
     store: &dyn ReadStore,
     tenant: &str,
     source: PartitionId,
-) -> Result<Option<Part>, QueryError> {
+) -> Result<Delta, QueryError> {
     let row = store.get(&USAGE_DELTAS, GENERATION, key(tenant, source)).await?;
-    let Some(row) = row else { return Ok(None) };
+    let Some(row) = row else { return Ok(Delta::none(source)) };
     let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
-    Ok(Some(read(&bytes, tenant, Part::new(source, row.timestamp >> 16))?))
+    Ok(read(&bytes, tenant, Part::new(source, row.timestamp >> 16))?)
 }
 
 /// How large a part is: what is added makes it no smaller.
 pub(crate) fn size(part: &Part) -> usize {
-    let texts = |it: &Shape| it.meter.len() + it.by.iter().map(String::len).sum::<usize>();
-    let of = |series: &Series| {
-        let heap = |of| series.windows.iter().flat_map(move |it| it.cells(of));
-        let heap = heap(Of::Totals).chain(heap(Of::Subjects)).map(|it| it.2.heap_bytes());
-        SERIES_SIZE
-            + texts(&series.shape)
-            + series.windows.len() * WINDOW_SIZE
-            + series.cells() * CELL_SIZE
-            + heap.sum::<usize>()
-    };
-    part.series().iter().map(of).sum::<usize>()
+    part.series().iter().map(size_of_series).sum::<usize>()
         + part.names.text_bytes()
         + part.notes.hours.len() * HOUR_SIZE
+}
+
+/// The same of a series, without the names of its cells.
+pub(crate) fn size_of_series(series: &Series) -> usize {
+    let Shape { meter, by, .. } = &*series.shape;
+    let texts = meter.len() + by.iter().map(String::len).sum::<usize>();
+    let heap: usize = series.windows.iter().map(Window::heap_bytes).sum();
+    SERIES_SIZE + texts + series.windows.len() * WINDOW_SIZE + series.cells() * CELL_SIZE + heap
 }
 
 /// A cell, and where it is.
@@ -125,10 +141,15 @@ pub(crate) fn take_in(part: &mut Part, other: &Part, series: &[&Series]) {
     }
 }
 
-/// A part of one tenant, as its row holds it. Nothing for one with nothing in it.
+/// Nothing, behind which deltas begin anew or are passed.
+pub(crate) fn emptied(is_passed: bool) -> Bytes {
+    Bytes::from_static(if is_passed { &[FORMAT_PASSED] } else { &[] })
+}
+
+/// A part of one tenant, as its row holds it.
 pub(crate) fn write(part: &Part) -> Bytes {
     let mut out = Writer::default();
-    out.uint(FORMAT);
+    out.bytes.push(FORMAT);
     let hours = &part.notes.hours;
     out.count(hours.len());
     for (hour, tenants) in hours {
@@ -198,15 +219,18 @@ fn write_cells(series: &[&Series], out: &mut Writer) {
     }
 }
 
-/// Puts what [`write`] wrote into `part`, which holds nothing yet.
-pub(crate) fn read(bytes: &[u8], tenant: &str, mut part: Part) -> Result<Part, Damaged> {
-    if bytes.is_empty() {
-        return Ok(part);
+/// Puts what [`write`] or [`emptied`] gave into `part`, which holds nothing yet.
+pub(crate) fn read(bytes: &[u8], tenant: &str, part: Part) -> Result<Delta, Damaged> {
+    match bytes {
+        [] => Ok(Delta { part, is_passed: false }),
+        [FORMAT_PASSED] => Ok(Delta { part, is_passed: true }),
+        [FORMAT, rest @ ..] => Ok(Delta { part: read_part(rest, tenant, part)?, is_passed: false }),
+        _ => Err(Damaged),
     }
+}
+
+fn read_part(bytes: &[u8], tenant: &str, mut part: Part) -> Result<Part, Damaged> {
     let mut input = Reader::new(bytes);
-    if input.uint()? != FORMAT {
-        return Err(Damaged);
-    }
     for _ in 0..input.count(2)? {
         let hour = Timestamp::saturating_from_micros(input.int()?);
         part.notes.count_all((tenant, hour, Counts::read(&mut input)?));
@@ -221,6 +245,9 @@ pub(crate) fn read(bytes: &[u8], tenant: &str, mut part: Part) -> Result<Part, D
     let mut windows = Vec::with_capacity(input.count(2)?);
     for _ in 0..windows.capacity() {
         let series = input.uint32()?;
+        if usize_of(series) >= part.series().len() {
+            return Err(Damaged);
+        }
         let (minute, period) = read_window(&mut input)?;
         windows.push((series, part.window(series, minute, period)));
     }
@@ -264,7 +291,14 @@ fn read_cells(
             2 => &[Of::Totals, Of::Subjects],
             _ => return Err(Damaged),
         };
-        let names = ofs.iter().map(|_| input.uint32()).collect::<Result<Vec<_>, _>>()?;
+        let mut names = Vec::with_capacity(ofs.len());
+        for of in ofs {
+            let name = input.uint32()?;
+            if !part.names.has(*of, name) {
+                return Err(Damaged);
+            }
+            names.push(name);
+        }
         let series = part.series().get(usize_of(window.0)).ok_or(Damaged)?;
         let amount = Amount::read(series.shape.aggregation, input)?;
         for (of, name) in ofs.iter().zip(names) {

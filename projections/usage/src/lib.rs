@@ -33,7 +33,7 @@ mod window;
 pub use amount::{Amount, Member, Members};
 pub use bytes::Damaged;
 pub use checkpoint::{Checkpoint, Span, checkpoint};
-pub use flush::{FlushError, Flushed, SUBJECTS_PER_BUCKET_MAX, flush};
+pub use flush::{FlushError, Flushed, How, SUBJECTS_PER_BUCKET_MAX, flush};
 pub use lists::{ListPlace, ListedPage, RELATED_MAX, Wanted, listed, reconcile, related};
 pub use live::{LiveUsage, Position, Source};
 pub use notes::{Counts, Detail, Fated, Kind, Listed, Sealed, TEXT_BYTES_MAX};

@@ -65,11 +65,15 @@ pub async fn listed(
     let (mut page, mut examined) = (ListedPage::default(), 0);
     let first = wanted.after.map_or(wanted.to, |after| after.0.max(Timestamp::MIN));
     let mut end = Timestamp::saturating_from_micros(hour(first).micros() + HOUR_MICROS);
+    let mut deltas = Vec::new();
+    for partition in (0..live.partitions()).map(PartitionId) {
+        deltas.push(delta::stands(store, wanted.tenant, partition).await?.part);
+    }
     while end > wanted.from {
         let start = hour(Timestamp::saturating_from_micros(
             (end.micros() - HOURS_AT_ONCE * HOUR_MICROS).max(hour(wanted.from).micros()),
         ));
-        let mut hours = hours_of(store, live, wanted, start, end).await?;
+        let mut hours = hours_of(store, &deltas, wanted, start, end).await?;
         hours.extend(
             held.iter().map(|it| hour(it.received_at)).filter(|it| (start..end).contains(it)),
         );
@@ -189,8 +193,9 @@ async fn of_source(
             Some(source.position())
         }
     };
+    let delta = delta::stands(store, tenant, partition).await?.part;
     let (mut moved, mut at) = (false, BTreeMap::new());
-    for (hour, counts, seal) in counts(store, tenant, partition, from, to).await? {
+    for (hour, counts, seal) in counts(store, tenant, &delta, from, to).await? {
         // Of a batch that is not whole yet: what memory adds must begin where it ends.
         moved |= seal > before.seal && !ends.contains(&seal);
         at.insert(hour, seal);
@@ -210,20 +215,19 @@ async fn of_source(
     Ok(Some((hours, position)))
 }
 
-/// Counts by hour, of rows and of the delta, and the seal that they are at.
+/// Counts by hour of one source partition, of its rows and of the delta, which was read before
+/// them, and the seal that they are at: once a delta is empty, rows hold what it held.
 async fn counts(
     store: &dyn ReadStore,
     tenant: &str,
-    partition: PartitionId,
+    delta: &Part,
     from: Timestamp,
     to: Timestamp,
 ) -> Result<Vec<(Timestamp, Counts, u64)>, QueryError> {
-    // Before the rows: once it is empty, they hold what it held.
-    let delta = delta::stands(store, tenant, partition).await?;
     let mut found: BTreeMap<Timestamp, (Counts, u64)> = BTreeMap::new();
     let mut after = None;
     loop {
-        let of = vec![Value::text(tenant), Value::Int(i64::from(partition.0))];
+        let of = vec![Value::text(tenant), Value::Int(i64::from(delta.source().0))];
         let mut scan = Scan::of(&USAGE_HOURS, GENERATION, of, CHUNK_ROWS_MAX);
         scan.from = Some(vec![Value::Int(from.micros())]);
         scan.to = Some(vec![Value::Int(to.micros())]);
@@ -240,8 +244,8 @@ async fn counts(
             None => break,
         }
     }
-    for (hour, tenants) in delta.iter().flat_map(|it| it.notes.hours.range(from..to)) {
-        let at = delta.as_ref().map_or(0, Part::to);
+    let at = delta.to();
+    for (hour, tenants) in delta.notes.hours.range(from..to) {
         for more in tenants.values() {
             let (counts, seal) = found.entry(*hour).or_default();
             // A row that is further holds what the delta does: it is being merged.
@@ -254,17 +258,18 @@ async fn counts(
     Ok(found.into_iter().map(|(hour, (counts, seal))| (hour, counts, seal)).collect())
 }
 
-/// Hours in `start..end` of which rows have items that are wanted.
+/// Hours in `start..end` of which rows have items that are wanted, or the deltas of the source
+/// partitions.
 async fn hours_of(
     store: &dyn ReadStore,
-    live: &LiveUsage,
+    deltas: &[Part],
     wanted: &Wanted<'_>,
     start: Timestamp,
     end: Timestamp,
 ) -> Result<BTreeSet<Timestamp>, QueryError> {
     let mut hours = BTreeSet::new();
-    for partition in (0..live.partitions()).map(PartitionId) {
-        let found = counts(store, wanted.tenant, partition, start, end).await?;
+    for delta in deltas {
+        let found = counts(store, wanted.tenant, delta, start, end).await?;
         let has_any = |counts: &Counts| wanted.kinds.iter().any(|kind| counts.of(*kind) > 0);
         let with_any = found.into_iter().filter(|(_, counts, _)| has_any(counts));
         hours.extend(with_any.map(|(hour, _, _)| hour));

@@ -6,6 +6,7 @@ use crate::bytes::{Damaged, Reader, Writer};
 use crate::packed::{u32_of, usize_of};
 use crate::tables::Scope;
 use crate::texts::{Texts, values};
+use crate::window::Of;
 
 /// Each by its number, in the order in which they came.
 #[derive(Debug, Default)]
@@ -74,6 +75,15 @@ impl Names {
             names.written_subject(input.raw()?);
         }
         Ok(names)
+    }
+
+    /// Is there one with this number?
+    pub(crate) fn has(&self, of: Of, at: u32) -> bool {
+        let texts = match of {
+            Of::Totals => &self.groups,
+            Of::Subjects => &self.subjects,
+        };
+        usize_of(at) < texts.len()
     }
 
     /// Bytes of all texts.

@@ -187,12 +187,16 @@ impl Counts {
         out.bytes.into()
     }
 
-    /// Of fewer kinds, when it was written before the others were known.
+    /// Of fewer kinds, when it was written before the others were known, or of more.
     pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self, Damaged> {
         let mut counts = Self::default();
         let known = input.count(1)?;
-        for count in counts.0.iter_mut().take(known) {
-            *count = input.uint()?;
+        for at in 0..known {
+            let count = input.uint()?;
+            // A kind that this program does not know is told by nobody.
+            if let Some(own) = counts.0.get_mut(at) {
+                *own = count;
+            }
         }
         Ok(counts)
     }

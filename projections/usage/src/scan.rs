@@ -14,7 +14,7 @@ use exchequer_types::{PartitionId, Period};
 
 use crate::amount::Amount;
 use crate::checkpoint::{Span, checkpoint};
-use crate::delta;
+use crate::delta::{self, Delta};
 use crate::flush::SUBJECTS_PER_BUCKET_MAX;
 use crate::fold::{Added, fold, window};
 use crate::gather::{Gathered, Grouping};
@@ -42,12 +42,11 @@ pub(crate) async fn source(
     let before = checkpoint(store, partition).await?.unwrap_or_default();
     // Before the rows: once it is empty, they hold what it held.
     let delta = if before.span.is_empty() {
-        None
+        Delta::none(partition)
     } else {
         delta::stands(store, query.tenant.as_str(), partition).await?
     };
-    let delta = delta.unwrap_or_else(|| Part::new(partition, 0));
-    let Some(memory) = in_memory(live, query, pieces, (partition, before.seal), &delta) else {
+    let Some(memory) = in_memory(live, query, pieces, (partition, before.seal), &delta.part) else {
         return Ok(None);
     };
     let Memory { held, ends, position: live_position } = memory;

@@ -125,6 +125,16 @@ impl Window {
         }
     }
 
+    /// Bytes behind the amounts of its cells.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match &self.contents {
+            Contents::One(one) => {
+                one.amount.heap_bytes() * (1 + usize::from(one.subject.is_some()))
+            }
+            Contents::Many(both) => both.totals.heap_bytes() + both.subjects.heap_bytes(),
+        }
+    }
+
     /// The cells: number of the name, arrival, and amount.
     pub(crate) fn cells(&self, of: Of) -> impl Iterator<Item = (u32, u32, Amount)> {
         let (one, many) = match (&self.contents, of) {

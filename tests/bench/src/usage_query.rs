@@ -2,7 +2,6 @@
 //! events are folded by the view itself and written as the meters write them, without
 //! gateway, log and seals, which a query does not read.
 
-use std::collections::BTreeSet;
 use std::path::Path as Folder;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ use exchequer_metering::{
     Aggregation, Contribution, GROUPS_DEFAULT, GroupBy, Meter, Path, Sign, Value,
 };
 use exchequer_projection_usage::{
-    Checkpoint, Kept, LiveUsage, Position, Query, Sealed, Step, Windows, flush, query,
+    Checkpoint, How, Kept, LiveUsage, Position, Query, Sealed, Step, Windows, flush, query,
 };
 use exchequer_readstore::ReadStore as _;
 use exchequer_readstore_local::{LocalReadStore, Settings};
@@ -132,7 +131,8 @@ impl World {
         };
         let mut checkpoint =
             Checkpoint { seal: seq, offset: first + events, ..Checkpoint::default() };
-        let flushed = flush(&self.store, &segment, &mut checkpoint, &BTreeSet::new()).await?;
+        let how = How { is_settled: true, ..How::default() };
+        let flushed = flush(&self.store, &segment, &mut checkpoint, &how).await?;
         for batch in flushed.batches(&self.store) {
             self.store.write(batch).await?;
         }

@@ -115,6 +115,7 @@ pub(super) async fn load(
         adopted_at: BTreeMap::new(),
         absent: std::collections::BTreeSet::new(),
         checkpoint_epoch: epoch,
+        is_settled: false,
     };
     load_adopted(context, &mut state, head.seq).await?;
     let position = Position { seal: stored.seal, offset: state.next, through: state.through };
@@ -177,6 +178,7 @@ pub(super) async fn catch_up(
         }
     }
     state.stand_at(head);
+    state.is_settled = true;
     if let Some(mut source) = context.meters.live.source(state.partition) {
         source.settle();
     }
@@ -290,6 +292,8 @@ pub(super) struct WriteBehind<'a> {
     rows: Vec<Write>,
     epoch: u64,
     merge: Option<(Merge, SemaphorePermit<'a>)>,
+    /// All seals were folded when this was built.
+    is_settled: bool,
     pub(super) saved: Saved,
 }
 
@@ -351,7 +355,18 @@ pub(super) async fn snapshot<'a>(
     let (unsaved, next) = (state.unsaved.len(), state.next);
     let saved = Saved { seq: seal, next, unsaved, identities: flush, waiting: Vec::new() };
     let epoch = state.checkpoint_epoch;
-    Ok(Some(WriteBehind { segment, recounts, checkpoint, meter, rows, epoch, merge, saved }))
+    let is_settled = state.is_settled;
+    Ok(Some(WriteBehind {
+        segment,
+        recounts,
+        checkpoint,
+        meter,
+        rows,
+        epoch,
+        merge,
+        is_settled,
+        saved,
+    }))
 }
 
 /// Writes what `snapshot` gave and, behind it, merges blocks of the index. The permit was
@@ -362,8 +377,8 @@ pub(super) async fn write(
     permit: Permit<'_>,
 ) -> Result<(Saved, Option<Merged>), EngineError> {
     let store = context.ports.store.as_ref();
-    let whole = it.recounts.tenants();
-    let flushed = usage::flush(store, &it.segment, &mut it.checkpoint, &whole).await;
+    let how = usage::How { whole: it.recounts.tenants(), is_settled: it.is_settled };
+    let flushed = usage::flush(store, &it.segment, &mut it.checkpoint, &how).await;
     let mut flushed = flushed.map_err(of_flush)?;
     let rows = usage::Pending::above(store, core::mem::take(&mut flushed.rows));
     let place = (it.segment.source(), it.saved.seq);

@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use crate::checkpoint::{Checkpoint, Span};
-use crate::delta;
+use crate::delta::{self, Delta};
 use crate::notes::Counts;
 use crate::part::{Part, Series};
 use crate::query::QueryError;
@@ -25,8 +25,9 @@ use crate::tables::{GENERATION, USAGE_DELTAS, timestamp};
 pub const SUBJECTS_PER_BUCKET_MAX: usize = 65_536;
 /// Tenants whose deltas are read at a time, and rows of hours.
 const TENANTS_AT_ONCE_MAX: usize = 32;
-/// Tenants whose deltas are merged at a time: what they hold is in memory meanwhile.
-const MERGED_AT_ONCE_MAX: usize = 64;
+/// Size of the parts that are put together of deltas and the segment, from which on they are
+/// added to rows and dropped.
+const MERGED_SIZE_MAX: usize = 1 << 20;
 /// Groups of which rows of windows are read and added to at a time.
 const GROUPS_AT_ONCE_MAX: usize = 4;
 
@@ -42,6 +43,16 @@ pub enum FlushError {
     /// there, then go on.
     #[error("some rows are at seal {at}, within the segment")]
     Split { at: u64 },
+}
+
+/// Who writes a segment, and what of it to rows of windows whatever its size.
+#[derive(Debug, Default)]
+pub struct How<'a> {
+    /// Tenants whose rows are about to be changed in another way.
+    pub whole: BTreeSet<&'a str>,
+    /// The writer has folded all accepted seals: nobody else's rows are further than the next
+    /// segment that it ends.
+    pub is_settled: bool,
 }
 
 /// What writing a segment takes.
@@ -70,30 +81,36 @@ impl Flushed {
 
 /// What writing `segment` takes: its rows, and the checkpoint behind them, which is told of
 /// which times there are rows then. The segments of a partition are written in their order.
-/// All of the tenants `whole` goes to rows of windows, because these are about to be changed
-/// in another way.
 pub async fn flush(
     store: &dyn ReadStore,
     segment: &Part,
     checkpoint: &mut Checkpoint,
-    whole: &BTreeSet<&str>,
+    how: &How<'_>,
 ) -> Result<Flushed, FlushError> {
     let before = crate::checkpoint(store, segment.source()).await?.unwrap_or_default();
     checkpoint.span = before.span.and(Span::of(segment));
     let tenants: Vec<_> =
-        tenants(segment, whole).into_iter().map(|it| it.decide(store, segment)).collect();
+        tenants(segment, &how.whole).into_iter().map(|it| it.decide(store, segment)).collect();
     let mut tenants = stream::iter(tenants).buffered(at_once(store, TENANTS_AT_ONCE_MAX));
     let (mut out, mut own, mut merged) = (Out::default(), Vec::new(), Vec::new());
+    let mut merged_size = 0;
+    let emptied = |tenant| of_contents(tenant, segment, delta::emptied(!how.is_settled));
     while let Some(decided) = tenants.try_next().await? {
         match decided {
             Decided::Written(it) => out.take(it),
-            Decided::Rows(tenant) => own.push(tenant),
+            Decided::Rows(tenant) => {
+                // One that comes late finds this.
+                out.emptied.push(emptied(tenant.tenant));
+                own.push(tenant);
+            }
             Decided::Merged(tenant, part) => {
-                out.emptied.push(of_contents(tenant, segment, Bytes::new()));
+                out.emptied.push(emptied(tenant));
+                merged_size += delta::size(&part);
                 merged.push(part);
             }
         }
-        if merged.len() >= MERGED_AT_ONCE_MAX {
+        if merged_size > MERGED_SIZE_MAX {
+            merged_size = 0;
             out.take(merge(store, &core::mem::take(&mut merged)).await?);
         }
     }
@@ -239,7 +256,8 @@ fn tenants<'a>(segment: &'a Part, whole: &BTreeSet<&'a str>) -> Vec<OfTenant<'a>
 }
 
 impl<'a> OfTenant<'a> {
-    /// Where it goes: that follows from what was sealed alone, not from who writes it when.
+    /// Where it goes. What one writer has brought to rows every other one brings there, see
+    /// `delta`.
     fn decide(
         self,
         store: &'a dyn ReadStore,
@@ -247,24 +265,20 @@ impl<'a> OfTenant<'a> {
     ) -> BoxFuture<'a, Result<Decided<'a>, FlushError>> {
         async move {
             let stands = delta::stands(store, self.tenant, segment.source()).await;
-            let stands = stands.map_err(of_delta)?;
+            let Delta { part: delta, is_passed } = stands.map_err(of_delta)?;
             let mut out = Out::default();
-            let is_ahead = |it: &Part| out.is_ahead(segment, timestamp(it.to()));
-            if stands.as_ref().is_some_and(is_ahead) || out.split.is_some() {
+            if out.is_ahead(segment, timestamp(delta.to())) || out.split.is_some() {
                 return Ok(Decided::Written(out));
             }
-            let cells: usize = self.series.iter().map(|it| it.cells()).sum();
-            let is_large = self.is_whole || cells * delta::CELL_SIZE > delta::SIZE_MAX;
-            let stands = stands.filter(|it| !it.is_empty());
-            if is_large && stands.is_none() {
+            let sizes = self.series.iter().map(|it| delta::size_of_series(it));
+            let is_large = self.is_whole || is_passed || sizes.sum::<usize>() > delta::SIZE_MAX;
+            if is_large && delta.is_empty() {
                 return Ok(Decided::Rows(self));
             }
             let mut part = Part::new(segment.source(), segment.from());
             part.reaches(segment.to());
-            if let Some(delta) = &stands {
-                delta::take_in(&mut part, delta, &delta.series().iter().collect::<Vec<_>>());
-                hours_of(delta).for_each(|it| part.notes.count_all(it.as_tuple()));
-            }
+            delta::take_in(&mut part, &delta, &delta.series().iter().collect::<Vec<_>>());
+            hours_of(&delta).for_each(|it| part.notes.count_all(it.as_tuple()));
             delta::take_in(&mut part, segment, &self.series);
             self.hours.iter().for_each(|it| part.notes.count_all(it.as_tuple()));
             if is_large || delta::size(&part) > delta::SIZE_MAX {

@@ -1,7 +1,7 @@
 //! What a tenant adds while it is little: one row, until that is large.
 
-use exchequer_metering::{Aggregation, Contribution};
-use exchequer_readstore::{ReadStore, Value};
+use exchequer_metering::{Aggregation, Contribution, Fate};
+use exchequer_readstore::{Batch, ReadStore, Value};
 use exchequer_types::{PartitionId, Timestamp};
 use proptest::prelude::*;
 
@@ -9,11 +9,12 @@ use super::figures::{FROM, ask, asked, given, told};
 use super::harness::{Given, Platform, TENANT, at, contribution, meter, tenant};
 use crate::part::{Part, Series};
 use crate::{
-    Counts, GENERATION, Kept, Query, Step, USAGE_DELTAS, USAGE_WINDOWS, Windows, delta, query,
-    reconcile,
+    Counts, GENERATION, Kept, Kind, Query, Step, USAGE_DELTAS, USAGE_WINDOWS, Windows, delta,
+    query, reconcile,
 };
 
 const TO: &str = "2026-01-05T12:00:00Z";
+const COUNTED: Kind = Kind::Fate(Fate::Counted);
 const SOURCE: PartitionId = PartitionId(0);
 
 fn contributions(aggregation: Aggregation, given: &[Given]) -> Vec<Contribution> {
@@ -111,6 +112,46 @@ async fn figures_stay_while_a_delta_goes_to_rows() {
     }
 }
 
+// REQ: KER-06 USE-04
+#[tokio::test]
+async fn who_goes_on_in_shorter_steps_counts_nothing_twice() {
+    let (tenant, mut platform) = (tenant(), Platform::new(false).await);
+    let hours_asked = asked(&tenant, FROM, TO, Step::Of(Kept::Hour));
+    platform.seal(0, events(0, 3));
+    platform.write(0, None).await;
+    platform.seal(0, events(3, 40));
+    platform.seal(0, events(70, 2));
+    // All rows of both seals, and its delta is not empty yet: the writer dies.
+    let rows = platform.prepared(0).await;
+    platform.store.write(Batch { rows, last: Vec::new() }).await.unwrap();
+    // The next one begins to write at the first of the two.
+    platform.refold(0, 2).await;
+    platform.write(0, None).await;
+    platform.restart(0).await;
+    platform.seal(0, events(80, 1));
+    platform.write(0, None).await;
+    platform.restart(0).await;
+    assert_eq!(told(&ask(&platform, &hours_asked).await), "10:00 =43; 11:00 =3");
+    let counted = hours(&platform).await.iter().map(|it| it.1.of(COUNTED)).sum::<u64>();
+    assert_eq!(counted, 46);
+}
+
+// REQ: KER-06 USE-04
+#[tokio::test]
+async fn a_delta_that_comes_late_changes_nothing() {
+    let (tenant, mut platform) = (tenant(), Platform::new(false).await);
+    let hours_asked = asked(&tenant, FROM, TO, Step::Of(Kept::Hour));
+    platform.seal(0, events(0, 3));
+    let late = platform.prepared(0).await;
+    platform.seal(0, events(3, 40));
+    // Another one writes both seals, without a delta.
+    platform.restart(0).await;
+    platform.write(0, None).await;
+    platform.store.write(Batch { rows: late, last: Vec::new() }).await.unwrap();
+    platform.restart(0).await;
+    assert_eq!(told(&ask(&platform, &hours_asked).await), "10:00 =43");
+}
+
 // REQ: USE-05
 #[tokio::test]
 async fn a_delta_is_told_with_its_checkpoint_or_not_at_all() {
@@ -166,7 +207,7 @@ proptest! {
     ) {
         let own = together(&[&part(&contributions(aggregation, &given))]);
         let bytes = delta::write(&own);
-        let again = delta::read(&bytes, TENANT, Part::new(SOURCE, 0)).unwrap();
+        let again = delta::read(&bytes, TENANT, Part::new(SOURCE, 0)).unwrap().part;
         prop_assert_eq!(delta::write(&again), bytes.clone());
         prop_assert_eq!(delta::size(&again), delta::size(&own));
         let shorter = &bytes[..bytes.len().saturating_sub(cut)];
@@ -203,6 +244,23 @@ proptest! {
     }
 }
 
+#[test]
+fn what_refers_to_nothing_is_damaged() {
+    // One series of counts, one window of no time, one group without values, one cell.
+    let whole = [1, 0, 1, 1, b'm', 1, 1, 0, 1, 1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 2];
+    let read = |at: usize, byte: u8| {
+        let mut bytes = whole;
+        bytes[at] = byte;
+        delta::read(&bytes, TENANT, Part::new(SOURCE, 0)).map(|it| it.part.series().len())
+    };
+    assert_eq!(read(0, 1), Ok(1));
+    for (at, byte, what) in
+        [(0, 3, "format"), (10, 1, "series"), (16, 1, "window"), (18, 1, "name")]
+    {
+        assert_eq!(read(at, byte), Err(crate::Damaged), "{what}");
+    }
+}
+
 // REQ: USE-04
 #[tokio::test]
 async fn a_damaged_delta_is_named() {
@@ -212,7 +270,7 @@ async fn a_damaged_delta_is_named() {
     let stands = platform.store.snapshot(&USAGE_DELTAS, GENERATION).remove(0);
     let values = vec![Value::Bytes(bytes::Bytes::from_static(b"\x07nonsense"))];
     let damaged = crate::flush::put(&USAGE_DELTAS, stands.key, values, 1);
-    let batch = exchequer_readstore::Batch { rows: vec![damaged], last: Vec::new() };
+    let batch = Batch { rows: vec![damaged], last: Vec::new() };
     platform.store.write(batch).await.unwrap();
     let asked = asked(&tenant, FROM, TO, Step::Of(Kept::Hour));
     let refused = query(&platform.store, &platform.live, &asked).await;

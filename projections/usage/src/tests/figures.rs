@@ -1,7 +1,6 @@
 //! Particular questions and their answers.
 
 use core::time::Duration;
-use std::collections::BTreeSet;
 
 use exchequer_metering::{Aggregation, EventIdentity, Fate, OVERFLOW};
 use exchequer_readstore::ReadStore as _;
@@ -392,8 +391,8 @@ async fn lists_go_through_rows_and_memory_newest_first() {
 async fn write(platform: &Platform, seal: u64) {
     let segment = platform.live.source(PartitionId(0)).unwrap().freeze().unwrap();
     let mut checkpoint = crate::Checkpoint { seal, ..crate::Checkpoint::default() };
-    let none = BTreeSet::new();
-    let flushed = crate::flush(&platform.store, &segment, &mut checkpoint, &none).await.unwrap();
+    let how = crate::How::default();
+    let flushed = crate::flush(&platform.store, &segment, &mut checkpoint, &how).await.unwrap();
     for batch in flushed.batches(&platform.store) {
         platform.store.write(batch).await.unwrap();
     }
@@ -443,7 +442,8 @@ async fn seals_tell_where_events_are() {
         alone
     };
     let mut checkpoint = crate::Checkpoint::default();
-    let flushed = crate::flush(store, &segment, &mut checkpoint, &BTreeSet::new()).await.unwrap();
+    let flushed =
+        crate::flush(store, &segment, &mut checkpoint, &crate::How::default()).await.unwrap();
     let rows = flushed.rows;
     store.write(exchequer_readstore::Batch { rows, last: Vec::new() }).await.unwrap();
     let all = within("2026-01-05T10:06:00Z", "2026-01-05T13:00:00Z", 7).await;

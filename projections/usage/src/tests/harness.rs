@@ -11,8 +11,8 @@ use exchequer_readstore::{Batch, MemoryStore, ReadStore as _, Write};
 use exchequer_types::{PartitionId, Period, Quantity, Slug, TenantId, Timestamp};
 
 use crate::{
-    Checkpoint, FlushError, Flushed, Kept, Kind, LiveUsage, Position, Sealed, Windows, checkpoint,
-    flush,
+    Checkpoint, FlushError, Flushed, How, Kept, Kind, LiveUsage, Position, Sealed, Segment,
+    Windows, checkpoint, flush,
 };
 
 pub(super) const SOURCES: u32 = 2;
@@ -148,6 +148,15 @@ impl Platform {
         }
     }
 
+    /// Memory is lost, and what is written next ends at an earlier seal than the last.
+    pub(super) async fn write_lower(&self, source: u32, part: u64) {
+        let found = checkpoint(&self.store, PartitionId(source)).await.unwrap().unwrap_or_default();
+        let all = self.seals[source as usize].len() as u64;
+        self.refold(source, found.seal + (all - found.seal) * part / 100).await;
+        self.write(source, None).await;
+        self.restart(source).await;
+    }
+
     /// Writes what is sealed. With `keep`, only these rows are written, and memory is lost.
     pub(super) async fn write(&self, source: u32, keep: Option<&dyn Fn(usize) -> bool>) {
         loop {
@@ -158,7 +167,7 @@ impl Platform {
                 offset: segment.to() + 1,
                 ..Checkpoint::default()
             };
-            let flushed = flush(&self.store, &segment, &mut checkpoint, &self.whole()).await;
+            let flushed = flush(&self.store, &segment, &mut checkpoint, &self.how(&segment)).await;
             let flushed = match flushed {
                 Ok(flushed) => flushed,
                 Err(FlushError::Split { at }) => {
@@ -182,10 +191,19 @@ impl Platform {
 
     /// Begins to write what is sealed: of the rows, those that `keep` wants by their number.
     pub(super) async fn begin_writing(&self, source: u32, keep: &dyn Fn(usize) -> bool) {
-        let segment = self.live.source(PartitionId(source)).unwrap().freeze().unwrap();
-        let (mut checkpoint, whole) = (Checkpoint::default(), self.whole());
-        let flushed = flush(&self.store, &segment, &mut checkpoint, &whole).await.unwrap();
+        let flushed = self.flushed(source).await;
         self.write_some(flushed, keep).await;
+    }
+
+    /// Rows that somebody is about to write.
+    pub(super) async fn prepared(&self, source: u32) -> Vec<Write> {
+        self.flushed(source).await.rows
+    }
+
+    async fn flushed(&self, source: u32) -> Flushed {
+        let segment = self.live.source(PartitionId(source)).unwrap().freeze().unwrap();
+        let (mut checkpoint, how) = (Checkpoint::default(), self.how(&segment));
+        flush(&self.store, &segment, &mut checkpoint, &how).await.unwrap()
     }
 
     /// Writes those that `keep` wants by their number, and of the emptied deltas only when it
@@ -209,8 +227,10 @@ impl Platform {
         self.write(source, None).await;
     }
 
-    fn whole(&self) -> BTreeSet<&'static str> {
-        if self.is_whole { BTreeSet::from([TENANT]) } else { BTreeSet::new() }
+    fn how(&self, segment: &Segment) -> How<'static> {
+        let whole = if self.is_whole { BTreeSet::from([TENANT]) } else { BTreeSet::new() };
+        let all = self.seals[segment.source().index()].len() as u64;
+        How { whole, is_settled: segment.to() == all }
     }
 
     /// Figures by window and group from zero, with the meter's limit on groups kept in

@@ -18,6 +18,8 @@ enum Step_ {
     /// Only rows whose bit is set are written, then memory is lost.
     WriteInPart(u32, u64),
     Restart(u32),
+    /// Begins anew and writes up to a part of the seals, in hundredths, then begins anew.
+    WriteLower(u32, u64),
 }
 
 fn given(back: bool) -> impl Strategy<Value = Given> {
@@ -43,6 +45,7 @@ fn course(back: bool) -> impl Strategy<Value = Vec<Step_>> {
         2 => (0..SOURCES).prop_map(Step_::Write),
         2 => (0..SOURCES, any::<u64>()).prop_map(|(of, rows)| Step_::WriteInPart(of, rows)),
         1 => (0..SOURCES).prop_map(Step_::Restart),
+        2 => (0..SOURCES, 0..100_u64).prop_map(|(of, part)| Step_::WriteLower(of, part)),
     ];
     prop::collection::vec(step, 1..12)
 }
@@ -104,6 +107,7 @@ async fn run(aggregation: Aggregation, by: &[&str], atomic: bool, course: Vec<St
                 platform.write(source, Some(&keep)).await;
             }
             Step_::Restart(source) => platform.restart(source).await,
+            Step_::WriteLower(source, part) => platform.write_lower(source, part).await,
         }
     }
     platform

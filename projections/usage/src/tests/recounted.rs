@@ -9,7 +9,9 @@ use exchequer_readstore::ReadStore as _;
 use exchequer_types::{PartitionId, Period, Quantity};
 
 use super::harness::{Given, Platform, TENANT, at, contribution, meter, tenant};
-use crate::{Amounts, CellOf, Checkpoint, Flushed, Kept, Pending, Recount, count, flush, shorter};
+use crate::{
+    Amounts, CellOf, Checkpoint, Flushed, How, Kept, Pending, Recount, count, flush, shorter,
+};
 
 const SOURCE: PartitionId = PartitionId(0);
 const MINUTE: &str = "2026-01-05T10:20:00Z";
@@ -31,8 +33,8 @@ async fn write(platform: &Platform, meter: &Arc<Meter>, left: &[i64], ends: bool
     let segment = platform.live.source(SOURCE).unwrap().freeze().unwrap();
     let seal = segment.to();
     let mut checkpoint = Checkpoint { seal, offset: seal + 1, ..Checkpoint::default() };
-    let whole = BTreeSet::from([TENANT]);
-    let flushed = flush(&platform.store, &segment, &mut checkpoint, &whole).await.unwrap();
+    let how = How { whole: BTreeSet::from([TENANT]), is_settled: true };
+    let flushed = flush(&platform.store, &segment, &mut checkpoint, &how).await.unwrap();
     let rows = Pending::above(&platform.store, flushed.rows);
     let tenant = tenant();
     let recount = Recount::new(&rows, (&tenant, meter), (SOURCE, seal));

@@ -35,6 +35,9 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(80);
 /// Of which one in so many is also waited for elsewhere.
 const ELSEWHERE_EVERY: u64 = 8;
 const LOAD: u64 = 10_000;
+/// Before the first probe: meters have written what is new once, and servers have compiled
+/// themselves.
+const WARM: Duration = Duration::from_secs(60);
 /// Before a figure is asked for anew that a meter is writing.
 const PAUSE: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -100,11 +103,14 @@ async fn visible(servers: &Servers) -> Result<(f64, f64), Failure> {
     let metering = Metering::start(&topics, store, TENANTS).await?;
     let probe = Probe::new(&servers.kafka.bootstrap(), &topics.settings.named_topic(), PROBED)?;
     let elsewhere = LiveUsage::new(PARTITIONS);
-    let seconds = (PROBE_INTERVAL * PROBES as u32).as_secs() + 4 + 2 * (PROBES / ELSEWHERE_EVERY);
+    let seconds = (PROBE_INTERVAL * PROBES as u32).as_secs()
+        + WARM.as_secs()
+        + 2
+        + 2 * (PROBES / ELSEWHERE_EVERY);
     let load = produce(servers, &topics, (Events::Mixed, LOAD * seconds), Some(LOAD));
     let probes = async {
         let (mut spent, mut spent_elsewhere) = (Vec::new(), Vec::new());
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::sleep(WARM).await;
         for n in 0..PROBES {
             let (partition, offset) = probe.send(n).await?;
             let begun = Instant::now();
