@@ -41,11 +41,6 @@ pub const MIGRATIONS: &[Migration] = &[
         "0002-usage-windows",
         include_str!("../../../schemas/store/0002-usage-windows.cql"),
     ),
-    Migration::file(
-        3,
-        "0003-usage-deltas",
-        include_str!("../../../schemas/store/0003-usage-deltas.cql"),
-    ),
 ];
 
 /// What [`migrate`] did.

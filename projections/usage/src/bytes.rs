@@ -125,16 +125,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn text(&mut self) -> Result<&'a str, Damaged> {
-        core::str::from_utf8(self.raw()?).map_err(|_| Damaged)
-    }
-
-    /// Bytes behind their length.
-    pub(crate) fn raw(&mut self) -> Result<&'a [u8], Damaged> {
         let length = self.uint()?;
         let length = self.bounded(length, 1)?;
-        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(Damaged)?;
+        let (text, rest) = self.rest.split_at_checked(length).ok_or(Damaged)?;
         self.rest = rest;
-        Ok(bytes)
+        core::str::from_utf8(text).map_err(|_| Damaged)
     }
 
     /// How many things follow, of at least `bytes_min` bytes each: no more than fit.

@@ -67,18 +67,6 @@ impl Cells {
         self.insert(name, *arrivals, amount)
     }
 
-    /// Adds to the cell of this name.
-    pub(crate) fn merge(&mut self, name: u32, more: &Amount, arrivals: &mut u32) {
-        let held = self.find(name).and_then(|at| Some((at, self.amounts.get(usize_of(at))?)));
-        if let Some((at, mut amount)) = held {
-            amount.merge(more);
-            self.amounts.put(usize_of(at), &amount);
-            return;
-        }
-        *arrivals += 1;
-        self.insert(name, *arrivals, more.clone());
-    }
-
     /// Adds a cell that is not there. Returns how many bytes were allocated for it.
     pub(crate) fn insert(&mut self, name: u32, arrival: u32, amount: Amount) -> usize {
         let heap = amount.heap_bytes();
@@ -113,14 +101,6 @@ impl Cells {
 
     pub(crate) fn len(&self) -> usize {
         self.heads.len()
-    }
-
-    /// Bytes behind the amounts.
-    pub(crate) fn heap_bytes(&self) -> usize {
-        match &self.amounts {
-            Amounts::Others(all) => all.iter().map(Amount::heap_bytes).sum(),
-            _ => 0,
-        }
     }
 
     /// The cells: number of the name, arrival, and amount.
@@ -202,7 +182,6 @@ impl Amounts {
             (Self::Least(all), Amount::Min(value)) | (Self::Most(all), Amount::Max(value)) => {
                 all[at] = value.unwrap_or(VALUELESS);
             }
-            (Self::Others(all), amount) => all[at] = amount.clone(),
             _ => {}
         }
     }
@@ -212,13 +191,11 @@ impl Index {
     /// Returns how many bytes it took.
     fn insert(&mut self, name: u32, at: u32) -> usize {
         let mut bytes = 0;
-        let names = |map: &NumberMap<u32, u32>| map.keys().copied().max().unwrap_or(0).max(name);
         if let Self::Map(map) = self
             && map.len() >= MAPPED_MAX
             && map.len() * MANY_NAMES_PER_CELL_MAX >= usize_of(name)
-            && let names = names(map)
-            && map.len() * MANY_NAMES_PER_CELL_MAX >= usize_of(names)
         {
+            let names = map.keys().copied().max().unwrap_or_default().max(name);
             let mut list = vec![NONE; usize_of(names) + 1];
             for (name, at) in map.iter() {
                 list[usize_of(*name)] = *at;

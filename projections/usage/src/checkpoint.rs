@@ -88,11 +88,6 @@ impl Span {
         Self { earliest, latest: self.latest.max(other.latest) }
     }
 
-    /// Are there none?
-    pub(crate) fn is_empty(&self) -> bool {
-        self.latest < self.earliest
-    }
-
     /// The part of a range of windows in which there may be some; ends at its start, or before
     /// it, where there are none.
     pub(crate) fn within(

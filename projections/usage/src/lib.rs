@@ -6,7 +6,6 @@ mod amount;
 mod bytes;
 mod cells;
 mod checkpoint;
-mod delta;
 mod flush;
 mod fold;
 mod gather;
@@ -33,7 +32,7 @@ mod window;
 pub use amount::{Amount, Member, Members};
 pub use bytes::Damaged;
 pub use checkpoint::{Checkpoint, Span, checkpoint};
-pub use flush::{FlushError, Flushed, How, SUBJECTS_PER_BUCKET_MAX, flush};
+pub use flush::{FlushError, SUBJECTS_PER_BUCKET_MAX, flush};
 pub use lists::{ListPlace, ListedPage, RELATED_MAX, Wanted, listed, reconcile, related};
 pub use live::{LiveUsage, Position, Source};
 pub use notes::{Counts, Detail, Fated, Kind, Listed, Sealed, TEXT_BYTES_MAX};
@@ -46,7 +45,7 @@ pub use query::{
 pub use recount::{Amounts, CellOf, Recount, count, ends, shorter};
 pub use seals::{SEALS_EXAMINED_MAX, ranges, seal_of};
 pub use tables::{
-    GENERATION, Kept, TABLES, USAGE_CHECKPOINTS, USAGE_DELTAS, USAGE_FATES, USAGE_HOURS,
-    USAGE_LISTED, USAGE_SEALS, USAGE_SETS, USAGE_WINDOWS,
+    GENERATION, Kept, TABLES, USAGE_CHECKPOINTS, USAGE_FATES, USAGE_HOURS, USAGE_LISTED,
+    USAGE_SEALS, USAGE_SETS, USAGE_WINDOWS,
 };
 pub use touched::{MeterOf, Touched};

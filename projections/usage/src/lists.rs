@@ -8,10 +8,8 @@ use exchequer_types::{Offset, PartitionId, Timestamp};
 
 use crate::bytes::Damaged;
 use crate::checkpoint::checkpoint;
-use crate::delta;
 use crate::live::{LiveUsage, Position};
 use crate::notes::{Counts, Kind, Listed, Note, hour};
-use crate::part::Part;
 use crate::query::QueryError;
 use crate::tables::{GENERATION, USAGE_FATES, USAGE_HOURS, USAGE_LISTED};
 
@@ -65,15 +63,11 @@ pub async fn listed(
     let (mut page, mut examined) = (ListedPage::default(), 0);
     let first = wanted.after.map_or(wanted.to, |after| after.0.max(Timestamp::MIN));
     let mut end = Timestamp::saturating_from_micros(hour(first).micros() + HOUR_MICROS);
-    let mut deltas = Vec::new();
-    for partition in (0..live.partitions()).map(PartitionId) {
-        deltas.push(delta::stands(store, wanted.tenant, partition).await?.part);
-    }
     while end > wanted.from {
         let start = hour(Timestamp::saturating_from_micros(
             (end.micros() - HOURS_AT_ONCE * HOUR_MICROS).max(hour(wanted.from).micros()),
         ));
-        let mut hours = hours_of(store, &deltas, wanted, start, end).await?;
+        let mut hours = hours_of(store, live, wanted, start, end).await?;
         hours.extend(
             held.iter().map(|it| hour(it.received_at)).filter(|it| (start..end).contains(it)),
         );
@@ -193,9 +187,8 @@ async fn of_source(
             Some(source.position())
         }
     };
-    let delta = delta::stands(store, tenant, partition).await?.part;
     let (mut moved, mut at) = (false, BTreeMap::new());
-    for (hour, counts, seal) in counts(store, tenant, &delta, from, to).await? {
+    for (hour, counts, seal) in counts(store, tenant, partition, from, to).await? {
         // Of a batch that is not whole yet: what memory adds must begin where it ends.
         moved |= seal > before.seal && !ends.contains(&seal);
         at.insert(hour, seal);
@@ -215,19 +208,17 @@ async fn of_source(
     Ok(Some((hours, position)))
 }
 
-/// Counts by hour of one source partition, of its rows and of the delta, which was read before
-/// them, and the seal that they are at: once a delta is empty, rows hold what it held.
+/// Rows of counts: hour, counts, and the seal that they are at.
 async fn counts(
     store: &dyn ReadStore,
     tenant: &str,
-    delta: &Part,
+    partition: PartitionId,
     from: Timestamp,
     to: Timestamp,
 ) -> Result<Vec<(Timestamp, Counts, u64)>, QueryError> {
-    let mut found: BTreeMap<Timestamp, (Counts, u64)> = BTreeMap::new();
-    let mut after = None;
+    let (mut found, mut after) = (Vec::new(), None);
     loop {
-        let of = vec![Value::text(tenant), Value::Int(i64::from(delta.source().0))];
+        let of = vec![Value::text(tenant), Value::Int(i64::from(partition.0))];
         let mut scan = Scan::of(&USAGE_HOURS, GENERATION, of, CHUNK_ROWS_MAX);
         scan.from = Some(vec![Value::Int(from.micros())]);
         scan.to = Some(vec![Value::Int(to.micros())]);
@@ -237,39 +228,26 @@ async fn counts(
             let hour = row.key.clustering.first().map_or(0, Value::as_int);
             let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
             let hour = Timestamp::saturating_from_micros(hour);
-            found.insert(hour, (Counts::from_bytes(&bytes)?, row.timestamp >> 16));
+            found.push((hour, Counts::read(&bytes)?, row.timestamp >> 16));
         }
         match rows.into_iter().nth(CHUNK_ROWS_MAX - 1) {
             Some(row) => after = Some(row.key.clustering),
-            None => break,
+            None => return Ok(found),
         }
     }
-    let at = delta.to();
-    for (hour, tenants) in delta.notes.hours.range(from..to) {
-        for more in tenants.values() {
-            let (counts, seal) = found.entry(*hour).or_default();
-            // A row that is further holds what the delta does: it is being merged.
-            if *seal < at {
-                counts.add(more);
-                *seal = at;
-            }
-        }
-    }
-    Ok(found.into_iter().map(|(hour, (counts, seal))| (hour, counts, seal)).collect())
 }
 
-/// Hours in `start..end` of which rows have items that are wanted, or the deltas of the source
-/// partitions.
+/// Hours in `start..end` of which rows have items that are wanted.
 async fn hours_of(
     store: &dyn ReadStore,
-    deltas: &[Part],
+    live: &LiveUsage,
     wanted: &Wanted<'_>,
     start: Timestamp,
     end: Timestamp,
 ) -> Result<BTreeSet<Timestamp>, QueryError> {
     let mut hours = BTreeSet::new();
-    for delta in deltas {
-        let found = counts(store, wanted.tenant, delta, start, end).await?;
+    for partition in (0..live.partitions()).map(PartitionId) {
+        let found = counts(store, wanted.tenant, partition, start, end).await?;
         let has_any = |counts: &Counts| wanted.kinds.iter().any(|kind| counts.of(*kind) > 0);
         let with_any = found.into_iter().filter(|(_, counts, _)| has_any(counts));
         hours.extend(with_any.map(|(hour, _, _)| hour));

@@ -2,11 +2,10 @@
 
 use exchequer_metering::Contribution;
 
-use crate::bytes::{Damaged, Reader, Writer};
-use crate::packed::{u32_of, usize_of};
+use crate::bytes::Writer;
+use crate::packed::usize_of;
 use crate::tables::Scope;
-use crate::texts::{Texts, values};
-use crate::window::Of;
+use crate::texts::Texts;
 
 /// Each by its number, in the order in which they came.
 #[derive(Debug, Default)]
@@ -37,58 +36,6 @@ impl Names {
         }
         self.scopes.push(Scope::of_subject(&it.subject));
         self.subjects.push(&self.wanted.bytes)
-    }
-
-    /// Number of groups as they are written.
-    pub(crate) fn written_groups(&mut self, name: &[u8]) -> u32 {
-        self.groups.find(name).unwrap_or_else(|| self.groups.push(name))
-    }
-
-    /// Number of a subject as it is written.
-    pub(crate) fn written_subject(&mut self, name: &[u8]) -> u32 {
-        if let Some(at) = self.subjects.find(name) {
-            return at;
-        }
-        self.scopes.push(Scope::of_subject(values(name).next().unwrap_or_default()));
-        self.subjects.push(name)
-    }
-
-    /// All of them, each behind its length, groups first.
-    pub(crate) fn write(&self, out: &mut Writer) {
-        for texts in [&self.groups, &self.subjects] {
-            out.count(texts.len());
-            for at in 0..texts.len() {
-                let text = texts.text(u32_of(at));
-                out.count(text.len());
-                out.raw(text);
-            }
-        }
-    }
-
-    /// What [`Self::write`] wrote.
-    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self, Damaged> {
-        let mut names = Self::default();
-        for _ in 0..input.count(1)? {
-            names.written_groups(input.raw()?);
-        }
-        for _ in 0..input.count(1)? {
-            names.written_subject(input.raw()?);
-        }
-        Ok(names)
-    }
-
-    /// Is there one with this number?
-    pub(crate) fn has(&self, of: Of, at: u32) -> bool {
-        let texts = match of {
-            Of::Totals => &self.groups,
-            Of::Subjects => &self.subjects,
-        };
-        usize_of(at) < texts.len()
-    }
-
-    /// Bytes of all texts.
-    pub(crate) fn text_bytes(&self) -> usize {
-        self.groups.bytes().len() + self.subjects.bytes().len()
     }
 
     /// As it is written.

@@ -176,34 +176,21 @@ impl Counts {
         }
     }
 
-    pub(crate) fn write(&self, out: &mut Writer) {
+    pub(crate) fn write(&self) -> bytes::Bytes {
+        let mut out = Writer::default();
         out.count(self.0.len());
         self.0.iter().for_each(|count| out.uint(*count));
-    }
-
-    pub(crate) fn to_bytes(self) -> bytes::Bytes {
-        let mut out = Writer::default();
-        self.write(&mut out);
         out.bytes.into()
     }
 
-    /// Of fewer kinds, when it was written before the others were known, or of more.
-    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self, Damaged> {
+    /// Of fewer kinds, when it was written before the others were known.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut input = Reader::new(bytes);
         let mut counts = Self::default();
         let known = input.count(1)?;
-        for at in 0..known {
-            let count = input.uint()?;
-            // A kind that this program does not know is told by nobody.
-            if let Some(own) = counts.0.get_mut(at) {
-                *own = count;
-            }
+        for count in counts.0.iter_mut().take(known) {
+            *count = input.uint()?;
         }
-        Ok(counts)
-    }
-
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, Damaged> {
-        let mut input = Reader::new(bytes);
-        let counts = Self::read(&mut input)?;
         input.finish()?;
         Ok(counts)
     }
@@ -285,8 +272,7 @@ impl Notes {
         }
     }
 
-    /// Records of one tenant that were received in one hour.
-    pub(crate) fn count_all(&mut self, (tenant, hour, more): (&str, Timestamp, Counts)) {
+    fn count_all(&mut self, (tenant, hour, more): (&str, Timestamp, Counts)) {
         let of_hour = self.hours.entry(hour).or_default();
         if let Some(counts) = of_hour.get_mut(tenant) {
             counts.add(&more);

@@ -251,7 +251,7 @@ pub(crate) fn aggregation_number(aggregation: Aggregation) -> u64 {
     }
 }
 
-pub(crate) fn aggregation_of(number: u64) -> Result<Aggregation, Damaged> {
+fn aggregation_of(number: u64) -> Result<Aggregation, Damaged> {
     let known = Aggregation::ALL.into_iter().find(|it| aggregation_number(*it) == number);
     known.ok_or(Damaged)
 }

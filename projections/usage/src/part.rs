@@ -5,16 +5,15 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use exchequer_metering::{Aggregation, Contribution, Meter};
+use exchequer_metering::{Contribution, Meter};
 use exchequer_types::{PartitionId, Period, TenantId, Timestamp};
 
-use crate::amount::Amount;
 use crate::hashing::{Map, NumberMap};
 use crate::names::Names;
 use crate::notes::{Fated, Kind, Notes, Sealed, floor};
 use crate::packed::{u32_of, usize_of};
 use crate::touched::{MeterOf, TouchedSeries};
-use crate::window::{Of, Window};
+use crate::window::Window;
 
 /// Into which windows a contribution goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,12 +31,8 @@ pub struct Part {
     from: u64,
     to: u64,
     series: Vec<Series>,
-    /// Of the series, where they came of contributions.
-    meters: Vec<Arc<Meter>>,
     by_meter: Map<MeterKey, u32>,
     by_address: NumberMap<(usize, usize), u32>,
-    /// By the address of their meters.
-    shapes: NumberMap<usize, Arc<Shape>>,
     /// Keeps addresses from being given to others.
     known: Vec<(Arc<TenantId>, Arc<Meter>)>,
     pub(crate) names: Names,
@@ -56,26 +51,15 @@ pub type Segment = Part;
 #[derive(Debug)]
 pub(crate) struct Series {
     pub(crate) tenant: Arc<TenantId>,
-    pub(crate) shape: Arc<Shape>,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) windows: Vec<Window>,
     by_window: NumberMap<(i64, i64, i64), u32>,
     latest: u32,
 }
 
-/// What rows tell of a version of a meter.
-#[derive(Debug)]
-pub(crate) struct Shape {
-    pub(crate) meter: String,
-    pub(crate) version: u32,
-    pub(crate) aggregation: Aggregation,
-    /// Names of the group-bys.
-    pub(crate) by: Vec<String>,
-    pub(crate) groups_max: u32,
-}
-
 /// A version of a meter, by its name: definitions of one version lie in several places.
 #[derive(Debug)]
-struct MeterKey(Arc<TenantId>, Arc<Shape>);
+struct MeterKey(Arc<TenantId>, Arc<Meter>);
 
 const MINUTE_MICROS: i64 = 60_000_000;
 /// Up to so many windows of a series are looked through.
@@ -96,10 +80,8 @@ impl Part {
             from,
             to: from,
             series: Vec::new(),
-            meters: Vec::new(),
             by_meter: Map::default(),
             by_address: NumberMap::default(),
-            shapes: NumberMap::default(),
             known: Vec::new(),
             names: Names::default(),
             notes: Notes::default(),
@@ -207,8 +189,8 @@ impl Part {
     pub(crate) fn take_touched(&mut self) -> impl Iterator<Item = MeterOf> {
         let numbers = self.touched.take().into_iter();
         numbers.filter_map(|at| {
-            let (series, meter) = (self.series.get(usize_of(at))?, self.meters.get(usize_of(at))?);
-            Some((Arc::clone(&series.tenant), Arc::clone(meter)))
+            let series = self.series.get(usize_of(at))?;
+            Some((Arc::clone(&series.tenant), Arc::clone(&series.meter)))
         })
     }
 
@@ -221,66 +203,22 @@ impl Part {
         if let Some(at) = self.by_address.get(&address) {
             return *at;
         }
-        let shape = self.shapes.entry(address.1).or_insert_with(|| Arc::new(Shape::of(&it.meter)));
-        let shape = Arc::clone(shape);
-        let at = self.series_of_shape(&it.tenant, shape);
-        if self.meters.len() < self.series.len() {
-            self.meters.push(Arc::clone(&it.meter));
-        }
+        let key = MeterKey(Arc::clone(&it.tenant), Arc::clone(&it.meter));
+        let at = *self.by_meter.entry(key).or_insert_with(|| {
+            self.bytes += SERIES_BYTES;
+            self.series.push(Series::new(Arc::clone(&it.tenant), Arc::clone(&it.meter)));
+            u32_of(self.series.len() - 1)
+        });
         self.bytes += ADDRESS_BYTES;
         self.known.push((Arc::clone(&it.tenant), Arc::clone(&it.meter)));
         self.by_address.insert(address, at);
         at
     }
-
-    /// A cell of a part that is put together of others' cells.
-    pub(crate) fn merge(&mut self, at: (u32, u32), of: Of, name: u32, more: &Amount) {
-        let series = self.series.get_mut(usize_of(at.0));
-        if let Some(window) = series.and_then(|it| it.windows.get_mut(usize_of(at.1))) {
-            window.merge(of, name, more, &mut self.arrivals);
-        }
-    }
-
-    /// The number of a window of such a part.
-    pub(crate) fn window(
-        &mut self,
-        series: u32,
-        minute: Option<Timestamp>,
-        period: Option<Period>,
-    ) -> u32 {
-        self.series.get_mut(usize_of(series)).map_or(0, |it| it.window(minute, period))
-    }
-
-    /// It tells of all up to this seal.
-    pub(crate) fn reaches(&mut self, seq: u64) {
-        self.to = self.to.max(seq);
-    }
-
-    pub(crate) fn series_of_shape(&mut self, tenant: &Arc<TenantId>, shape: Arc<Shape>) -> u32 {
-        let key = MeterKey(Arc::clone(tenant), Arc::clone(&shape));
-        *self.by_meter.entry(key).or_insert_with(|| {
-            self.bytes += SERIES_BYTES;
-            self.series.push(Series::new(Arc::clone(tenant), shape));
-            u32_of(self.series.len() - 1)
-        })
-    }
-}
-
-impl Shape {
-    fn of(meter: &Meter) -> Self {
-        Self {
-            meter: meter.key.as_str().to_owned(),
-            version: meter.version,
-            aggregation: meter.aggregation,
-            by: meter.group_by.iter().map(|it| it.name.to_string()).collect(),
-            groups_max: meter.groups_max,
-        }
-    }
 }
 
 impl MeterKey {
     fn name(&self) -> (&TenantId, &str, u32) {
-        (&self.0, &self.1.meter, self.1.version)
+        (&self.0, self.1.key.as_str(), self.1.version)
     }
 }
 
@@ -299,9 +237,9 @@ impl Hash for MeterKey {
 }
 
 impl Series {
-    fn new(tenant: Arc<TenantId>, shape: Arc<Shape>) -> Self {
+    fn new(tenant: Arc<TenantId>, meter: Arc<Meter>) -> Self {
         let windows = Vec::with_capacity(1);
-        Self { tenant, shape, windows, by_window: NumberMap::default(), latest: 0 }
+        Self { tenant, meter, windows, by_window: NumberMap::default(), latest: 0 }
     }
 
     /// How many cells it adds to windows of one length, at most.
@@ -325,15 +263,6 @@ impl Series {
         self.latest = u32_of(self.windows.len());
         self.windows.push(window);
         bytes + WINDOW_BYTES + self.index()
-    }
-
-    fn window(&mut self, minute: Option<Timestamp>, period: Option<Period>) -> u32 {
-        let at = self.find(minute, period).unwrap_or_else(|| {
-            self.windows.push(Window::empty(minute, period, self.shape.aggregation));
-            self.index();
-            self.windows.len() - 1
-        });
-        u32_of(at)
     }
 
     /// Where the window is, if there is one.

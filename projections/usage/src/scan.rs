@@ -1,5 +1,5 @@
-//! Reads what one source partition has of a query: its rows, the tenant's delta above them,
-//! and what is in memory above both. Each row says of which seal it is, and memory adds to it what came behind that one:
+//! Reads what one source partition has of a query: its rows, and what is in memory above
+//! them. Each row says of which seal it is, and memory adds to it what came behind that one:
 //! nothing is counted twice and nothing left out while the meter writes, be the batch in the
 //! store whole yet or not. A row that is further than memory knows is of another moment; then
 //! it is tried anew. Where the checkpoint knows of no rows none are read: what may be there
@@ -14,7 +14,6 @@ use exchequer_types::{PartitionId, Period};
 
 use crate::amount::Amount;
 use crate::checkpoint::{Span, checkpoint};
-use crate::delta::{self, Delta};
 use crate::flush::SUBJECTS_PER_BUCKET_MAX;
 use crate::fold::{Added, fold, window};
 use crate::gather::{Gathered, Grouping};
@@ -40,13 +39,7 @@ pub(crate) async fn source(
     partition: PartitionId,
 ) -> Result<Option<(Gathered, Position)>, QueryError> {
     let before = checkpoint(store, partition).await?.unwrap_or_default();
-    // Before the rows: once it is empty, they hold what it held.
-    let delta = if before.span.is_empty() {
-        Delta::none(partition)
-    } else {
-        delta::stands(store, query.tenant.as_str(), partition).await?
-    };
-    let Some(memory) = in_memory(live, query, pieces, (partition, before.seal), &delta.part) else {
+    let Some(memory) = in_memory(live, query, pieces, partition, before.seal) else {
         return Ok(None);
     };
     let Memory { held, ends, position: live_position } = memory;
@@ -89,7 +82,7 @@ pub(crate) async fn source(
     Ok(Some((reading.gathered, position)))
 }
 
-/// Cells of a series that are in the delta or in memory, with their names.
+/// Cells of a series that are not in the rows, with their names.
 struct Held {
     /// The last seal of the part that they are of.
     to: u64,
@@ -111,44 +104,33 @@ struct Memory {
     position: Position,
 }
 
-/// None when that is of another moment than the checkpoint or the delta.
 fn in_memory(
     live: &LiveUsage,
     query: &Query<'_>,
     pieces: &[Piece],
-    (partition, stored): (PartitionId, u64),
-    delta: &Part,
+    partition: PartitionId,
+    stored: u64,
 ) -> Option<Memory> {
     let source = live.source(partition)?;
-    let (mut held, mut ends) = (of_part(delta, query, pieces), BTreeSet::new());
+    let (mut held, mut ends) = (Vec::new(), BTreeSet::new());
     for part in source.behind(stored)? {
         ends.insert(part.to());
-        // A delta of a batch that is not whole yet has it already.
-        if delta.is_empty() || delta.to() < part.to() {
-            held.extend(of_part(part, query, pieces));
+        let is_wanted = |it: &&Series| {
+            *it.tenant == *query.tenant
+                && it.meter.key.as_str() == query.meter
+                && query.version.is_none_or(|version| it.meter.version == version)
+        };
+        for series in part.series().iter().filter(is_wanted) {
+            let pieces = pieces.iter().enumerate();
+            held.extend(pieces.map(|(at, piece)| of_series(part, series, query, at, *piece)));
         }
     }
-    let is_known = delta.to() <= stored || ends.contains(&delta.to());
-    is_known.then(|| Memory { held, ends, position: source.position() })
-}
-
-fn of_part(part: &Part, query: &Query<'_>, pieces: &[Piece]) -> Vec<Held> {
-    let is_wanted = |it: &&Series| {
-        *it.tenant == *query.tenant
-            && it.shape.meter == query.meter
-            && query.version.is_none_or(|version| it.shape.version == version)
-    };
-    let series = part.series().iter().filter(is_wanted);
-    let held = series.flat_map(|series| {
-        let pieces = pieces.iter().enumerate();
-        pieces.map(move |(at, piece)| of_series(part, series, query, at, *piece))
-    });
-    held.collect()
+    Some(Memory { held, ends, position: source.position() })
 }
 
 fn of_series(part: &Part, series: &Series, query: &Query<'_>, at: usize, piece: Piece) -> Held {
     let wants = |window: Period| piece.from <= window.start && window.start < piece.to;
-    let shape = &series.shape;
+    let meter = &series.meter;
     let of_subjects = query.by_subject || query.subject.is_some();
     let cells = if of_subjects {
         let added = fold(series, piece.kept, Of::Subjects, wants);
@@ -168,9 +150,10 @@ fn of_series(part: &Part, series: &Series, query: &Query<'_>, at: usize, piece: 
     let (names_max, by) = if of_subjects {
         (SUBJECTS_PER_BUCKET_MAX, Vec::new())
     } else {
-        (usize_of(shape.groups_max), shape.by.clone())
+        let by = meter.group_by.iter().map(|it| it.name.to_string()).collect();
+        (usize_of(meter.groups_max), by)
     };
-    let (version, aggregation) = (shape.version, shape.aggregation);
+    let (version, aggregation) = (meter.version, meter.aggregation);
     // Totals are there whenever a subject is.
     let own = series.windows.iter().filter_map(|it| window(it, piece.kept));
     let windows: BTreeSet<Period> = own.filter(|it| wants(*it)).collect();

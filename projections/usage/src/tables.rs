@@ -11,7 +11,7 @@ use exchequer_types::{PartitionId, Period, TenantId, Timestamp};
 
 /// Leads every key. Where folding makes something else of the seals, another generation is
 /// written, from zero.
-pub const GENERATION: Generation = 4;
+pub const GENERATION: Generation = 3;
 
 /// Rows that hold up to a thousand cells each, see `packed`. What a tenant adds to all of its
 /// meters at about the same time lies together: a flush reads and writes it in one step.
@@ -63,15 +63,6 @@ pub static USAGE_SETS: Table = Table {
     columns: &[bytes("members")],
 };
 
-/// What a tenant has added since its rows were written last, while that is little, see
-/// `delta`.
-pub static USAGE_DELTAS: Table = Table {
-    name: "usage_deltas",
-    partition_key: &[text("tenant"), int("source_partition")],
-    clustering: &[],
-    columns: &[bytes("contents")],
-};
-
 /// How far each source partition is.
 pub static USAGE_CHECKPOINTS: Table = Table {
     name: "usage_checkpoints",
@@ -96,7 +87,6 @@ pub static USAGE_CHECKPOINTS: Table = Table {
 pub const TABLES: &[&Table] = &[
     &USAGE_WINDOWS,
     &USAGE_SETS,
-    &USAGE_DELTAS,
     &USAGE_CHECKPOINTS,
     &USAGE_FATES,
     &USAGE_LISTED,

@@ -95,43 +95,11 @@ impl Window {
         bytes
     }
 
-    /// One without cells, to which those of others are put.
-    pub(crate) fn empty(
-        minute: Option<Timestamp>,
-        period: Option<Period>,
-        aggregation: Aggregation,
-    ) -> Self {
-        let cells = || Cells::new(aggregation);
-        let both = Both { totals: cells(), subjects: cells() };
-        Self { minute, period, contents: Contents::Many(Box::new(both)) }
-    }
-
-    /// Adds to a cell of one that was made empty.
-    pub(crate) fn merge(&mut self, of: Of, name: u32, more: &Amount, arrivals: &mut u32) {
-        if let Contents::Many(both) = &mut self.contents {
-            let cells = match of {
-                Of::Totals => &mut both.totals,
-                Of::Subjects => &mut both.subjects,
-            };
-            cells.merge(name, more, arrivals);
-        }
-    }
-
     /// How many cells there are of both kinds.
     pub(crate) fn len(&self) -> usize {
         match &self.contents {
             Contents::One(one) => 1 + usize::from(one.subject.is_some()),
             Contents::Many(both) => both.totals.len() + both.subjects.len(),
-        }
-    }
-
-    /// Bytes behind the amounts of its cells.
-    pub(crate) fn heap_bytes(&self) -> usize {
-        match &self.contents {
-            Contents::One(one) => {
-                one.amount.heap_bytes() * (1 + usize::from(one.subject.is_some()))
-            }
-            Contents::Many(both) => both.totals.heap_bytes() + both.subjects.heap_bytes(),
         }
     }
 

@@ -10,7 +10,7 @@ use exchequer_metering::{
     Aggregation, Contribution, GROUPS_DEFAULT, GroupBy, Meter, Path, Sign, Value,
 };
 use exchequer_projection_usage::{
-    Checkpoint, How, Kept, LiveUsage, Position, Query, Sealed, Step, Windows, flush, query,
+    Checkpoint, Kept, LiveUsage, Position, Query, Sealed, Step, Windows, flush, query,
 };
 use exchequer_readstore::ReadStore as _;
 use exchequer_readstore_local::{LocalReadStore, Settings};
@@ -131,11 +131,8 @@ impl World {
         };
         let mut checkpoint =
             Checkpoint { seal: seq, offset: first + events, ..Checkpoint::default() };
-        let how = How { is_settled: true, ..How::default() };
-        let flushed = flush(&self.store, &segment, &mut checkpoint, &how).await?;
-        for batch in flushed.batches(&self.store) {
-            self.store.write(batch).await?;
-        }
+        let batch = flush(&self.store, &segment, &mut checkpoint).await?;
+        self.store.write(batch).await?;
         self.live.source(partition).ok_or("no such partition")?.written(seq);
         Ok(())
     }

@@ -82,11 +82,6 @@ pub(super) struct Recounts {
 }
 
 impl Recounts {
-    /// Whose rows are put together anew.
-    pub(super) fn tenants(&self) -> BTreeSet<&str> {
-        self.due.iter().map(|(it, _)| it.tenant.as_str()).collect()
-    }
-
     fn find(&self, of: &Touched, stretch: Stretch) -> Option<&Added> {
         self.added.iter().find(|it| it.stretch == stretch && it.of.is_of_meter_of(of))
     }

@@ -115,7 +115,6 @@ pub(super) async fn load(
         adopted_at: BTreeMap::new(),
         absent: std::collections::BTreeSet::new(),
         checkpoint_epoch: epoch,
-        is_settled: false,
     };
     load_adopted(context, &mut state, head.seq).await?;
     let position = Position { seal: stored.seal, offset: state.next, through: state.through };
@@ -178,7 +177,6 @@ pub(super) async fn catch_up(
         }
     }
     state.stand_at(head);
-    state.is_settled = true;
     if let Some(mut source) = context.meters.live.source(state.partition) {
         source.settle();
     }
@@ -292,8 +290,6 @@ pub(super) struct WriteBehind<'a> {
     rows: Vec<Write>,
     epoch: u64,
     merge: Option<(Merge, SemaphorePermit<'a>)>,
-    /// All seals were folded when this was built.
-    is_settled: bool,
     pub(super) saved: Saved,
 }
 
@@ -355,18 +351,7 @@ pub(super) async fn snapshot<'a>(
     let (unsaved, next) = (state.unsaved.len(), state.next);
     let saved = Saved { seq: seal, next, unsaved, identities: flush, waiting: Vec::new() };
     let epoch = state.checkpoint_epoch;
-    let is_settled = state.is_settled;
-    Ok(Some(WriteBehind {
-        segment,
-        recounts,
-        checkpoint,
-        meter,
-        rows,
-        epoch,
-        merge,
-        is_settled,
-        saved,
-    }))
+    Ok(Some(WriteBehind { segment, recounts, checkpoint, meter, rows, epoch, merge, saved }))
 }
 
 /// Writes what `snapshot` gave and, behind it, merges blocks of the index. The permit was
@@ -377,24 +362,22 @@ pub(super) async fn write(
     permit: Permit<'_>,
 ) -> Result<(Saved, Option<Merged>), EngineError> {
     let store = context.ports.store.as_ref();
-    let how = usage::How { whole: it.recounts.tenants(), is_settled: it.is_settled };
-    let flushed = usage::flush(store, &it.segment, &mut it.checkpoint, &how).await;
-    let mut flushed = flushed.map_err(of_flush)?;
-    let rows = usage::Pending::above(store, core::mem::take(&mut flushed.rows));
+    let mut batch = usage::flush(store, &it.segment, &mut it.checkpoint).await.map_err(of_flush)?;
+    let rows = usage::Pending::above(store, core::mem::take(&mut batch.rows));
     let place = (it.segment.source(), it.saved.seq);
     it.saved.waiting = recounting::put(&rows, place, &it.recounts).await.map_err(of_flush)?;
-    flushed.rows = rows.into_writes();
+    batch.rows = rows.into_writes();
     if !it.saved.waiting.is_empty() {
         it.meter.touched = recounting::to_proto(&it.saved.waiting);
         it.checkpoint.meter = Bytes::from(it.meter.encode_to_vec());
-        flushed.checkpoint = it.checkpoint.put(&it.segment);
+        batch.last = vec![it.checkpoint.put(&it.segment)];
     }
     drop(it.segment);
-    flushed.rows.extend(it.rows);
-    flushed.checkpoint.timestamp = checkpoint_stamp((it.epoch, true), it.saved.seq);
-    for batch in flushed.batches(store) {
-        store.write(batch).await?;
+    batch.rows.extend(it.rows);
+    for write in &mut batch.last {
+        write.timestamp = checkpoint_stamp((it.epoch, true), it.saved.seq);
     }
+    store.write(batch).await?;
     // A merge holds little and takes long.
     drop(permit);
     let merged = match it.merge {

@@ -69,8 +69,6 @@ pub(super) struct Metering {
     pub(super) absent: BTreeSet<String>,
     /// Epoch of the claim, under which checkpoints are written.
     pub(super) checkpoint_epoch: u64,
-    /// It has folded all seals that were accepted before the claim.
-    pub(super) is_settled: bool,
 }
 
 impl Metering {

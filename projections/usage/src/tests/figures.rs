@@ -391,11 +391,8 @@ async fn lists_go_through_rows_and_memory_newest_first() {
 async fn write(platform: &Platform, seal: u64) {
     let segment = platform.live.source(PartitionId(0)).unwrap().freeze().unwrap();
     let mut checkpoint = crate::Checkpoint { seal, ..crate::Checkpoint::default() };
-    let how = crate::How::default();
-    let flushed = crate::flush(&platform.store, &segment, &mut checkpoint, &how).await.unwrap();
-    for batch in flushed.batches(&platform.store) {
-        platform.store.write(batch).await.unwrap();
-    }
+    let batch = crate::flush(&platform.store, &segment, &mut checkpoint).await.unwrap();
+    platform.store.write(batch).await.unwrap();
     platform.live.source(PartitionId(0)).unwrap().written(seal);
 }
 
@@ -441,11 +438,8 @@ async fn seals_tell_where_events_are() {
         alone.seal(last);
         alone
     };
-    let mut checkpoint = crate::Checkpoint::default();
-    let flushed =
-        crate::flush(store, &segment, &mut checkpoint, &crate::How::default()).await.unwrap();
-    let rows = flushed.rows;
-    store.write(exchequer_readstore::Batch { rows, last: Vec::new() }).await.unwrap();
+    let batch = crate::flush(store, &segment, &mut crate::Checkpoint::default()).await.unwrap();
+    store.write(exchequer_readstore::Batch { last: Vec::new(), ..batch }).await.unwrap();
     let all = within("2026-01-05T10:06:00Z", "2026-01-05T13:00:00Z", 7).await;
     assert_eq!(all, (vec![(7, 9), (10, 40)], None));
 }

@@ -5,21 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use exchequer_metering::{
-    Aggregation, Bucket, Contribution, Fate, GroupBy, Meter, OVERFLOW, Path, Sign, Value,
+    Aggregation, Bucket, Contribution, GroupBy, Meter, OVERFLOW, Path, Sign, Value,
 };
-use exchequer_readstore::{Batch, MemoryStore, ReadStore as _, Write};
+use exchequer_readstore::{Batch, MemoryStore, ReadStore as _};
 use exchequer_types::{PartitionId, Period, Quantity, Slug, TenantId, Timestamp};
 
 use crate::{
-    Checkpoint, FlushError, Flushed, How, Kept, Kind, LiveUsage, Position, Sealed, Segment,
-    Windows, checkpoint, flush,
+    Checkpoint, FlushError, Kept, LiveUsage, Position, Sealed, Windows, checkpoint, flush,
 };
 
 pub(super) const SOURCES: u32 = 2;
-pub(super) const TENANT: &str = "acme";
 
 pub(super) fn tenant() -> TenantId {
-    TenantId::parse(TENANT).unwrap()
+    TenantId::parse("acme").unwrap()
 }
 
 pub(super) fn at(text: &str) -> Timestamp {
@@ -93,8 +91,6 @@ pub(super) struct Platform {
     pub(super) live: LiveUsage,
     /// By source: the contributions of each seal, from seq 1.
     pub(super) seals: Vec<Vec<Vec<Contribution>>>,
-    /// No deltas: all goes to rows of windows.
-    pub(super) is_whole: bool,
 }
 
 impl Platform {
@@ -103,7 +99,6 @@ impl Platform {
             store: MemoryStore::new(atomic),
             live: LiveUsage::new(SOURCES),
             seals: vec![Vec::new(); SOURCES as usize],
-            is_whole: false,
         };
         for source in 0..SOURCES {
             it.restart(source).await;
@@ -124,9 +119,6 @@ impl Platform {
         for contribution in contributions {
             of.open().add(seq, contribution, Windows::All);
         }
-        let counted = Kind::Fate(Fate::Counted);
-        let records = contributions.iter().map(|it| (TENANT, counted, it.time));
-        of.open().tally(seq, records);
         let through = Timestamp::saturating_from_micros(seq as i64);
         let sealed = Sealed { seq, offset: seq, from: seq, to: seq + 1, through, times: None };
         of.open().seal(sealed);
@@ -167,9 +159,9 @@ impl Platform {
                 offset: segment.to() + 1,
                 ..Checkpoint::default()
             };
-            let flushed = flush(&self.store, &segment, &mut checkpoint, &self.how(&segment)).await;
-            let flushed = match flushed {
-                Ok(flushed) => flushed,
+            let flushed = flush(&self.store, &segment, &mut checkpoint).await;
+            let Batch { mut rows, last } = match flushed {
+                Ok(batch) => batch,
                 Err(FlushError::Split { at }) => {
                     self.refold(source, at).await;
                     Box::pin(self.write(source, None)).await;
@@ -179,58 +171,23 @@ impl Platform {
                 Err(error) => panic!("{error}"),
             };
             if let Some(keep) = keep {
-                self.write_some(flushed, keep).await;
+                let mut at = 0..;
+                rows.retain(|_| at.next().is_some_and(keep));
+                self.store.write(Batch { rows, last: Vec::new() }).await.unwrap();
                 return self.restart(source).await;
             }
-            for batch in flushed.batches(&self.store) {
-                self.store.write(batch).await.unwrap();
-            }
+            self.store.write(Batch { rows, last }).await.unwrap();
             self.live.source(PartitionId(source)).unwrap().written(segment.to());
         }
     }
 
     /// Begins to write what is sealed: of the rows, those that `keep` wants by their number.
     pub(super) async fn begin_writing(&self, source: u32, keep: &dyn Fn(usize) -> bool) {
-        let flushed = self.flushed(source).await;
-        self.write_some(flushed, keep).await;
-    }
-
-    /// Rows that somebody is about to write.
-    pub(super) async fn prepared(&self, source: u32) -> Vec<Write> {
-        self.flushed(source).await.rows
-    }
-
-    async fn flushed(&self, source: u32) -> Flushed {
         let segment = self.live.source(PartitionId(source)).unwrap().freeze().unwrap();
-        let (mut checkpoint, how) = (Checkpoint::default(), self.how(&segment));
-        flush(&self.store, &segment, &mut checkpoint, &how).await.unwrap()
-    }
-
-    /// Writes those that `keep` wants by their number, and of the emptied deltas only when it
-    /// wanted all rows.
-    async fn write_some(&self, flushed: Flushed, keep: &dyn Fn(usize) -> bool) {
-        let (rows, emptied) = (flushed.rows, flushed.emptied);
-        let of = |writes: Vec<Write>, from: usize| -> Vec<Write> {
-            let numbered = writes.into_iter().zip(from..);
-            numbered.filter_map(|(write, at)| keep(at).then_some(write)).collect()
-        };
-        let count = rows.len();
-        let rows = of(rows, 0);
-        let last = if rows.len() == count { of(emptied, count) } else { Vec::new() };
-        self.store.write(Batch { rows, last }).await.unwrap();
-    }
-
-    /// Writes all of the tenant to rows of windows.
-    pub(super) async fn write_whole(&mut self, source: u32) {
-        self.is_whole = true;
-        self.seal(source, Vec::new());
-        self.write(source, None).await;
-    }
-
-    fn how(&self, segment: &Segment) -> How<'static> {
-        let whole = if self.is_whole { BTreeSet::from([TENANT]) } else { BTreeSet::new() };
-        let all = self.seals[segment.source().index()].len() as u64;
-        How { whole, is_settled: segment.to() == all }
+        let batch = flush(&self.store, &segment, &mut Checkpoint::default()).await.unwrap();
+        let rows = batch.rows.into_iter().enumerate();
+        let rows = rows.filter_map(|(at, row)| keep(at).then_some(row)).collect();
+        self.store.write(Batch { rows, last: Vec::new() }).await.unwrap();
     }
 
     /// Figures by window and group from zero, with the meter's limit on groups kept in

@@ -1,7 +1,6 @@
 //! Rows and queries against sums from zero: in whatever way seals are cut into segments,
 //! segments are written in part, and meters begin anew.
 
-mod deltas;
 mod figures;
 mod harness;
 mod moving;

@@ -100,6 +100,6 @@ proptest! {
         }
         let _ = Packed::read(kept, &bytes);
         let _ = Cells::read(kept, &bytes);
-        let _ = Counts::from_bytes(&bytes);
+        let _ = Counts::read(&bytes);
     }
 }

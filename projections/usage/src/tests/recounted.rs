@@ -1,17 +1,14 @@
 //! What was taken back from windows that cannot be subtracted from, when writes are cut off
 //! and end at other seals.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use exchequer_metering::{Aggregation, Contribution, Meter};
-use exchequer_readstore::ReadStore as _;
+use exchequer_readstore::{Batch, ReadStore as _};
 use exchequer_types::{PartitionId, Period, Quantity};
 
-use super::harness::{Given, Platform, TENANT, at, contribution, meter, tenant};
-use crate::{
-    Amounts, CellOf, Checkpoint, Flushed, How, Kept, Pending, Recount, count, flush, shorter,
-};
+use super::harness::{Given, Platform, at, contribution, meter, tenant};
+use crate::{Amounts, CellOf, Checkpoint, Kept, Pending, Recount, count, flush, shorter};
 
 const SOURCE: PartitionId = PartitionId(0);
 const MINUTE: &str = "2026-01-05T10:20:00Z";
@@ -33,9 +30,8 @@ async fn write(platform: &Platform, meter: &Arc<Meter>, left: &[i64], ends: bool
     let segment = platform.live.source(SOURCE).unwrap().freeze().unwrap();
     let seal = segment.to();
     let mut checkpoint = Checkpoint { seal, offset: seal + 1, ..Checkpoint::default() };
-    let how = How { whole: BTreeSet::from([TENANT]), is_settled: true };
-    let flushed = flush(&platform.store, &segment, &mut checkpoint, &how).await.unwrap();
-    let rows = Pending::above(&platform.store, flushed.rows);
+    let Batch { rows, last } = flush(&platform.store, &segment, &mut checkpoint).await.unwrap();
+    let rows = Pending::above(&platform.store, rows);
     let tenant = tenant();
     let recount = Recount::new(&rows, (&tenant, meter), (SOURCE, seal));
     let (of, mut is_done) = (CellOf::Groups(Vec::new()), true);
@@ -51,15 +47,8 @@ async fn write(platform: &Platform, meter: &Arc<Meter>, left: &[i64], ends: bool
         }
         is_done &= recount.put((kept, window), &of, &amounts).await.unwrap();
     }
-    let mut batches = Flushed { rows: rows.into_writes(), ..flushed }.batches(&platform.store);
-    if !ends {
-        for batch in &mut batches {
-            batch.last.clear();
-        }
-    }
-    for batch in batches {
-        platform.store.write(batch).await.unwrap();
-    }
+    let last = if ends { last } else { Vec::new() };
+    platform.store.write(Batch { rows: rows.into_writes(), last }).await.unwrap();
     if ends {
         platform.live.source(SOURCE).unwrap().written(seal);
     }

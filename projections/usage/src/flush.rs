@@ -1,51 +1,87 @@
-//! Adds what a part holds to the rows of windows: reads them, adds, and gives each the
-//! position of the part's last seal. A row that is there already is passed over.
+//! Writes a segment: reads the rows that it adds to, adds, and gives each the position
+//! of the segment's last seal. A row that is there already is passed over, so that a
+//! segment which was written in part can be written again.
 
 use std::collections::BTreeMap;
 
-use exchequer_metering::{Aggregation, OVERFLOW};
-use exchequer_readstore::{Key, Keys, ReadStore, Row, Value};
+use exchequer_kernel::mutation::{self, Mutation};
+use exchequer_metering::{Aggregation, Fate, OVERFLOW};
+use exchequer_readstore::{Batch, Fault, Key, Keys, ReadStore, Row, Table, Value, Write};
 use exchequer_types::{Period, TenantId, Timestamp};
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
-use super::{FlushError, Out, SUBJECTS_PER_BUCKET_MAX, all, put};
 use crate::amount::Amount;
 use crate::bytes::Damaged;
+use crate::checkpoint::{Checkpoint, Span};
 use crate::fold::{Added, fold};
 use crate::members::{self, Sets, Spilled};
+use crate::notes::{Counts, Kind, hour};
 use crate::packed::{Packed, u32_of, usize_of};
 use crate::part::{Part, Series};
-use crate::tables::{GENERATION, Kept, Place, Scope, USAGE_WINDOWS};
+use crate::tables::{
+    GENERATION, Kept, Place, Scope, USAGE_FATES, USAGE_HOURS, USAGE_LISTED, USAGE_SEALS,
+    USAGE_WINDOWS, timestamp,
+};
 use crate::texts::{values, written};
 use crate::window::Of;
 
+/// Subjects of one bucket that a window tells apart: further ones are counted together.
+pub const SUBJECTS_PER_BUCKET_MAX: usize = 65_536;
 /// Rows of one window and scope at most.
 const CHUNKS_MAX: usize = 1_024;
 /// Cells that are folded together, unless one series has more at one length of windows.
 const GROUP_CELLS_MAX: usize = 4_096;
-/// Scopes of a group of which rows are read and added to at a time.
+/// Groups of which rows are read and added to at a time, and of each the scopes.
+const GROUPS_AT_ONCE_MAX: usize = 4;
 const SCOPES_AT_ONCE_MAX: usize = 4;
 /// Blocks whose rows are asked for together.
 const BLOCKS_AT_ONCE_MAX: usize = 32;
+/// Rows of hours that are read at a time.
+const HOURS_AT_ONCE_MAX: usize = 32;
 
-/// What `series` of `part` add, in steps that can be taken together: no two scopes of a
-/// stretch of time share a row.
-pub(super) fn steps<'a>(
-    store: &'a dyn ReadStore,
-    part: &'a Part,
-    series: impl Iterator<Item = &'a Series>,
-) -> Vec<BoxFuture<'a, Result<Out, FlushError>>> {
-    let steps = groups(series).into_iter().map(|group| {
-        async move { Rows { store, part, out: Out::default() }.group(&group).await }.boxed()
-    });
-    steps.collect()
+/// A segment cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum FlushError {
+    #[error(transparent)]
+    Store(#[from] Fault),
+    #[error("table {0}: a packed row is damaged: delete the views, they are rebuilt")]
+    Damaged(&'static str),
+    /// Rows tell of seals within the segment, because one that ended there was written in
+    /// part. Drop the segment, fold from the checkpoint to seal `at`, freeze and write
+    /// there, then go on.
+    #[error("some rows are at seal {at}, within the segment")]
+    Split { at: u64 },
 }
 
-struct Rows<'a> {
+/// What writing `segment` takes: its rows, and the checkpoint behind them, which is told of
+/// which times there are rows then. The segments of a partition are written in their order.
+pub async fn flush(
+    store: &dyn ReadStore,
+    segment: &Part,
+    checkpoint: &mut Checkpoint,
+) -> Result<Batch, FlushError> {
+    let before = crate::checkpoint(store, segment.source()).await?.unwrap_or_default();
+    checkpoint.span = before.span.and(Span::of(segment));
+    let mut flush = Flush::new(store, segment);
+    flush.windows().await?;
+    flush.notes().await?;
+    if let Some(at) = flush.split {
+        return Err(FlushError::Split { at });
+    }
+    Ok(Batch { rows: flush.rows, last: vec![checkpoint.put(segment)] })
+}
+
+pub(crate) fn put(table: &'static Table, key: Key, values: Vec<Value>, seq: u64) -> Write {
+    Write { table, generation: GENERATION, key, values: Some(values), timestamp: timestamp(seq) }
+}
+
+struct Flush<'a> {
     store: &'a dyn ReadStore,
-    part: &'a Part,
-    out: Out,
+    segment: &'a Part,
+    /// The earliest seal within the segment that rows are at.
+    split: Option<u64>,
+    rows: Vec<Write>,
 }
 
 /// A row as it stands, and as it becomes.
@@ -82,9 +118,45 @@ struct Block<'p> {
     own: BTreeMap<Timestamp, Vec<Slot>>,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> Flush<'a> {
+    fn new(store: &'a dyn ReadStore, segment: &'a Part) -> Self {
+        Self { store, segment, split: None, rows: Vec::new() }
+    }
+
+    /// What all series add. No two scopes of a stretch of time share a row, so several of
+    /// them wait for the store together.
+    async fn windows(&mut self) -> Result<(), FlushError> {
+        let (store, segment) = (self.store, self.segment);
+        let written = groups(segment.series()).into_iter().map(|group| {
+            async move {
+                let mut own = Flush::new(store, segment);
+                own.group(&group).await?;
+                Ok(own)
+            }
+            .boxed()
+        });
+        self.take_all(written.collect(), GROUPS_AT_ONCE_MAX).await
+    }
+
+    async fn take_all(
+        &mut self,
+        parts: Vec<BoxFuture<'_, Result<Self, FlushError>>>,
+        at_once_max: usize,
+    ) -> Result<(), FlushError> {
+        // In the process nothing is waited for.
+        let at_once = if self.store.is_atomic() { 1 } else { at_once_max };
+        let mut parts = stream::iter(parts).buffered(at_once);
+        while let Some(Self { split, rows, .. }) = parts.try_next().await? {
+            self.rows.extend(rows);
+            if let Some(at) = split {
+                self.splits_at(at);
+            }
+        }
+        Ok(())
+    }
+
     /// What series of one tenant add, each to windows of one length.
-    async fn group(self, group: &[(&'a Series, Kept)]) -> Result<Out, FlushError> {
+    async fn group(&mut self, group: &[(&'a Series, Kept)]) -> Result<(), FlushError> {
         let folded: Vec<_> = group
             .iter()
             .map(|(series, kept)| {
@@ -96,29 +168,29 @@ impl<'a> Rows<'a> {
         let mut by_partition: BTreeMap<(Scope, i64), Vec<Adding<'_>>> = BTreeMap::new();
         for (series, kept, totals, subjects) in &folded {
             for ((scope, start), cells) in self.blocks(*kept, totals, subjects) {
-                let (tenant, meter) = (&*series.tenant, series.shape.meter.as_str());
-                let (kept, source) = (*kept, self.part.source());
+                let (tenant, meter) = (&*series.tenant, series.meter.key.as_str());
+                let (kept, source) = (*kept, self.segment.source());
                 let place = Place { tenant, meter, kept, source, scope };
                 let adding = Adding { series, place, start, cells };
                 by_partition.entry((scope, kept.stretch(start))).or_default().push(adding);
             }
         }
-        let (store, part) = (self.store, self.part);
+        let (store, segment) = (self.store, self.segment);
         let written = by_partition.into_values().map(|adding| {
             async move {
-                let mut own = Rows { store, part, out: Out::default() };
+                let mut own = Flush::new(store, segment);
                 let mut adding = adding.into_iter();
                 loop {
                     let some: Vec<_> = adding.by_ref().take(BLOCKS_AT_ONCE_MAX).collect();
                     if some.is_empty() {
-                        return Ok(own.out);
+                        return Ok(own);
                     }
                     own.add_all(some).await?;
                 }
             }
             .boxed()
         });
-        all(store, written.collect(), SCOPES_AT_ONCE_MAX).await
+        self.take_all(written.collect(), SCOPES_AT_ONCE_MAX).await
     }
 
     /// Cells by scope and block, in the order in which they came.
@@ -131,7 +203,7 @@ impl<'a> Rows<'a> {
     where
         'a: 'f,
     {
-        let names = &self.part.names;
+        let names = &self.segment.names;
         let totals = totals.iter().map(|it| (Scope::Totals, names.groups_of(it.name), it));
         let subjects = subjects.iter().filter_map(|it| {
             let (name, scope) = names.subject_of(it.name)?;
@@ -168,7 +240,7 @@ impl<'a> Rows<'a> {
         let (version, shape) = (adding.version(), adding.shape());
         let Adding { series, place, start, cells } = adding;
         let names_max = match place.scope {
-            Scope::Totals => usize_of(series.shape.groups_max),
+            Scope::Totals => usize_of(series.meter.groups_max),
             Scope::Subjects(_) => SUBJECTS_PER_BUCKET_MAX,
         };
         let shared = match row {
@@ -184,14 +256,14 @@ impl<'a> Rows<'a> {
         }
         for spilled in sets.into_spilled() {
             let writes =
-                members::write(self.store, &place, version, spilled, self.part.to()).await?;
-            self.out.rows.extend(writes);
+                members::write(self.store, &place, version, spilled, self.segment.to()).await?;
+            self.rows.extend(writes);
         }
         let own = block.own.into_values().flatten();
         let changed = own.chain([block.shared]).filter(|slot| slot.changed);
-        self.out.rows.extend(changed.map(|slot| {
+        self.rows.extend(changed.map(|slot| {
             let cells = Value::Bytes(slot.row.write(place.kept));
-            put(&USAGE_WINDOWS, slot.key, vec![cells], self.part.to())
+            put(&USAGE_WINDOWS, slot.key, vec![cells], self.segment.to())
         }));
         Ok(())
     }
@@ -249,33 +321,128 @@ impl<'a> Rows<'a> {
     }
 
     fn slot(&mut self, kept: Kept, row: Row) -> Result<Slot, FlushError> {
-        let is_ahead = self.out.is_ahead(self.part, row.timestamp);
+        let is_ahead = self.is_ahead(row.timestamp);
         let cells = row.values.first().map(Value::as_bytes).unwrap_or_default();
         let damaged = |Damaged| FlushError::Damaged(USAGE_WINDOWS.name);
         let packed = Packed::read(kept, &cells).map_err(damaged)?;
         Ok(Slot { key: row.key, row: packed, is_ahead, changed: false })
     }
+
+    /// Does a row at `stamp` hold all of the segment?
+    fn is_ahead(&mut self, stamp: u64) -> bool {
+        if mutation::active(Mutation::AdditivePosition) {
+            return false;
+        }
+        let at = stamp >> 16;
+        if at > self.segment.from() && at < self.segment.to() {
+            self.splits_at(at);
+        }
+        at >= self.segment.to()
+    }
+
+    fn splits_at(&mut self, at: u64) {
+        self.split = Some(self.split.map_or(at, |known| known.min(at)));
+    }
+
+    async fn notes(&mut self) -> Result<(), FlushError> {
+        let (notes, source) = (&self.segment.notes, Value::Int(i64::from(self.segment.source().0)));
+        for note in &notes.listed {
+            let (tenant, kind) = (Value::text(&*note.tenant), Value::text(note.kind.as_str()));
+            let (received_at, offset) = (note.received_at, Value::uint(note.offset));
+            let detail = Value::Bytes(note.detail.clone().into());
+            let identity = Value::Bytes(bytes::Bytes::copy_from_slice(&note.identity.0));
+            let partition = vec![tenant.clone(), identity];
+            let key = Key { partition, clustering: vec![source.clone(), offset.clone()] };
+            let (seal, at) = (Value::uint(note.seal), Value::Int(received_at.micros()));
+            let values = vec![kind.clone(), seal.clone(), at.clone(), detail.clone()];
+            // Beside the record's own fate it stands in the list alone.
+            if note.kind != Kind::Unusable {
+                self.rows.push(put(&USAGE_FATES, key, values, note.seal));
+            }
+            let hour = Value::Int(hour(received_at).micros());
+            let clustering = vec![at, source.clone(), offset];
+            if note.kind == Kind::Matched {
+                // It is no longer one of those that are without a meter.
+                let unmatched = Value::text(Fate::Unmatched.as_str());
+                let partition = vec![tenant.clone(), unmatched, hour.clone()];
+                let key = Key { partition, clustering: clustering.clone() };
+                let delete = put(&USAGE_LISTED, key, Vec::new(), note.seal);
+                self.rows.push(Write { values: None, ..delete });
+            }
+            let key = Key { partition: vec![tenant, kind, hour], clustering };
+            self.rows.push(put(&USAGE_LISTED, key, vec![seal, detail], note.seal));
+        }
+        for seal in &notes.seals {
+            let key =
+                Key { partition: vec![source.clone()], clustering: vec![Value::uint(seal.from)] };
+            let times = seal.times.unwrap_or((Timestamp::MAX, Timestamp::MIN));
+            let values = vec![
+                Value::uint(seal.seq),
+                Value::uint(seal.offset),
+                Value::uint(seal.to),
+                Value::Int(seal.through.micros()),
+                Value::Int(times.0.micros()),
+                Value::Int(times.1.micros()),
+            ];
+            self.rows.push(put(&USAGE_SEALS, key, values, seal.seq));
+        }
+        let (store, segment, source) = (self.store, self.segment, &source);
+        let hours = notes.hours.iter().flat_map(|(hour, tenants)| {
+            tenants.iter().map(move |(tenant, counts)| {
+                async move {
+                    let mut own = Flush::new(store, segment);
+                    own.hour(source, *hour, tenant, counts).await?;
+                    Ok(own)
+                }
+                .boxed()
+            })
+        });
+        self.take_all(hours.collect(), HOURS_AT_ONCE_MAX).await
+    }
+
+    async fn hour(
+        &mut self,
+        source: &Value,
+        hour: Timestamp,
+        tenant: &str,
+        counts: &Counts,
+    ) -> Result<(), FlushError> {
+        let partition = vec![Value::text(tenant), source.clone()];
+        let key = Key { partition, clustering: vec![Value::Int(hour.micros())] };
+        let mut counts = *counts;
+        if let Some(row) = self.store.get(&USAGE_HOURS, GENERATION, key.clone()).await? {
+            if self.is_ahead(row.timestamp) {
+                return Ok(());
+            }
+            let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
+            let damaged = |Damaged| FlushError::Damaged(USAGE_HOURS.name);
+            counts.add(&Counts::read(&bytes).map_err(damaged)?);
+        }
+        let values = vec![Value::Bytes(counts.write())];
+        self.rows.push(put(&USAGE_HOURS, key, values, self.segment.to()));
+        Ok(())
+    }
 }
 
 impl Adding<'_> {
     fn version(&self) -> u32 {
-        self.series.shape.version
+        self.series.meter.version
     }
 
     /// How the cells aggregate, and what tells them apart.
     fn shape(&self) -> (Aggregation, Vec<String>) {
-        let shape = &self.series.shape;
+        let meter = &self.series.meter;
         let by = match self.place.scope {
-            Scope::Totals => shape.by.clone(),
+            Scope::Totals => meter.group_by.iter().map(|it| it.name.to_string()).collect(),
             Scope::Subjects(_) => Vec::new(),
         };
-        (shape.aggregation, by)
+        (meter.aggregation, by)
     }
 }
 
 /// Series and lengths of windows, in groups of one tenant that are small enough to be folded
 /// together; where rows lie together, they are in one group.
-fn groups<'a>(all: impl Iterator<Item = &'a Series>) -> Vec<Vec<(&'a Series, Kept)>> {
+fn groups(all: &[Series]) -> Vec<Vec<(&Series, Kept)>> {
     let mut by_tenant: BTreeMap<&TenantId, Vec<&Series>> = BTreeMap::new();
     for series in all {
         by_tenant.entry(&series.tenant).or_default().push(series);
