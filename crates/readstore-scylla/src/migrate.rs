@@ -41,6 +41,11 @@ pub const MIGRATIONS: &[Migration] = &[
         "0002-usage-windows",
         include_str!("../../../schemas/store/0002-usage-windows.cql"),
     ),
+    Migration::file(
+        3,
+        "0003-usage-common",
+        include_str!("../../../schemas/store/0003-usage-common.cql"),
+    ),
 ];
 
 /// What [`migrate`] did.

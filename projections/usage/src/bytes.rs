@@ -125,11 +125,15 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn text(&mut self) -> Result<&'a str, Damaged> {
-        let length = self.uint()?;
-        let length = self.bounded(length, 1)?;
-        let (text, rest) = self.rest.split_at_checked(length).ok_or(Damaged)?;
+        core::str::from_utf8(self.bytes()?).map_err(|_| Damaged)
+    }
+
+    /// Bytes behind their length.
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Damaged> {
+        let length = self.count(1)?;
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(Damaged)?;
         self.rest = rest;
-        core::str::from_utf8(text).map_err(|_| Damaged)
+        Ok(bytes)
     }
 
     /// How many things follow, of at least `bytes_min` bytes each: no more than fit.
@@ -144,7 +148,11 @@ impl<'a> Reader<'a> {
         if fits { Ok(count) } else { Err(Damaged) }
     }
 
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     pub(crate) fn finish(self) -> Result<(), Damaged> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Damaged) }
+        if self.is_at_end() { Ok(()) } else { Err(Damaged) }
     }
 }

@@ -5,7 +5,6 @@ use exchequer_types::Period;
 
 use crate::amount::Amount;
 use crate::hashing::NumberMap;
-use crate::part::Series;
 use crate::tables::Kept;
 use crate::window::{Of, Window};
 
@@ -19,17 +18,15 @@ pub(crate) struct Added {
     pub(crate) amount: Amount,
 }
 
-/// What `series` adds to the windows of one length, in the order in which cells first
-/// came. `of` says whether by group or by subject; `wants` leaves out windows.
-pub(crate) fn fold(
-    series: &Series,
+/// What `parts` of a series add to the windows of one length, in the order in which cells
+/// first came. `of` says whether by group or by subject; `wants` leaves out windows.
+pub(crate) fn fold<'w>(
+    parts: impl Iterator<Item = &'w Window>,
     kept: Kept,
     of: Of,
     wants: impl Fn(Period) -> bool,
 ) -> Vec<Added> {
-    let parts: Vec<(Period, &Window)> = series
-        .windows
-        .iter()
+    let parts: Vec<(Period, &Window)> = parts
         .filter_map(|part| Some((window(part, kept).filter(|it| wants(*it))?, part)))
         .collect();
     let mut folded: Vec<Added> = Vec::with_capacity(parts.len());

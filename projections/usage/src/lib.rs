@@ -6,6 +6,7 @@ mod amount;
 mod bytes;
 mod cells;
 mod checkpoint;
+mod common;
 mod flush;
 mod fold;
 mod gather;
@@ -35,6 +36,7 @@ pub use checkpoint::{Checkpoint, Span, checkpoint};
 pub use flush::{FlushError, SUBJECTS_PER_BUCKET_MAX, flush};
 pub use lists::{ListPlace, ListedPage, RELATED_MAX, Wanted, listed, reconcile, related};
 pub use live::{LiveUsage, Position, Source};
+pub use members::members_first;
 pub use notes::{Counts, Detail, Fated, Kind, Listed, Sealed, TEXT_BYTES_MAX};
 pub use part::{Part, Segment, Windows};
 pub use pending::Pending;
@@ -45,7 +47,7 @@ pub use query::{
 pub use recount::{Amounts, CellOf, Recount, count, ends, shorter};
 pub use seals::{SEALS_EXAMINED_MAX, ranges, seal_of};
 pub use tables::{
-    GENERATION, Kept, TABLES, USAGE_CHECKPOINTS, USAGE_FATES, USAGE_HOURS, USAGE_LISTED,
+    GENERATION, Kept, TABLES, USAGE_CHECKPOINTS, USAGE_COMMON, USAGE_FATES, USAGE_LISTED,
     USAGE_SEALS, USAGE_SETS, USAGE_WINDOWS,
 };
 pub use touched::{MeterOf, Touched};

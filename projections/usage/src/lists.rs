@@ -11,7 +11,7 @@ use crate::checkpoint::checkpoint;
 use crate::live::{LiveUsage, Position};
 use crate::notes::{Counts, Kind, Listed, Note, hour};
 use crate::query::QueryError;
-use crate::tables::{GENERATION, USAGE_FATES, USAGE_HOURS, USAGE_LISTED};
+use crate::tables::{GENERATION, USAGE_FATES, USAGE_LISTED, receipt_rows};
 
 const HOUR_MICROS: i64 = 3_600_000_000;
 /// Hours whose counts are looked at in one step.
@@ -216,23 +216,18 @@ async fn counts(
     from: Timestamp,
     to: Timestamp,
 ) -> Result<Vec<(Timestamp, Counts, u64)>, QueryError> {
-    let (mut found, mut after) = (Vec::new(), None);
+    let mut rows = receipt_rows(store, (tenant, partition), (from, to), CHUNK_ROWS_MAX);
+    let mut found = Vec::new();
     loop {
-        let of = vec![Value::text(tenant), Value::Int(i64::from(partition.0))];
-        let mut scan = Scan::of(&USAGE_HOURS, GENERATION, of, CHUNK_ROWS_MAX);
-        scan.from = Some(vec![Value::Int(from.micros())]);
-        scan.to = Some(vec![Value::Int(to.micros())]);
-        scan.after = after.take();
-        let rows = store.scan(scan).await?;
-        for row in &rows {
-            let hour = row.key.clustering.first().map_or(0, Value::as_int);
+        let some = rows.next().await?;
+        if some.is_empty() {
+            return Ok(found);
+        }
+        for row in some {
+            let hour = row.key.clustering.get(1).map_or(0, Value::as_int);
             let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
             let hour = Timestamp::saturating_from_micros(hour);
             found.push((hour, Counts::read(&bytes)?, row.timestamp >> 16));
-        }
-        match rows.into_iter().nth(CHUNK_ROWS_MAX - 1) {
-            Some(row) => after = Some(row.key.clustering),
-            None => return Ok(found),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use exchequer_readstore::{Fault, Key, ReadStore, Scan, Value, Write};
+use exchequer_readstore::{Batch, Fault, Key, ReadStore, Scan, Value, Write};
 use exchequer_types::{Hash, Period, Timestamp};
 
 use crate::amount::{Amount, MEMBER_BYTES, Member, Members};
@@ -42,6 +42,10 @@ impl Sets {
         self.by_cell.entry((window, cell)).or_default().extend(members);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_cell.is_empty()
+    }
+
     pub(crate) fn into_spilled(self) -> impl Iterator<Item = Spilled> {
         self.by_cell.into_iter().map(|((window, cell), members)| Spilled {
             window,
@@ -53,7 +57,9 @@ impl Sets {
 
 impl Spilled {
     /// Adds `more` to a cell, as far as it has room. What it holds stays in it: were it
-    /// moved to rows that are then not written, it would be nowhere.
+    /// moved to rows that are then not written, it would be nowhere. Where there is no room for
+    /// all, all of `more` goes to rows: which ones have room depends on how the log was cut, and
+    /// whoever cuts it shorter behind rows that are written already cannot add to them.
     pub(crate) fn merge(
         window: Period,
         name: &[u8],
@@ -64,16 +70,17 @@ impl Spilled {
             held.merge(more);
             return None;
         };
-        let mut members = Vec::new();
+        let mut has_room = true;
         for member in &more.held {
             if held.held.len() < INLINE_MAX {
                 held.held.insert(*member);
-            } else if !held.held.contains(member) {
-                members.push(*member);
+            } else {
+                has_room &= held.held.contains(member);
             }
         }
-        held.spilled |= !members.is_empty();
-        (!members.is_empty()).then(|| Self { window, cell: cell_id(name, window), members })
+        held.spilled |= !has_room;
+        let members = || more.held.iter().copied().collect();
+        (!has_room).then(|| Self { window, cell: cell_id(name, window), members: members() })
     }
 
     /// What of `amount` a cell that holds all of it has not itself.
@@ -88,6 +95,14 @@ impl Spilled {
         let is_missing = held.spilled && !members.is_empty();
         is_missing.then(|| Self { window, cell: cell_id(name, window), members })
     }
+}
+
+/// A batch in two, to be written one after the other where a store does not write it as a
+/// whole: members, and then the cells which rely on them. A cell that came late, of a meter that
+/// was overtaken, would else hide those that were in another's.
+pub fn members_first(batch: Batch) -> [Batch; 2] {
+    let (sets, rows) = batch.rows.into_iter().partition(|it| it.table.name == USAGE_SETS.name);
+    [Batch { rows: sets, last: Vec::new() }, Batch { rows, last: batch.last }]
 }
 
 /// The rows of a set with further members.

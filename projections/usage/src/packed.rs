@@ -110,12 +110,34 @@ impl Packed {
         self.cells.len() >= CELLS_MAX || self.name_bytes >= NAME_BYTES_MAX
     }
 
+    pub(crate) fn aggregation(&self) -> Aggregation {
+        self.aggregation
+    }
+
+    /// How many cells there are.
+    pub(crate) fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Bytes of the names' values.
+    pub(crate) fn name_bytes(&self) -> usize {
+        self.name_bytes
+    }
+
     /// The cell, when the row has it.
+    pub(crate) fn get(&self, window: Period, name: &[u8]) -> Option<&Amount> {
+        self.cells.get(self.find(window, name)?).map(|(_, _, amount)| amount)
+    }
+
     pub(crate) fn get_mut(&mut self, window: Period, name: &[u8]) -> Option<&mut Amount> {
+        let at = self.find(window, name)?;
+        self.cells.get_mut(at).map(|(_, _, amount)| amount)
+    }
+
+    fn find(&self, window: Period, name: &[u8]) -> Option<usize> {
         let window = *self.window_at.get(&window_key(window))?;
         let name = self.names.find(name)?;
-        let at = *self.cell_at.get(&(window, name))?;
-        self.cells.get_mut(usize_of(at)).map(|(_, _, amount)| amount)
+        self.cell_at.get(&(window, name)).map(|at| usize_of(*at))
     }
 
     /// All cells: window, name and amount.

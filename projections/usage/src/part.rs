@@ -242,11 +242,6 @@ impl Series {
         Self { tenant, meter, windows, by_window: NumberMap::default(), latest: 0 }
     }
 
-    /// How many cells it adds to windows of one length, at most.
-    pub(crate) fn cells(&self) -> usize {
-        self.windows.iter().map(Window::len).sum()
-    }
-
     /// Returns how many bytes were allocated for it.
     fn add(
         &mut self,

@@ -7,17 +7,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use exchequer_metering::{Aggregation, Contribution, Meter, OVERFLOW};
-use exchequer_readstore::{Batch, ReadStore, Value, Write};
+use exchequer_readstore::{Batch, Key, ReadStore, Row, Value, Write};
 use exchequer_types::{PartitionId, Period, TenantId, Timestamp};
 
 use crate::amount::Amount;
 use crate::bytes::Damaged;
+use crate::common::{Common, SectionOf};
 use crate::flush::{FlushError, put};
 use crate::members;
 use crate::packed::Packed;
 use crate::query::split;
 use crate::tables::{
-    GENERATION, Kept, Place, Scope, USAGE_SETS, USAGE_WINDOWS, timestamp, version_of,
+    GENERATION, Kept, Place, Scope, USAGE_COMMON, USAGE_SETS, USAGE_WINDOWS, timestamp, version_of,
 };
 use crate::texts::{values, written};
 
@@ -85,11 +86,43 @@ impl CellOf {
 
 /// A row as it stands.
 struct Held {
-    key: exchequer_readstore::Key,
-    row: Packed,
+    key: Key,
+    cells: HeldCells,
     /// It tells of later seals.
     is_ahead: bool,
     changed: bool,
+}
+
+/// Of the meter alone, or of all of the tenant's.
+enum HeldCells {
+    Own(Box<Packed>),
+    Common(Common),
+}
+
+impl Held {
+    /// The cells of one section: all, where the row is of no other.
+    fn section(&self, of: SectionOf<'_>) -> impl Iterator<Item = (Period, &[u8], &Amount)> {
+        let section = match &self.cells {
+            HeldCells::Own(row) => Some(row.as_ref()),
+            HeldCells::Common(row) => row.section(of),
+        };
+        section.into_iter().flat_map(Packed::cells)
+    }
+
+    fn get_mut(&mut self, of: SectionOf<'_>, window: Period, name: &[u8]) -> Option<&mut Amount> {
+        match &mut self.cells {
+            HeldCells::Own(row) => row.get_mut(window, name),
+            HeldCells::Common(row) => row.get_mut(of, window, name),
+        }
+    }
+
+    fn write(self, kept: Kept, seal: u64) -> Write {
+        let (table, cells) = match &self.cells {
+            HeldCells::Own(row) => (&USAGE_WINDOWS, row.write(kept)),
+            HeldCells::Common(row) => (&USAGE_COMMON, row.write(kept)),
+        };
+        put(table, self.key, vec![Value::Bytes(cells)], seal)
+    }
 }
 
 impl<'a> Recount<'a> {
@@ -114,8 +147,28 @@ impl<'a> Recount<'a> {
         into: &mut Amounts,
     ) -> Result<(), FlushError> {
         let place = self.place(kept, of.scope());
+        let range_of = (range.start, range.end);
+        let mut common = place.common_rows(self.store, range_of, ROWS_MAX);
+        let mut has_others = false;
+        loop {
+            let rows = common.next().await?;
+            if rows.is_empty() {
+                break;
+            }
+            for row in &rows {
+                let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
+                let row = Common::read(kept, &bytes).map_err(damaged_common)?;
+                has_others |= row.is_full();
+                if let Some(section) = row.section(self.section(of.scope())) {
+                    self.take(&place, range, section, into).await?;
+                }
+            }
+        }
+        if !has_others {
+            return Ok(());
+        }
         let version = self.meter.version;
-        let mut rows = place.rows(self.store, (range.start, range.end), ROWS_MAX);
+        let mut rows = place.rows(self.store, range_of, ROWS_MAX);
         loop {
             let rows = rows.next().await?;
             if rows.is_empty() {
@@ -124,22 +177,30 @@ impl<'a> Recount<'a> {
             for row in rows.iter().filter(|row| version_of(row) == version) {
                 let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
                 let packed = Packed::read(kept, &bytes).map_err(damaged)?;
-                for (window, name, amount) in packed.cells() {
-                    if range.start <= window.start && window.start < range.end {
-                        let amount = self.whole(&place, window, name, amount).await?;
-                        let name = values(name).map(str::to_owned).collect();
-                        match into.entry(name) {
-                            std::collections::btree_map::Entry::Vacant(it) => {
-                                it.insert(amount);
-                            }
-                            std::collections::btree_map::Entry::Occupied(mut it) => {
-                                it.get_mut().merge(&amount);
-                            }
-                        }
-                    }
-                }
+                self.take(&place, range, &packed, into).await?;
             }
         }
+    }
+
+    fn section(&self, scope: Scope) -> SectionOf<'a> {
+        SectionOf { meter: self.meter.key.as_str(), version: self.meter.version, scope }
+    }
+
+    /// Puts to `into` what `packed` has of windows that begin in `range`.
+    async fn take(
+        &self,
+        place: &Place<'_>,
+        range: Period,
+        packed: &Packed,
+        into: &mut Amounts,
+    ) -> Result<(), FlushError> {
+        let is_in = |window: Period| range.start <= window.start && window.start < range.end;
+        for (window, name, amount) in packed.cells().filter(|it| is_in(it.0)) {
+            let amount = self.whole(place, window, name, amount).await?;
+            let name = values(name).map(str::to_owned).collect();
+            into.entry(name).and_modify(|known| known.merge(&amount)).or_insert(amount);
+        }
+        Ok(())
     }
 
     /// A cell with those of its members that stand in rows of their own.
@@ -175,9 +236,10 @@ impl<'a> Recount<'a> {
             Kept::Period => it.start == window.start,
             _ => it == window,
         };
+        let section = self.section(of.scope());
         let told: BTreeSet<Vec<u8>> = rows
             .iter()
-            .flat_map(|it| it.row.cells())
+            .flat_map(|it| it.section(section))
             .filter(|(at, _, _)| is_own(*at))
             .map(|(_, name, _)| name.to_vec())
             .collect();
@@ -199,8 +261,7 @@ impl<'a> Recount<'a> {
         let (mut writes, mut has_taken) = (Vec::new(), true);
         for held in &mut rows {
             let windows: Vec<Period> = held
-                .row
-                .cells()
+                .section(section)
                 .filter(|(at, name, _)| is_own(*at) && *name == target)
                 .map(|it| it.0)
                 .collect();
@@ -212,16 +273,14 @@ impl<'a> Recount<'a> {
                 let whole = core::mem::replace(&mut amount, Amount::empty(self.meter.aggregation));
                 let (inline, more) = self.members(&place, at, &target, whole).await?;
                 writes.extend(more);
-                if let Some(cell) = held.row.get_mut(at, &target) {
+                if let Some(cell) = held.get_mut(section, at, &target) {
                     *cell = inline;
                     held.changed = true;
                 }
             }
         }
-        for held in rows.into_iter().filter(|it| it.changed) {
-            let cells = Value::Bytes(held.row.write(kept));
-            writes.push(put(&USAGE_WINDOWS, held.key, vec![cells], self.seal));
-        }
+        let changed = rows.into_iter().filter(|it| it.changed);
+        writes.extend(changed.map(|held| held.write(kept, self.seal)));
         if !writes.is_empty() {
             self.store.write(Batch { rows: writes, last: Vec::new() }).await?;
         }
@@ -232,17 +291,31 @@ impl<'a> Recount<'a> {
     async fn rows(&self, place: &Place<'_>, window: Period) -> Result<Vec<Held>, FlushError> {
         let version = self.meter.version;
         let block = place.kept.block(window.start);
+        let mut held = Vec::new();
+        let common = self.store.get(&USAGE_COMMON, GENERATION, place.common(block)).await?;
+        let Some(row) = common else { return Ok(held) };
+        let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
+        let cells = Common::read(place.kept, &bytes).map_err(damaged_common)?;
+        let has_others = cells.is_full();
+        held.push(self.held_row(row, HeldCells::Common(cells)));
+        if !has_others {
+            return Ok(held);
+        }
         let shared = place.cells(block, version, 0);
         let mut rows = Vec::new();
         rows.extend(self.store.get(&USAGE_WINDOWS, GENERATION, shared).await?);
         rows.extend(self.store.scan(place.chunks(window, version, ROWS_MAX)).await?);
-        let read = |row: exchequer_readstore::Row| {
+        for row in rows {
             let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
-            let packed = Packed::read(place.kept, &bytes).map_err(damaged)?;
-            let is_ahead = self.is_ahead(row.timestamp);
-            Ok(Held { key: row.key, row: packed, is_ahead, changed: false })
-        };
-        rows.into_iter().map(read).collect()
+            let cells = Packed::read(place.kept, &bytes).map_err(damaged)?;
+            held.push(self.held_row(row, HeldCells::Own(Box::new(cells))));
+        }
+        Ok(held)
+    }
+
+    fn held_row(&self, row: Row, cells: HeldCells) -> Held {
+        let is_ahead = self.is_ahead(row.timestamp);
+        Held { key: row.key, cells, is_ahead, changed: false }
     }
 
     /// Is a row at `stamp` one of later seals, of a write that was not ended?
@@ -298,6 +371,10 @@ pub fn ends(window: Period) -> Vec<Period> {
         ends.push(Period { start: last.start, end: window.end });
     }
     ends
+}
+
+fn damaged_common(_: Damaged) -> FlushError {
+    FlushError::Damaged(USAGE_COMMON.name)
 }
 
 fn damaged(_: Damaged) -> FlushError {

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use exchequer_metering::{Aggregation, OVERFLOW};
 use exchequer_readstore::{ReadStore, Row, Value};
-use exchequer_types::{PartitionId, Period};
+use exchequer_types::{PartitionId, Period, Timestamp};
 
 use crate::amount::Amount;
 use crate::checkpoint::{Span, checkpoint};
+use crate::common::Sections;
 use crate::flush::SUBJECTS_PER_BUCKET_MAX;
 use crate::fold::{Added, fold, window};
 use crate::gather::{Gathered, Grouping};
@@ -65,12 +66,13 @@ pub(crate) async fn source(
         moved: false,
     };
     for (at, piece) in pieces.iter().enumerate() {
+        // Other rows have what had no room in the common ones.
+        let Some(full) = reading.common_of(at, *piece).await? else { continue };
         for scope in scopes(query) {
-            reading.rows_of(at, *piece, scope).await?;
+            reading.rows_of(at, (*piece, full), scope).await?;
         }
-        // Which version tells a window does not depend on whose use is asked for.
-        if query.version.is_none() && (query.by_subject || query.subject.is_some()) {
-            reading.versions_of(*piece).await?;
+        if needs_versions(query) {
+            reading.versions_of(*piece, full).await?;
         }
     }
     reading.spilled().await?;
@@ -133,7 +135,7 @@ fn of_series(part: &Part, series: &Series, query: &Query<'_>, at: usize, piece: 
     let meter = &series.meter;
     let of_subjects = query.by_subject || query.subject.is_some();
     let cells = if of_subjects {
-        let added = fold(series, piece.kept, Of::Subjects, wants);
+        let added = fold(series.windows.iter(), piece.kept, Of::Subjects, wants);
         let is_wanted =
             |name: &Name| query.subject.is_none_or(|wanted| name.iter().any(|it| **it == *wanted));
         let named = added.into_iter().filter_map(|it| {
@@ -143,7 +145,7 @@ fn of_series(part: &Part, series: &Series, query: &Query<'_>, at: usize, piece: 
         });
         named.collect()
     } else {
-        let added = fold(series, piece.kept, Of::Totals, wants);
+        let added = fold(series.windows.iter(), piece.kept, Of::Totals, wants);
         let name = |it: &Added| read_name(part.names.groups_of(it.name));
         added.into_iter().map(|it| (Scope::Totals, name(&it), it)).collect()
     };
@@ -166,6 +168,11 @@ fn scopes(query: &Query<'_>) -> Vec<Scope> {
         (None, true) => (0..BUCKETS).map(Scope::Subjects).collect(),
         (None, false) => vec![Scope::Totals],
     }
+}
+
+/// Which version tells a window does not depend on whose use is asked for.
+fn needs_versions(query: &Query<'_>) -> bool {
+    query.version.is_none() && (query.by_subject || query.subject.is_some())
 }
 
 /// Piece, scope, version and window.
@@ -195,21 +202,66 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    async fn rows_of(&mut self, at: usize, piece: Piece, scope: Scope) -> Result<(), QueryError> {
-        let place = Place {
-            tenant: self.query.tenant,
-            meter: self.query.meter,
-            kept: piece.kept,
-            source: self.partition,
-            scope,
-        };
+    fn place(&self, piece: Piece, scope: Scope) -> Place<'_> {
+        let Query { tenant, meter, .. } = *self.query;
+        Place { tenant, meter, kept: piece.kept, source: self.partition, scope }
+    }
+
+    /// Adds what the rows have that all meters share. Gives the range whose windows may have
+    /// further cells in rows of their meter: of the blocks whose row is full.
+    async fn common_of(
+        &mut self,
+        at: usize,
+        piece: Piece,
+    ) -> Result<Option<(Timestamp, Timestamp)>, QueryError> {
         for held in self.held.iter().filter(|it| it.piece == at) {
-            for (_, _, added) in held.cells.iter().filter(|(of, _, _)| *of == scope) {
-                self.names.entry((at, scope, held.version, added.window)).or_default();
+            for (scope, _, added) in &held.cells {
+                self.names.entry((at, *scope, held.version, added.window)).or_default();
             }
         }
+        let (wanted, mut full) = (scopes(self.query), None);
         let range = self.span.within(piece.kept, (piece.from, piece.to));
-        let mut rows = place.rows(self.store, range, CHUNK_ROWS_MAX);
+        let store = self.store;
+        let mut rows = self.place(piece, Scope::Totals).common_rows(store, range, CHUNK_ROWS_MAX);
+        loop {
+            let rows = rows.next().await?;
+            if rows.is_empty() {
+                return Ok(full);
+            }
+            self.count(&rows)?;
+            for row in &rows {
+                let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
+                let mut sections = Sections::read(&bytes)?;
+                if sections.is_full {
+                    let block = row.key.clustering.get(1).map_or(0, Value::as_int);
+                    let block = Timestamp::saturating_from_micros(block);
+                    let block = piece.kept.whole_block(block);
+                    let (from, _) = full.unwrap_or_else(|| (range.0.max(block.start), block.end));
+                    full = Some((from, range.1.min(block.end)));
+                }
+                while let Some((of, cells)) = sections.next()? {
+                    if of.meter != self.query.meter {
+                        continue;
+                    }
+                    let ahead = self.is_ahead(row).then_some(row.timestamp >> 16);
+                    if wanted.contains(&of.scope) {
+                        self.cells((at, piece, of.scope), (of.version, ahead), cells)?;
+                    } else if of.scope == Scope::Totals && needs_versions(self.query) {
+                        self.versions(piece, of.version, cells)?;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn rows_of(
+        &mut self,
+        at: usize,
+        (piece, range): (Piece, (Timestamp, Timestamp)),
+        scope: Scope,
+    ) -> Result<(), QueryError> {
+        let store = self.store;
+        let mut rows = self.place(piece, scope).rows(store, range, CHUNK_ROWS_MAX);
         loop {
             let rows = rows.next().await?;
             if rows.is_empty() {
@@ -217,7 +269,9 @@ impl Reading<'_> {
             }
             self.count(&rows)?;
             for row in &rows {
-                self.row(at, piece, scope, row)?;
+                let ahead = self.is_ahead(row).then_some(row.timestamp >> 16);
+                let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
+                self.cells((at, piece, scope), (version_of(row), ahead), &bytes)?;
             }
         }
     }
@@ -230,14 +284,18 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn row(&mut self, at: usize, piece: Piece, scope: Scope, row: &Row) -> Result<(), QueryError> {
-        let version = version_of(row);
-        let ahead = self.is_ahead(row).then_some(row.timestamp >> 16);
+    /// Adds packed cells of one version; `ahead` is the seal of their row where it is further
+    /// than the checkpoint.
+    fn cells(
+        &mut self,
+        (at, piece, scope): (usize, Piece, Scope),
+        (version, ahead): (u32, Option<u64>),
+        bytes: &[u8],
+    ) -> Result<(), QueryError> {
         if self.query.version.is_some_and(|wanted| wanted != version) {
             return Ok(());
         }
-        let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
-        let mut cells = Cells::read(piece.kept, &bytes)?;
+        let mut cells = Cells::read(piece.kept, bytes)?;
         self.gathered.meet(version, cells.aggregation, cells.by.iter().copied());
         let is_in = |it: &Period| piece.from <= it.start && it.start < piece.to;
         let mut windows = Vec::with_capacity(cells.windows.len());
@@ -293,16 +351,13 @@ impl Reading<'_> {
     }
 
     /// Notes which versions have counted in the windows of `piece`.
-    async fn versions_of(&mut self, piece: Piece) -> Result<(), QueryError> {
-        let place = Place {
-            tenant: self.query.tenant,
-            meter: self.query.meter,
-            kept: piece.kept,
-            source: self.partition,
-            scope: Scope::Totals,
-        };
-        let range = self.span.within(piece.kept, (piece.from, piece.to));
-        let mut rows = place.rows(self.store, range, CHUNK_ROWS_MAX);
+    async fn versions_of(
+        &mut self,
+        piece: Piece,
+        range: (Timestamp, Timestamp),
+    ) -> Result<(), QueryError> {
+        let store = self.store;
+        let mut rows = self.place(piece, Scope::Totals).rows(store, range, CHUNK_ROWS_MAX);
         loop {
             let rows = rows.next().await?;
             if rows.is_empty() {
@@ -311,33 +366,30 @@ impl Reading<'_> {
             self.count(&rows)?;
             for row in &rows {
                 self.is_ahead(row);
-                let version = version_of(row);
                 let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
-                let cells = Cells::read(piece.kept, &bytes)?;
-                self.gathered.meet(version, cells.aggregation, core::iter::empty());
-                let is_in = |it: &&Period| piece.from <= it.start && it.start < piece.to;
-                for window in cells.windows.iter().filter(is_in) {
-                    let at = self.gathered.window(*window);
-                    self.gathered.has_counted(at, version);
-                }
+                self.versions(piece, version_of(row), &bytes)?;
             }
         }
+    }
+
+    fn versions(&mut self, piece: Piece, version: u32, bytes: &[u8]) -> Result<(), QueryError> {
+        let cells = Cells::read(piece.kept, bytes)?;
+        self.gathered.meet(version, cells.aggregation, core::iter::empty());
+        let is_in = |it: &&Period| piece.from <= it.start && it.start < piece.to;
+        for window in cells.windows.iter().filter(is_in) {
+            let at = self.gathered.window(*window);
+            self.gathered.has_counted(at, version);
+        }
+        Ok(())
     }
 
     async fn spilled(&mut self) -> Result<(), QueryError> {
         for (piece, scope, version, period, name, window, group) in
             core::mem::take(&mut self.spilled)
         {
-            let place = Place {
-                tenant: self.query.tenant,
-                meter: self.query.meter,
-                kept: piece.kept,
-                source: self.partition,
-                scope,
-            };
             let (held, latest) = members::stamped(
                 self.store,
-                &place,
+                &self.place(piece, scope),
                 period,
                 version,
                 &written(name.iter().map(AsRef::as_ref)),

@@ -11,7 +11,7 @@ use exchequer_types::{PartitionId, Period, TenantId, Timestamp};
 
 /// Leads every key. Where folding makes something else of the seals, another generation is
 /// written, from zero.
-pub const GENERATION: Generation = 3;
+pub const GENERATION: Generation = 4;
 
 /// Rows that hold up to a thousand cells each, see `packed`. What a tenant adds to all of its
 /// meters at about the same time lies together: a flush reads and writes it in one step.
@@ -35,6 +35,22 @@ pub static USAGE_WINDOWS: Table = Table {
         // 0: shared by the windows of a block. From 1: of one window alone.
         int("chunk"),
     ],
+    columns: &[bytes("cells")],
+};
+
+/// The first cells of a tenant in a block of time, of all its meters, see `common`: all that a
+/// tenant with little use has.
+pub static USAGE_COMMON: Table = Table {
+    name: "usage_common",
+    partition_key: &[
+        text("tenant"),
+        int("source_partition"),
+        // Start of the stretch of time: 13 weeks.
+        int("stretch"),
+    ],
+    // As of `usage_windows`, of a block. Grain -1: how many records of an hour of receipt had
+    // which fate.
+    clustering: &[int("grain"), int("start")],
     columns: &[bytes("cells")],
 };
 
@@ -85,12 +101,12 @@ pub static USAGE_CHECKPOINTS: Table = Table {
 
 /// All tables that a meter writes through this view.
 pub const TABLES: &[&Table] = &[
+    &USAGE_COMMON,
     &USAGE_WINDOWS,
     &USAGE_SETS,
     &USAGE_CHECKPOINTS,
     &USAGE_FATES,
     &USAGE_LISTED,
-    &USAGE_HOURS,
     &USAGE_SEALS,
 ];
 
@@ -108,14 +124,6 @@ pub static USAGE_LISTED: Table = Table {
     partition_key: &[text("tenant"), text("kind"), int("hour")],
     clustering: &[int("received_at"), int("source_partition"), int("offset")],
     columns: &[int("seal"), bytes("detail")],
-};
-
-/// What came in an hour, by what became of it.
-pub static USAGE_HOURS: Table = Table {
-    name: "usage_hours",
-    partition_key: &[text("tenant"), int("source_partition")],
-    clustering: &[int("hour")],
-    columns: &[bytes("counts")],
 };
 
 /// Where seals are, and what times their events have.
@@ -148,7 +156,12 @@ const fn bytes(name: &'static str) -> Column {
     Column { name, kind: Kind::Bytes }
 }
 
+/// In place of a length of windows.
+const RECEIPT: i64 = -1;
 const WEEK_MICROS: i64 = 7 * 24 * 3_600 * 1_000_000;
+/// Of rows that all meters of a tenant share: long enough that what a flush adds to all lengths
+/// of windows mostly lies in one.
+const COMMON_STRETCH_MICROS: i64 = 13 * WEEK_MICROS;
 
 /// How long the windows of rows are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -187,27 +200,47 @@ impl Kept {
 
     /// Start of the block of windows that share a row with the one that begins at `start`.
     pub(crate) fn block(self, start: Timestamp) -> Timestamp {
+        self.whole_block(start).start
+    }
+
+    /// The block: windows that begin in it share a row.
+    pub(crate) fn whole_block(self, start: Timestamp) -> Period {
         match self {
-            Self::Minute => Grain::Hour.window(start).start,
-            Self::Hour => Grain::Day.window(start).start,
-            Self::Day | Self::Month => Grain::Month.window(start).start,
-            Self::Period => start,
+            Self::Minute => Grain::Hour.window(start),
+            Self::Hour => Grain::Day.window(start),
+            Self::Day | Self::Month => Grain::Month.window(start),
+            Self::Period => {
+                let end = Timestamp::saturating_from_micros(start.micros() + 1);
+                Period { start, end }
+            }
         }
     }
 
     /// Start of the stretch of time, in microseconds, whose rows lie together with that of
     /// the window which begins at `start`: the whole block is in it.
     pub(crate) fn stretch(self, start: Timestamp) -> i64 {
-        let block = self.block(start).micros();
-        block - block.rem_euclid(self.stretch_micros())
+        self.stretch_of(start, self.stretch_micros())
     }
 
-    /// All stretches in which the blocks of a range are.
-    fn stretches(self, from: Timestamp, to: Timestamp) -> impl Iterator<Item = i64> {
-        let before = Timestamp::saturating_from_micros(to.micros() - 1);
-        let (first, length) = (self.stretch(from), self.stretch_micros());
-        let count = (self.stretch(before) - first) / length;
-        (0..=count).map(move |at| first + at * length)
+    fn stretch_of(self, start: Timestamp, length: i64) -> i64 {
+        let block = self.block(start).micros();
+        block - block.rem_euclid(length)
+    }
+
+    /// All stretches of `length` in which the blocks of a range are; none of a range that ends
+    /// before it begins.
+    fn stretches(
+        self,
+        (from, to): (Timestamp, Timestamp),
+        length: i64,
+    ) -> impl Iterator<Item = i64> {
+        let all = (from < to).then(|| {
+            let before = Timestamp::saturating_from_micros(to.micros() - 1);
+            let first = self.stretch_of(from, length);
+            let count = (self.stretch_of(before, length) - first) / length;
+            (0..=count).map(move |at| first + at * length)
+        });
+        all.into_iter().flatten()
     }
 
     fn stretch_micros(self) -> i64 {
@@ -251,6 +284,14 @@ impl Scope {
         match self {
             Self::Totals => -1,
             Self::Subjects(bucket) => i64::from(bucket),
+        }
+    }
+
+    /// The one with this number.
+    pub(crate) fn numbered(number: i64) -> Option<Self> {
+        match u8::try_from(number) {
+            Ok(bucket) => (bucket < BUCKETS).then_some(Self::Subjects(bucket)),
+            Err(_) => (number == Self::Totals.number()).then_some(Self::Totals),
         }
     }
 }
@@ -320,8 +361,27 @@ impl Place<'_> {
             (scan.from, scan.to) = (Some(first.clone()), Some(last.clone()));
             scan
         };
-        let stretches = (from < to).then(|| self.kept.stretches(from, to));
-        Rows { store, scans: stretches.into_iter().flatten().map(scan).collect() }
+        let stretches = self.kept.stretches((from, to), self.kept.stretch_micros());
+        Rows { store, scans: stretches.map(scan).collect() }
+    }
+
+    /// The row of a block that all meters of the tenant share.
+    pub(crate) fn common(&self, block: Timestamp) -> Key {
+        let partition = common_partition(self.tenant.as_str(), self.source, common_stretch(block));
+        Key { partition, clustering: common_clustering(self.kept, block) }
+    }
+
+    /// Those of all blocks whose windows may begin in a range, as [`Self::rows`].
+    pub(crate) fn common_rows<'s>(
+        &self,
+        store: &'s dyn ReadStore,
+        (from, to): (Timestamp, Timestamp),
+        rows_max: usize,
+    ) -> Rows<'s> {
+        let ends =
+            (common_clustering(self.kept, self.kept.block(from)), common_clustering(self.kept, to));
+        let stretches = self.kept.stretches((from, to), COMMON_STRETCH_MICROS);
+        Rows::common(store, (self.tenant.as_str(), self.source), stretches, &ends, rows_max)
     }
 
     pub(crate) fn members(
@@ -343,6 +403,38 @@ impl Place<'_> {
     }
 }
 
+/// Start of the stretch of time, in microseconds, whose common rows lie together with those
+/// that begin at `start`.
+pub(crate) fn common_stretch(start: Timestamp) -> i64 {
+    start.micros() - start.micros().rem_euclid(COMMON_STRETCH_MICROS)
+}
+
+pub(crate) fn common_partition(tenant: &str, source: PartitionId, stretch: i64) -> Vec<Value> {
+    vec![Value::text(tenant), Value::Int(i64::from(source.0)), Value::Int(stretch)]
+}
+
+/// Of cells.
+pub(crate) fn common_clustering(kept: Kept, block: Timestamp) -> Vec<Value> {
+    vec![Value::Int(kept.number()), Value::Int(block.micros())]
+}
+
+/// Of counts by fate.
+pub(crate) fn receipt_clustering(hour: Timestamp) -> Vec<Value> {
+    vec![Value::Int(RECEIPT), Value::Int(hour.micros())]
+}
+
+/// Rows of counts by fate of the hours in a range, up to `rows_max` in each step.
+pub(crate) fn receipt_rows<'s>(
+    store: &'s dyn ReadStore,
+    (tenant, source): (&str, PartitionId),
+    (from, to): (Timestamp, Timestamp),
+    rows_max: usize,
+) -> Rows<'s> {
+    let stretches = Kept::Hour.stretches((from, to), COMMON_STRETCH_MICROS);
+    let ends = (receipt_clustering(from), receipt_clustering(to));
+    Rows::common(store, (tenant, source), stretches, &ends, rows_max)
+}
+
 /// Rows of a range, which are read step by step.
 #[derive(Debug)]
 pub(crate) struct Rows<'s> {
@@ -350,7 +442,23 @@ pub(crate) struct Rows<'s> {
     scans: VecDeque<Scan>,
 }
 
-impl Rows<'_> {
+impl<'s> Rows<'s> {
+    fn common(
+        store: &'s dyn ReadStore,
+        (tenant, source): (&str, PartitionId),
+        stretches: impl Iterator<Item = i64>,
+        (from, to): &(Vec<Value>, Vec<Value>),
+        rows_max: usize,
+    ) -> Self {
+        let scan = |stretch| {
+            let partition = common_partition(tenant, source, stretch);
+            let mut scan = Scan::of(&USAGE_COMMON, GENERATION, partition, rows_max);
+            (scan.from, scan.to) = (Some(from.clone()), Some(to.clone()));
+            scan
+        };
+        Self { store, scans: stretches.map(scan).collect() }
+    }
+
     /// The next ones; none of them behind the last.
     pub(crate) async fn next(&mut self) -> Result<Vec<Row>, Fault> {
         while let Some(mut scan) = self.scans.pop_front() {

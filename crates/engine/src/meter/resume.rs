@@ -377,7 +377,15 @@ pub(super) async fn write(
     for write in &mut batch.last {
         write.timestamp = checkpoint_stamp((it.epoch, true), it.saved.seq);
     }
-    store.write(batch).await?;
+    if store.is_atomic() {
+        store.write(batch).await?;
+    } else {
+        let [members, batch] = usage::members_first(batch);
+        if !members.rows.is_empty() {
+            store.write(members).await?;
+        }
+        store.write(batch).await?;
+    }
     // A merge holds little and takes long.
     drop(permit);
     let merged = match it.merge {

@@ -25,6 +25,7 @@ use futures::future::{BoxFuture, Either, select};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tracing::warn;
 
+use crate::backoff::Backoff;
 use crate::gateway::Submission;
 use crate::sharing::{self, Share};
 use crate::tables::{READERS, reader_head, reader_key, reader_write};
@@ -197,6 +198,7 @@ pub(crate) async fn run(
 ) -> Result<(), TaskError> {
     let reactor = Reactor { ports, gateway, react, cursors };
     let mut owned = share.watch();
+    let mut backoff = Backoff::default();
     loop {
         let latest = owned.as_mut().map(|it| Arc::clone(&it.borrow_and_update()));
         let own = latest.map(|it| it.as_ref().clone()).unwrap_or_default();
@@ -213,7 +215,7 @@ pub(crate) async fn run(
             Ok(()) => return Ok(()),
             Err(error) if error.is_retryable() => {
                 warn!(consumer = reactor.react.name(), %error, "consumer pauses");
-                reactor.ports.runtime.sleep(RETRY_MAX / 10).await;
+                backoff.pause(reactor.ports.runtime.as_ref()).await;
             }
             Err(error) => return Err(TaskError(format!("{}: {error}", reactor.react.name()))),
         }
@@ -360,7 +362,7 @@ impl Reactor {
     async fn perform_all(&self, at: usize, reactions: Vec<Reaction<Effect>>) -> Done {
         let destination = at as u32;
         for reaction in &reactions {
-            let mut wait = RETRY_MIN;
+            let mut backoff = Backoff::between(RETRY_MIN, RETRY_MAX);
             while let Err(failure) = self.perform(reaction).await {
                 warn!(
                     consumer = self.react.name(),
@@ -373,8 +375,7 @@ impl Reactor {
                 let stream = reaction.command.stream();
                 self.gateway.failures().failed(stream, self.react.name(), failure.clone(), now);
                 self.cursors.failed(destination, Some(failure));
-                self.ports.runtime.sleep(wait).await;
-                wait = (wait * 2).min(RETRY_MAX);
+                backoff.pause(self.ports.runtime.as_ref()).await;
             }
             self.gateway.failures().succeeded(reaction.command.stream(), self.react.name());
             self.cursors.failed(destination, None);

@@ -12,6 +12,7 @@ use exchequer_types::{PartitionId, Period, Quantity, Slug, TenantId, Timestamp};
 
 use crate::{
     Checkpoint, FlushError, Kept, LiveUsage, Position, Sealed, Windows, checkpoint, flush,
+    members_first,
 };
 
 pub(super) const SOURCES: u32 = 2;
@@ -39,6 +40,18 @@ pub(super) fn meter(aggregation: Aggregation, by: &[&str], groups_max: u32) -> A
         filters: Vec::new(),
         unit: "1".to_owned(),
         groups_max,
+    })
+}
+
+/// Key of a meter whose figures nobody asks for: it counts the same events beside another one,
+/// half of them in billing periods alone.
+const BESIDE: &str = "beside";
+
+/// Versions of it, one with few groups.
+pub(super) fn beside(by: &[&str]) -> [Arc<Meter>; 2] {
+    [(1, 100), (2, 2)].map(|(version, groups_max)| {
+        let of = meter(Aggregation::Sum, by, groups_max).as_ref().clone();
+        Arc::new(Meter { key: Slug::parse(BESIDE).unwrap(), version, ..of })
     })
 }
 
@@ -117,7 +130,13 @@ impl Platform {
         let mut of = self.live.source(PartitionId(source)).unwrap();
         let contributions = &self.seals[source as usize][seq as usize - 1];
         for contribution in contributions {
-            of.open().add(seq, contribution, Windows::All);
+            let is_beside = contribution.meter.key.as_str() == BESIDE;
+            let into = if is_beside && contribution.time.micros() % 2 == 0 {
+                Windows::Period
+            } else {
+                Windows::All
+            };
+            of.open().add(seq, contribution, into);
         }
         let through = Timestamp::saturating_from_micros(seq as i64);
         let sealed = Sealed { seq, offset: seq, from: seq, to: seq + 1, through, times: None };
@@ -160,7 +179,7 @@ impl Platform {
                 ..Checkpoint::default()
             };
             let flushed = flush(&self.store, &segment, &mut checkpoint).await;
-            let Batch { mut rows, last } = match flushed {
+            let batch = match flushed {
                 Ok(batch) => batch,
                 Err(FlushError::Split { at }) => {
                     self.refold(source, at).await;
@@ -171,14 +190,41 @@ impl Platform {
                 Err(error) => panic!("{error}"),
             };
             if let Some(keep) = keep {
-                let mut at = 0..;
-                rows.retain(|_| at.next().is_some_and(keep));
-                self.store.write(Batch { rows, last: Vec::new() }).await.unwrap();
+                self.write_in_part(batch, keep).await;
                 return self.restart(source).await;
             }
-            self.store.write(Batch { rows, last }).await.unwrap();
+            self.store.write(batch).await.unwrap();
             self.live.source(PartitionId(source)).unwrap().written(segment.to());
         }
+    }
+
+    /// Of rows that are written together, those that `keep` wants by their number.
+    async fn write_in_part(&self, batch: Batch, keep: &dyn Fn(usize) -> bool) {
+        let mut at = 0..;
+        for Batch { mut rows, .. } in members_first(batch) {
+            let count = rows.len();
+            rows.retain(|_| at.next().is_some_and(keep));
+            let is_whole = rows.len() == count;
+            self.store.write(Batch { rows, last: Vec::new() }).await.unwrap();
+            if !is_whole {
+                return;
+            }
+        }
+    }
+
+    /// What it would write of all that is sealed is written in part, once another meter has
+    /// written up to an earlier seal.
+    pub(super) async fn overtaken(&self, source: u32, part: u64, keep: &dyn Fn(usize) -> bool) {
+        let frozen = self.live.source(PartitionId(source)).unwrap().freeze();
+        let Some(segment) = frozen else { return };
+        let flushed = flush(&self.store, &segment, &mut Checkpoint::default()).await;
+        self.write_lower(source, part).await;
+        match flushed {
+            Ok(batch) => self.write_in_part(batch, keep).await,
+            Err(FlushError::Split { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        self.restart(source).await;
     }
 
     /// Begins to write what is sealed: of the rows, those that `keep` wants by their number.
@@ -196,7 +242,7 @@ impl Platform {
         let mut all: BTreeMap<(Period, String), Net> = BTreeMap::new();
         for seals in &self.seals {
             let mut names: BTreeMap<Period, BTreeSet<String>> = BTreeMap::new();
-            for it in seals.iter().flatten() {
+            for it in seals.iter().flatten().filter(|it| it.meter.key.as_str() != BESIDE) {
                 let window = match kept {
                     Kept::Period => it.period.unwrap(),
                     kept => kept.window(it.time).unwrap(),

@@ -7,4 +7,5 @@ mod moving;
 mod packed;
 mod property;
 mod recounted;
+mod sets;
 mod stretches;

@@ -5,7 +5,9 @@ use exchequer_types::{Period, Quantity, Timestamp};
 use proptest::prelude::*;
 
 use crate::amount::{Amount, Members};
+use crate::common::{Common, SectionOf};
 use crate::packed::{Cells, Packed};
+use crate::tables::Scope;
 use crate::texts::written;
 use crate::{Counts, Kept};
 
@@ -69,7 +71,41 @@ fn packed(aggregation: Aggregation, kept: Kept, cells: &[Cell]) -> Packed {
     row
 }
 
+fn section(at: u32) -> SectionOf<'static> {
+    let scope = if at == 0 { Scope::Totals } else { Scope::Subjects(15) };
+    SectionOf { meter: ["calls", "tokens"][at as usize % 2], version: at + 1, scope }
+}
+
+/// The same cells in some sections, as far as there is room.
+fn common(aggregation: Aggregation, kept: Kept, cells: &[Cell]) -> Common {
+    let mut row = Common::default();
+    for (at, (hour, name, amount)) in (0..).zip(cells) {
+        let (of, name) = (section(at % 3), written([name.as_str()]));
+        let window = window(kept, *hour);
+        row.admit(of, (window, &name, 100), || (aggregation, vec!["model".to_owned()]));
+        if let Some(held) = row.get_mut(of, window, &name) {
+            *held = amount.clone();
+        }
+    }
+    row
+}
+
 proptest! {
+    #[test]
+    fn common_rows_come_back((aggregation, kept, cells) in cells(), cut in 1..16_usize) {
+        let row = common(aggregation, kept, &cells);
+        let bytes = row.write(kept);
+        let again = Common::read(kept, &bytes).unwrap();
+        prop_assert_eq!(again.write(kept), &bytes);
+        prop_assert_eq!(again.is_full(), row.is_full());
+        for at in 0..3 {
+            let cells = |row: &Common| row.section(section(at)).map_or(0, Packed::len);
+            prop_assert_eq!(cells(&again), cells(&row));
+        }
+        let shorter = &bytes[..bytes.len().saturating_sub(cut)];
+        prop_assert!(Common::read(kept, shorter).is_err());
+    }
+
     #[test]
     fn rows_come_back((aggregation, kept, cells) in cells()) {
         let row = packed(aggregation, kept, &cells);
@@ -100,6 +136,7 @@ proptest! {
         }
         let _ = Packed::read(kept, &bytes);
         let _ = Cells::read(kept, &bytes);
+        let _ = Common::read(kept, &bytes);
         let _ = Counts::read(&bytes);
     }
 }

@@ -8,8 +8,8 @@ use exchequer_metering::Aggregation;
 use exchequer_types::{Period, Quantity, Timestamp};
 use proptest::prelude::*;
 
-use super::harness::{Given, Platform, SOURCES, at, contribution, meter, tenant};
-use crate::{Kept, Query, Step, USAGE_WINDOWS, query};
+use super::harness::{Given, Platform, SOURCES, at, beside, contribution, meter, tenant};
+use crate::{Kept, Query, Step, USAGE_COMMON, USAGE_WINDOWS, query};
 
 #[derive(Clone, Debug)]
 enum Step_ {
@@ -20,6 +20,8 @@ enum Step_ {
     Restart(u32),
     /// Begins anew and writes up to a part of the seals, in hundredths, then begins anew.
     WriteLower(u32, u64),
+    /// The same, and what was about to be written before comes behind it, in part.
+    Overtaken(u32, u64, u64),
 }
 
 fn given(back: bool) -> impl Strategy<Value = Given> {
@@ -45,7 +47,9 @@ fn course(back: bool) -> impl Strategy<Value = Vec<Step_>> {
         2 => (0..SOURCES).prop_map(Step_::Write),
         2 => (0..SOURCES, any::<u64>()).prop_map(|(of, rows)| Step_::WriteInPart(of, rows)),
         1 => (0..SOURCES).prop_map(Step_::Restart),
-        2 => (0..SOURCES, 0..100_u64).prop_map(|(of, part)| Step_::WriteLower(of, part)),
+        2 => (0..SOURCES, 0..=100_u64).prop_map(|(of, part)| Step_::WriteLower(of, part)),
+        2 => (0..SOURCES, 0..=100_u64, any::<u64>())
+            .prop_map(|(of, part, rows)| Step_::Overtaken(of, part, rows)),
     ];
     prop::collection::vec(step, 1..12)
 }
@@ -83,7 +87,7 @@ async fn figures(
 }
 
 async fn run(aggregation: Aggregation, by: &[&str], atomic: bool, course: Vec<Step_>) -> Platform {
-    let meter = meter(aggregation, by, 3);
+    let meters = [&[meter(aggregation, by, 3)][..], &beside(by)].concat();
     let mut platform = Platform::new(atomic).await;
     let mut offset = 0;
     for step in course {
@@ -91,9 +95,9 @@ async fn run(aggregation: Aggregation, by: &[&str], atomic: bool, course: Vec<St
             Step_::Seal(given) => {
                 for source in 0..SOURCES {
                     let own = given.iter().filter(|it| it.source == source);
-                    let own = own.map(|it| {
+                    let own = own.flat_map(|it| {
                         offset += 1;
-                        contribution(&meter, it, offset)
+                        meters.iter().map(move |meter| contribution(meter, it, offset))
                     });
                     let own = own.collect();
                     platform.seal(source, own);
@@ -101,13 +105,19 @@ async fn run(aggregation: Aggregation, by: &[&str], atomic: bool, course: Vec<St
             }
             Step_::Write(source) => platform.write(source, None).await,
             // Such a store writes all of a batch or nothing.
-            Step_::WriteInPart(source, _) if atomic => platform.restart(source).await,
+            Step_::WriteInPart(source, _) | Step_::Overtaken(source, ..) if atomic => {
+                platform.restart(source).await;
+            }
             Step_::WriteInPart(source, rows) => {
                 let keep = move |at: usize| rows >> (at % 64) & 1 == 1;
                 platform.write(source, Some(&keep)).await;
             }
             Step_::Restart(source) => platform.restart(source).await,
             Step_::WriteLower(source, part) => platform.write_lower(source, part).await,
+            Step_::Overtaken(source, part, rows) => {
+                let keep = move |at: usize| rows >> (at % 64) & 1 == 1;
+                platform.overtaken(source, part, &keep).await;
+            }
         }
     }
     platform
@@ -142,8 +152,9 @@ async fn check(aggregation: Aggregation, by: &[&str], atomic: bool, course: Vec<
             platform.write(source, None).await;
         }
         let rows = |it: &Platform| -> Vec<_> {
-            let rows = it.store.snapshot(&USAGE_WINDOWS, crate::GENERATION);
-            rows.into_iter().map(|row| (row.key, row.values)).collect()
+            let of = |table| it.store.snapshot(table, crate::GENERATION).into_iter();
+            let rows = of(&USAGE_COMMON).chain(of(&USAGE_WINDOWS));
+            rows.map(|row| (row.key, row.values)).collect()
         };
         assert_eq!(rows(&platform), rows(&once));
     }

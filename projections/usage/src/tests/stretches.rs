@@ -1,23 +1,33 @@
 //! Where rows lie: what is read of a long range, and rows that several windows share.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use exchequer_metering::Aggregation;
+use exchequer_metering::{Aggregation, Contribution, Meter};
 use exchequer_readstore::{
-    Batch, Fault, Generation, Key, MemoryStore, ReadStore, Row, Scan, Table,
+    Batch, Fault, Generation, Key, Keys, MemoryStore, ReadStore, Row, Scan, Table,
 };
-use exchequer_types::Period;
+use exchequer_types::{PartitionId, Period};
 use futures::future::BoxFuture;
 
 use super::figures::{ask, asked, given};
 use super::harness::{Platform, at, contribution, meter, tenant};
-use crate::{Kept, LiveUsage, Query, Step, query};
+use crate::{Checkpoint, Kept, LiveUsage, Query, Step, USAGE_SEALS, flush, query};
 
 /// Counts how often rows are asked for.
 #[derive(Debug)]
 struct Counting<'a> {
     store: &'a MemoryStore,
     scans: AtomicUsize,
+    /// Those of rows by their keys.
+    gets: AtomicUsize,
+}
+
+impl<'a> Counting<'a> {
+    fn new(store: &'a MemoryStore) -> Self {
+        Self { store, scans: AtomicUsize::new(0), gets: AtomicUsize::new(0) }
+    }
 }
 
 impl ReadStore for Counting<'_> {
@@ -35,7 +45,13 @@ impl ReadStore for Counting<'_> {
         generation: Generation,
         key: Key,
     ) -> BoxFuture<'_, Result<Option<Row>, Fault>> {
+        self.gets.fetch_add(1, Ordering::Relaxed);
         self.store.get(table, generation, key)
+    }
+
+    fn get_many(&self, keys: Keys) -> BoxFuture<'_, Result<Vec<Row>, Fault>> {
+        self.gets.fetch_add(1, Ordering::Relaxed);
+        self.store.get_many(keys)
     }
 
     fn scan(&self, scan: Scan) -> BoxFuture<'_, Result<Vec<Row>, Fault>> {
@@ -64,7 +80,7 @@ async fn a_range_of_a_hundred_years_costs_no_more_than_the_years_in_use() {
         platform.write(0, None).await;
     }
     let elsewhere = LiveUsage::new(platform.live.partitions());
-    let store = Counting { store: &platform.store, scans: AtomicUsize::new(0) };
+    let store = Counting::new(&platform.store);
     let figures = async |from: &str, to: &str| {
         store.scans.store(0, Ordering::Relaxed);
         let asked = asked(&tenant, from, to, Step::Whole);
@@ -74,13 +90,52 @@ async fn a_range_of_a_hundred_years_costs_no_more_than_the_years_in_use() {
     };
     let told = |count: &str| Some(count.to_owned());
     let all = figures("1970-01-01T00:00:00Z", "2070-01-01T00:00:00Z").await;
-    assert_eq!(all, (told("2"), 3));
+    // Rows of 13 weeks lie together.
+    assert_eq!(all, (told("2"), 8));
     let early = figures("1970-01-01T00:00:00Z", "2024-03-02T00:00:00Z").await;
     assert_eq!(early, (told("1"), 1));
     let late = figures("2024-03-02T00:00:00Z", "2070-01-01T00:00:00Z").await;
     assert_eq!(late.0, told("1"));
     let none = figures("2027-06-01T00:00:00Z", "2060-01-01T00:00:00Z").await;
     assert_eq!(none, (None, 0));
+}
+
+/// Whatever its meters, windows, groups and subjects: one question, and rows of one partition
+/// of the store.
+// REQ: USE-04
+#[tokio::test]
+async fn what_a_tenant_with_little_use_adds_lies_in_one_place() {
+    let (tenant, mut platform) = (tenant(), Platform::new(false).await);
+    let later = Meter { version: 2, ..meter(Aggregation::Max, &[], 1).as_ref().clone() };
+    let meters = [meter(Aggregation::Count, &["region"], 10), Arc::new(later)];
+    let (start, end) = (at("2026-02-15T00:00:00Z"), at("2026-03-15T00:00:00Z"));
+    let event = |meter| Contribution {
+        period: Some(Period { start, end }),
+        ..contribution(meter, &given("2026-02-20T10:10:00Z", "s1", "eu", 4), 0)
+    };
+    for round in 1..=2 {
+        platform.seal(0, meters.iter().map(event).collect());
+        let segment = platform.live.source(PartitionId(0)).unwrap().freeze().unwrap();
+        let store = Counting::new(&platform.store);
+        let mut checkpoint = Checkpoint { seal: segment.to(), ..Checkpoint::default() };
+        let batch = flush(&store, &segment, &mut checkpoint).await.unwrap();
+        // The checkpoint is the other one.
+        assert_eq!(store.gets.into_inner(), 2, "round {round}");
+        assert_eq!(store.scans.into_inner(), 0, "round {round}");
+        let rows = batch.rows.iter().filter(|row| row.table.name != USAGE_SEALS.name);
+        let places: BTreeSet<_> =
+            rows.map(|row| (row.table.name, row.key.partition.clone())).collect();
+        assert_eq!(places.len(), 1, "{places:?}");
+        platform.store.write(batch).await.unwrap();
+        platform.live.source(PartitionId(0)).unwrap().written(segment.to());
+    }
+    let elsewhere = LiveUsage::new(platform.live.partitions());
+    let store = Counting::new(&platform.store);
+    let (from, to) = ("2026-02-20T00:00:00Z", "2026-02-21T00:00:00Z");
+    let asked = Query { by_subject: true, ..asked(&tenant, from, to, Step::Of(Kept::Day)) };
+    let answer = query(&store, &elsewhere, &Query { version: Some(1), ..asked }).await.unwrap();
+    let figure = answer.windows[0].groups[0].figure.map(|it| it.to_string());
+    assert_eq!((figure.as_deref(), store.scans.into_inner()), (Some("2"), 1));
 }
 
 /// A period that was moved has the start of the one before.

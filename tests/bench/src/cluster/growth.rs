@@ -13,29 +13,43 @@ use crate::{Args, Failure, say};
 
 const NAME: &str = "cluster-growth";
 const COMMANDS: usize = 40_000;
+/// Memory holds them.
 const EVENTS: u64 = 600_000;
-/// Partitions and tenants.
-const STEPS: [(u32, usize); 7] =
-    [(1, 100), (4, 100), (16, 100), (16, 10), (16, 1_000), (16, 10_000), (1, 10_000)];
+/// Memory holds a part of them: meters write while they count.
+const MORE_EVENTS: u64 = 3_000_000;
+/// Partitions and tenants, and events.
+const STEPS: [(u32, usize, u64); 8] = [
+    (1, 100, EVENTS),
+    (4, 100, EVENTS),
+    (16, 100, EVENTS),
+    (16, 10, EVENTS),
+    (16, 1_000, EVENTS),
+    (16, 10_000, EVENTS),
+    (1, 10_000, EVENTS),
+    (16, 10_000, MORE_EVENTS),
+];
 
 pub(crate) async fn run(args: &Args) -> Result<Vec<Figure>, Failure> {
     let mut figures = Vec::new();
-    for (partitions, tenants) in STEPS {
+    for (partitions, tenants, events) in STEPS {
         // Topics and tables of one step do not slow the next one down.
         let servers = Servers::start()?;
         let prefix = format!("g{partitions}_{tenants}");
-        let commands = COMMANDS / 100 * args.percent;
-        let rate = commands_of(&servers, &prefix, partitions, (tenants, commands)).await?;
-        let what = |of: &str| format!("{of}, {partitions} partitions, {tenants} tenants");
-        let figure = Figure::new(NAME, &what("commands/s"), rate, None);
-        tell(&figure);
-        figures.push(figure);
-        let count = EVENTS / 100 * args.percent as u64;
+        if events == EVENTS {
+            let commands = COMMANDS / 100 * args.percent;
+            let rate = commands_of(&servers, &prefix, partitions, (tenants, commands)).await?;
+            let what = format!("commands/s, {partitions} partitions, {tenants} tenants");
+            let figure = Figure::new(NAME, &what, rate, None);
+            tell(&figure);
+            figures.push(figure);
+        }
+        let count = events / 100 * args.percent as u64;
         let tenants_of = tenants as u64;
-        let events = |count| (Events::Of { tenants: tenants_of }, tenants_of, count);
-        drain(&servers, &format!("w{prefix}"), partitions, events(count / 3)).await?;
-        let rate = drain(&servers, &format!("u{prefix}"), partitions, events(count)).await?;
-        let figure = Figure::new(NAME, &what("usage events/s"), rate, None);
+        let of = |count| (Events::Of { tenants: tenants_of }, tenants_of, count);
+        drain(&servers, &format!("w{prefix}"), partitions, of(EVENTS / 3)).await?;
+        let rate = drain(&servers, &format!("u{prefix}"), partitions, of(count)).await?;
+        let what = format!("{count} usage events/s, {partitions} partitions, {tenants} tenants");
+        let figure = Figure::new(NAME, &what, rate, None);
         tell(&figure);
         figures.push(figure);
     }
