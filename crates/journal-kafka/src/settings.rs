@@ -179,6 +179,10 @@ impl Settings {
             Compression::Gzip => "gzip",
         };
         let mut config = self.client();
+        if options.compression == Compression::Gzip {
+            // Records of it are hashes for the most part, in which nothing repeats.
+            config.set("compression.level", "1");
+        }
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
