@@ -35,7 +35,8 @@ impl Backoff {
     /// Waits, after a failure.
     pub(crate) async fn pause(&mut self, runtime: &dyn Runtime) {
         let now = runtime.now();
-        if self.failed_at.is_none_or(|at| now.since(at) > FORGOTTEN_AFTER) {
+        let forgotten_after = FORGOTTEN_AFTER.max(self.longest);
+        if self.failed_at.is_none_or(|at| now.since(at) > forgotten_after) {
             self.failures = 0;
         }
         let pause = self.first.saturating_mul(1 << self.failures.min(10)).min(self.longest);

@@ -14,8 +14,9 @@ use crate::texts::values;
 
 /// Members that a cell holds itself.
 const INLINE_MAX: usize = 16;
-/// Members of the first row: further ones go by their first byte.
-const FIRST_MAX: usize = 4_096;
+/// Members of the first row: further ones go by their first byte. In this crate's tests it
+/// takes few.
+const FIRST_MAX: usize = if cfg!(test) { 40 } else { 4_096 };
 /// Members of one row, 1 MiB: about 16 million of one cell and source partition are told
 /// apart; what comes above is not counted.
 const PER_ROW_MAX: usize = 65_536;
@@ -58,8 +59,8 @@ impl Sets {
 impl Spilled {
     /// Adds `more` to a cell, as far as it has room. What it holds stays in it: were it
     /// moved to rows that are then not written, it would be nowhere. Where there is no room for
-    /// all, all of `more` goes to rows: which ones have room depends on how the log was cut, and
-    /// whoever cuts it shorter behind rows that are written already cannot add to them.
+    /// all, rows have everything, what the cell holds too: which ones have room depends on how
+    /// the log was cut, and cell and rows that stand in the end may be of different meters.
     pub(crate) fn merge(
         window: Period,
         name: &[u8],
@@ -70,20 +71,21 @@ impl Spilled {
             held.merge(more);
             return None;
         };
-        let mut has_room = true;
-        for member in &more.held {
-            if held.held.len() < INLINE_MAX {
-                held.held.insert(*member);
-            } else {
-                has_room &= held.held.contains(member);
-            }
+        let room = INLINE_MAX.saturating_sub(held.held.len());
+        let new: Vec<Member> = more.held.difference(&held.held).copied().collect();
+        let has_room = new.len() <= room;
+        let mut members = Vec::new();
+        if !has_room {
+            members.extend(&more.held);
+            // It is the first time: later they are there.
+            members.extend(held.held.iter().filter(|_| !held.spilled));
         }
+        held.held.extend(new.into_iter().take(room));
         held.spilled |= !has_room;
-        let members = || more.held.iter().copied().collect();
-        (!has_room).then(|| Self { window, cell: cell_id(name, window), members: members() })
+        (!has_room).then(|| Self { window, cell: cell_id(name, window), members })
     }
 
-    /// What of `amount` a cell that holds all of it has not itself.
+    /// What rows may lack of `amount`, which a cell that is behind it holds.
     pub(crate) fn behind(
         window: Period,
         name: &[u8],
@@ -91,9 +93,8 @@ impl Spilled {
         amount: &Amount,
     ) -> Option<Self> {
         let (Amount::Unique(held), Amount::Unique(more)) = (held, amount) else { return None };
-        let members: Vec<Member> = more.held.difference(&held.held).copied().collect();
-        let is_missing = held.spilled && !members.is_empty();
-        is_missing.then(|| Self { window, cell: cell_id(name, window), members })
+        let members = || more.held.iter().copied().collect();
+        held.spilled.then(|| Self { window, cell: cell_id(name, window), members: members() })
     }
 }
 
@@ -132,11 +133,14 @@ pub(crate) async fn write(
     let mut writes = Vec::new();
     for (prefix, new) in by_prefix {
         let mut members = read(store, place, window.start, version, cell, Some(prefix)).await?;
-        let room = PER_ROW_MAX.saturating_sub(members.len());
         let known = members.len();
-        let new = new.into_iter().filter(|it| !members.contains(it)).take(room);
-        let new: Vec<_> = new.collect();
-        members.extend(new);
+        // All that begin so, also those of the first row: another may write that one anew.
+        let new = first.iter().copied().filter(|it| it[0] == prefix).chain(new);
+        for member in new {
+            if members.len() < PER_ROW_MAX {
+                members.insert(member);
+            }
+        }
         if members.len() > known {
             writes.push(put(&USAGE_SETS, key(Some(prefix)), vec![packed(&members)], seq));
         }
@@ -192,8 +196,8 @@ fn rows_of(place: &Place<'_>, window: Period, version: u32, name: &[u8]) -> Scan
     scan
 }
 
-/// The rows of a set that is `held` from now on, and what its cell has itself: key and
-/// members. A row that has none any more stays, empty: its timestamp tells how far it is.
+/// The rows of a set that is `held` from now on, key and members, and what its cell has
+/// itself. A row that has none any more stays, empty: its timestamp tells how far it is.
 pub(crate) async fn replace(
     store: &dyn ReadStore,
     place: &Place<'_>,
@@ -201,16 +205,11 @@ pub(crate) async fn replace(
     held: BTreeSet<Member>,
 ) -> Result<(Members, Vec<(Key, Value)>), Fault> {
     let cell = cell_id(name, window);
-    let mut rest: BTreeSet<Member> = held;
-    let mut inline = BTreeSet::new();
-    while inline.len() < INLINE_MAX {
-        let Some(member) = rest.pop_first() else { break };
-        inline.insert(member);
-    }
-    let spilled = !rest.is_empty();
+    let inline = held.iter().copied().take(INLINE_MAX).collect();
+    let spilled = held.len() > INLINE_MAX;
     let mut rows: BTreeMap<Option<u8>, BTreeSet<Member>> = BTreeMap::new();
-    let is_few = rest.len() <= FIRST_MAX;
-    for member in rest {
+    let is_few = held.len() <= FIRST_MAX;
+    for member in held.into_iter().filter(|_| spilled) {
         rows.entry((!is_few).then_some(member[0])).or_default().insert(member);
     }
     let mut writes = Vec::new();

@@ -213,12 +213,13 @@ impl Platform {
     }
 
     /// What it would write of all that is sealed is written in part, once another meter has
-    /// written up to an earlier seal.
+    /// written up to an earlier seal and the rest in part.
     pub(super) async fn overtaken(&self, source: u32, part: u64, keep: &dyn Fn(usize) -> bool) {
         let frozen = self.live.source(PartitionId(source)).unwrap().freeze();
         let Some(segment) = frozen else { return };
         let flushed = flush(&self.store, &segment, &mut Checkpoint::default()).await;
         self.write_lower(source, part).await;
+        self.write(source, Some(&|at| !keep(at + 1))).await;
         match flushed {
             Ok(batch) => self.write_in_part(batch, keep).await,
             Err(FlushError::Split { .. }) => {}

@@ -75,3 +75,21 @@ async fn a_cell_that_comes_late_has_all_its_members() {
         }
     }
 }
+
+/// The one that overtook it dies between members and cells.
+// REQ: USE-04 KER-06
+#[tokio::test]
+async fn members_of_one_meter_and_the_cell_of_another_are_whole() {
+    let platform = three_seals().await;
+    platform.refold(0, 2).await;
+    let late = rows(&platform).await;
+    platform.write_lower(0, 34).await;
+    let [members, _] = members_first(Batch { rows: rows(&platform).await, last: Vec::new() });
+    land(&platform, members.rows).await;
+    for stage in members_first(Batch { rows: late, last: Vec::new() }) {
+        land(&platform, stage.rows).await;
+    }
+    platform.restart(0).await;
+    platform.write(0, None).await;
+    assert_eq!(count(&platform).await, "10:00 =21");
+}
