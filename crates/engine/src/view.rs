@@ -116,6 +116,24 @@ pub struct ViewHandle {
     building: Mutex<Option<Arc<Generation>>>,
     /// Highest generation ever begun.
     latest: Mutex<u64>,
+    /// How many wait for it to progress.
+    waiting: watch::Sender<usize>,
+}
+
+/// One that waits, for as long as it does.
+struct Waiting<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Waiting<'a> {
+    fn among(all: &'a watch::Sender<usize>) -> Self {
+        all.send_modify(|all| *all += 1);
+        Self(all)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|all| *all -= 1);
+    }
 }
 
 /// How far a view is behind.
@@ -153,6 +171,7 @@ impl ViewHandle {
             active: watch::Sender::new(active),
             building: Mutex::new(None),
             latest: Mutex::new(latest),
+            waiting: watch::Sender::new(0),
         }
     }
 
@@ -211,12 +230,18 @@ impl ViewHandle {
 
     /// Resolves when the generation that is read has progressed beyond `seen`.
     pub async fn progressed(&self, seen: &Progressed) {
+        let _waiting = Waiting::among(&self.waiting);
         let mut swaps = self.active.subscribe();
         let generation = Arc::clone(&swaps.borrow_and_update());
         let mut progress = generation.progress.subscribe();
         let moved = progress.wait_for(|progress| progress != seen);
         let swapped = swaps.changed();
         select(core::pin::pin!(moved), core::pin::pin!(swapped)).await;
+    }
+
+    /// Whether anybody waits for progress, now and from then on.
+    pub(crate) fn waited_for(&self) -> watch::Receiver<usize> {
+        self.waiting.subscribe()
     }
 
     /// Waits until everything that `token` names is folded; gives the generation to read.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::statistics::Statistics;
 
@@ -151,7 +151,7 @@ where
 /// leads it at the moment: brokers learn one after another of a topic that was just made, and
 /// of a leader that was replaced. Blocks.
 pub(crate) fn watermarks(
-    consumer: &BaseConsumer<Reporter>,
+    consumer: &impl Consumer<Reporter>,
     topic: &str,
     partition: u32,
     wait: Duration,

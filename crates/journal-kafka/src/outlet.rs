@@ -32,7 +32,7 @@ const LINGER_MS: u32 = 5;
 /// An open topic for others to read. Nothing of it is kept in memory.
 pub struct KafkaOutlet {
     shared: Arc<Shared>,
-    appender: Appender,
+    appender: Appender<Outgoing>,
     /// Reads one record at a time.
     consumer: Arc<Mutex<Arc<BaseConsumer<Reporter>>>>,
     _watch: Watch,

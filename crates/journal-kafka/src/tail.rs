@@ -1,88 +1,107 @@
-//! The thread that follows all partitions of a topic and puts what comes into memory.
+//! The task that follows all partitions of a topic and puts what comes into memory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
 use exchequer_journal::{FaultKind, Intake, Produced};
 use exchequer_types::Timestamp;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, KafkaResult};
+use futures::StreamExt as _;
+use futures::future::{Pending, pending};
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::util::AsyncRuntime;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+use tokio::runtime::Handle;
+use tokio::task::{AbortHandle, spawn_blocking, yield_now};
 
 use crate::client::Reporter;
 use crate::ring::Stored;
 use crate::topic::{Shared, is_out_of_range};
 
-#[derive(Debug)]
-pub(crate) struct Tail {
-    ending: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
+/// A client that wakes the task which reads with it from its own thread: there is no thread
+/// between the connection and whoever waits for a record.
+pub(crate) type Follower = StreamConsumer<Reporter, NoGroup>;
 
-const POLL: Duration = Duration::from_millis(100);
+/// Ends the task when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Tail(AbortHandle);
+
 /// Between two tries of what just failed.
 const PAUSE: Duration = Duration::from_millis(500);
+const NEXT_TRY: Duration = Duration::from_millis(100);
+
+/// Records after which others have their turn on the runtime's thread.
+const RECORDS_AT_ONCE: usize = 128;
 
 impl Tail {
-    pub(crate) fn start(shared: Arc<Shared>) -> KafkaResult<Self> {
-        let consumer = shared.reader()?;
+    /// Blocks, on a thread that `runtime` lends.
+    pub(crate) fn start(shared: Arc<Shared>, runtime: &Handle) -> KafkaResult<Self> {
+        let consumer = Arc::new(shared.follower()?);
         assign(&shared, &consumer)?;
-        let ending = Arc::new(AtomicBool::new(false));
-        let thread = {
-            let ending = Arc::clone(&ending);
-            thread::Builder::new()
-                .name("kafka-tail".to_owned())
-                .spawn(move || follow(&shared, &consumer, &ending))
-                .map_err(|error| KafkaError::ClientCreation(error.to_string()))?
-        };
-        Ok(Self { ending, thread: Some(thread) })
+        Ok(Self(runtime.spawn(follow(shared, consumer)).abort_handle()))
     }
 }
 
 impl Drop for Tail {
     fn drop(&mut self) {
-        self.ending.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been reported as such.
-            let _ = thread.join();
-        }
+        self.0.abort();
     }
 }
 
-fn follow(shared: &Shared, consumer: &BaseConsumer<Reporter>, ending: &AtomicBool) {
-    while !ending.load(Ordering::Relaxed) {
-        match consumer.poll(POLL) {
-            None => {}
-            Some(Ok(message)) => {
-                let partition = message.partition();
-                let record = stored(&message, shared.intake.as_deref());
-                if let (Ok(partition), Some(record)) = (u32::try_from(partition), record)
-                    && let Some(it) = shared.partitions.get(partition as usize)
-                {
-                    it.push(&shared.name, partition, record);
+/// Members of a group have to read every few minutes, or be woken to do so. These are in none.
+#[derive(Debug)]
+pub(crate) struct NoGroup;
+
+impl AsyncRuntime for NoGroup {
+    type Delay = Pending<()>;
+
+    fn spawn<T>(_: T) {}
+
+    fn delay_for(_: Duration) -> Self::Delay {
+        pending()
+    }
+}
+
+async fn follow(shared: Arc<Shared>, consumer: Arc<Follower>) {
+    let mut messages = consumer.stream();
+    let mut taken = 0_usize;
+    while let Some(next) = messages.next().await {
+        match next {
+            Ok(message) => {
+                take(&shared, &message);
+                taken += 1;
+                if taken.is_multiple_of(RECORDS_AT_ONCE) {
+                    yield_now().await;
                 }
             }
-            Some(Err(error)) if is_out_of_range(error.rdkafka_error_code()) => {
-                resume(shared, consumer, ending);
+            Err(error) if is_out_of_range(error.rdkafka_error_code()) => {
+                let (shared, consumer) = (Arc::clone(&shared), Arc::clone(&consumer));
+                // It fails only where the process is ending.
+                let _ = spawn_blocking(move || resume(&shared, &consumer)).await;
+                tokio::time::sleep(PAUSE).await;
             }
             // Connections are tried again by the client, and reported by its context.
-            Some(Err(_)) => thread::sleep(PAUSE.min(POLL)),
+            Err(_) => tokio::time::sleep(NEXT_TRY).await,
         }
     }
 }
 
-/// The message does not say which partition it was, so each is looked at.
-fn resume(shared: &Shared, consumer: &BaseConsumer<Reporter>, ending: &AtomicBool) {
+fn take(shared: &Shared, message: &BorrowedMessage<'_>) {
+    let partition = message.partition();
+    let record = stored(message, shared.intake.as_deref());
+    if let (Ok(partition), Some(record)) = (u32::try_from(partition), record)
+        && let Some(it) = shared.partitions.get(partition as usize)
+    {
+        it.push(&shared.name, partition, record);
+    }
+}
+
+/// The message does not say which partition it was, so each is looked at. Blocks.
+fn resume(shared: &Shared, consumer: &Follower) {
     for (partition, it) in (0..).zip(&shared.partitions) {
-        // Each question may take a while.
-        if ending.load(Ordering::Relaxed) {
-            return;
-        }
         let at = it.tail();
         let fault = shared.out_of_range(consumer, partition, at);
         if let FaultKind::Expired { begins_at } = fault.kind {
@@ -92,10 +111,9 @@ fn resume(shared: &Shared, consumer: &BaseConsumer<Reporter>, ending: &AtomicBoo
     if let Err(error) = assign(shared, consumer) {
         tracing::warn!(%error, "the tail of a topic is not read at the moment");
     }
-    thread::sleep(PAUSE);
 }
 
-fn assign(shared: &Shared, consumer: &BaseConsumer<Reporter>) -> KafkaResult<()> {
+fn assign(shared: &Shared, consumer: &Follower) -> KafkaResult<()> {
     let mut list = TopicPartitionList::new();
     for (partition, it) in (0..).zip(&shared.partitions) {
         let at = i64::try_from(it.tail()).unwrap_or(i64::MAX);

@@ -8,8 +8,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use exchequer_journal::{Fault, FaultKind, Intake};
 use exchequer_types::{Offset, PartitionId};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, OnceCell};
 
 use crate::appender::Appender;
@@ -18,7 +20,7 @@ use crate::client::{self, Figures, Reporter};
 use crate::error::unavailable;
 use crate::ring::{Gap, Limit, Ring, Stored};
 use crate::settings::Settings;
-use crate::tail::Tail;
+use crate::tail::{Follower, Tail};
 use crate::watch::Watch;
 use crate::{SetupError, topics};
 
@@ -51,7 +53,7 @@ struct State {
 /// An open topic. Dropping it ends its threads.
 pub(crate) struct Topic {
     pub shared: Arc<Shared>,
-    appender: Appender,
+    appender: Appender<Bytes>,
     catch_up: CatchUp,
     /// Asks for ends, and reads nothing: a broker answers it at once, and a client that
     /// waits for records only when there are some.
@@ -106,14 +108,15 @@ impl Topic {
     async fn follow(&self) -> Result<(), Fault> {
         let start = || async {
             let (shared, asker) = (Arc::clone(&self.shared), Arc::clone(&self.asker));
+            let runtime = Handle::current();
             let starting = tokio::task::spawn_blocking(move || {
                 for (number, partition) in (0..).zip(&shared.partitions) {
                     let known = partition.known_end();
-                    let (_, end) = shared.ends(&asker, number, known)?;
+                    let (_, end) = shared.ends(asker.as_ref(), number, known)?;
                     partition.saw_end(end);
                     partition.restart(partition.known_end());
                 }
-                Tail::start(shared)
+                Tail::start(shared, &runtime)
             });
             let ending = || Fault::new(FaultKind::Stopped, "the process is ending");
             let started = starting.await.map_err(|_| ending())?;
@@ -155,7 +158,8 @@ impl Topic {
         // What is acknowledged while the question is under way may be missing in the answer.
         let known = it.known_end();
         let (shared, asker) = (Arc::clone(&self.shared), Arc::clone(&self.asker));
-        let asking = tokio::task::spawn_blocking(move || shared.ends(&asker, partition.0, known));
+        let asking =
+            tokio::task::spawn_blocking(move || shared.ends(asker.as_ref(), partition.0, known));
         let end = match asking.await {
             Ok(Ok((_, end))) => end,
             Ok(Err(error)) => return Err(unavailable("ask for the end of a partition", &error)),
@@ -321,8 +325,8 @@ impl Shared {
         let failed = |doing: &str, error| {
             SetupError::of(doing, &settings.bootstrap, seen.last().as_deref(), &error)
         };
-        let consumer =
-            reader(settings, &reporter).map_err(|error| failed("make a client", error))?;
+        let consumer = client::make(&reader_config(settings), reporter.clone())
+            .map_err(|error| failed("make a client", error))?;
         topics::check_partitions(&consumer, settings, &name, spec.partitions)?;
         let mut partitions = Vec::new();
         let each = settings.options.recent_bytes_max / spec.partitions.max(1) as usize;
@@ -339,8 +343,8 @@ impl Shared {
     }
 
     /// A client of its own that reads the newest records.
-    pub(crate) fn reader(&self) -> KafkaResult<BaseConsumer<Reporter>> {
-        reader(&self.settings, &self.reporter)
+    pub(crate) fn follower(&self) -> KafkaResult<Follower> {
+        client::make(&reader_config(&self.settings), self.reporter.clone())
     }
 
     pub(crate) fn figures(&self) -> Figures {
@@ -351,7 +355,7 @@ impl Shared {
     /// while: a leader that was paused and replaced answers with what it knew. Blocks.
     pub(crate) fn ends(
         &self,
-        consumer: &BaseConsumer<Reporter>,
+        consumer: &impl Consumer<Reporter>,
         partition: u32,
         known: Offset,
     ) -> KafkaResult<(Offset, Offset)> {
@@ -380,7 +384,7 @@ impl Shared {
     /// A fault for an offset that the topic no longer, or not yet, has. Blocks.
     pub(crate) fn out_of_range(
         &self,
-        consumer: &BaseConsumer<Reporter>,
+        consumer: &impl Consumer<Reporter>,
         partition: u32,
         at: Offset,
     ) -> Fault {
@@ -404,9 +408,8 @@ impl Shared {
     }
 }
 
-fn reader(settings: &Settings, reporter: &Reporter) -> KafkaResult<BaseConsumer<Reporter>> {
-    let ahead = settings.options.recent_bytes_max.min(AHEAD_BYTES_MAX);
-    client::make(&settings.reader(ahead), reporter.clone())
+fn reader_config(settings: &Settings) -> ClientConfig {
+    settings.reader(settings.options.recent_bytes_max.min(AHEAD_BYTES_MAX))
 }
 
 /// The client asks for a position that the topic does not have.

@@ -23,7 +23,7 @@ use crate::tables::{READERS, VIEWS, reader_head, reader_key, reader_write};
 use crate::view::{Generation, Progressed, View, ViewHandle};
 use crate::{EngineError, Ports, Tail, TailItem};
 use round::Round;
-use shared::Own;
+use shared::{Hearing, Own};
 
 /// Readers of a replaced generation have this long to finish.
 const GRACE: Duration = Duration::from_secs(30);
@@ -205,6 +205,7 @@ impl Projector {
         let mut changes = self.tail.changes();
         let mut swaps = self.handle.swaps();
         let mut own = Own::of(&self.handle.share);
+        let mut hearing = Hearing::of(&self.handle);
         let mut before: Option<Round> = None;
         let mut rounds = 0_usize;
         loop {
@@ -250,13 +251,14 @@ impl Projector {
             }
             let served = has_folded.then_some(&served);
             let standing = (&mut heads[..], &mut progress, &mut unsaved);
-            let others_behind = self.look_up(&mut own, standing, served).await?;
+            let sharing = (&mut own, &mut hearing);
+            let others_behind = self.look_up(sharing, standing, served).await?;
             if has_folded {
                 continue;
             }
             let news = core::pin::pin!(changes.changed());
             let swapped = core::pin::pin!(swaps.changed());
-            let shared = core::pin::pin!(self.others_moved(&mut own, others_behind));
+            let shared = core::pin::pin!(self.others_moved(&mut own, &mut hearing, others_behind));
             select(news, select(swapped, shared)).await;
         }
     }
@@ -266,29 +268,32 @@ impl Projector {
     /// Are others behind?
     async fn look_up(
         &self,
-        own: &mut Own,
+        (own, hearing): (&mut Own, &mut Hearing),
         (heads, progress, unsaved): (&mut [Head], &mut Progressed, &mut Unsaved),
         served: Option<&Progressed>,
     ) -> Result<bool, EngineError> {
         if self.handle.share.are_others() {
             self.tell_others(own, heads, unsaved).await?;
-            self.hear_others(own, heads, progress).await?;
+            self.hear_others((own, hearing), heads, progress).await?;
             self.generation.progressed(progress.clone());
         }
         let others_behind = self.others_behind(own, progress);
-        let is_building =
-            self.handle.building().is_some_and(|it| it.number == self.generation.number);
         let is_there = match served {
             None => !others_behind,
             Some(served) => served.known && progress.is_at_least(served),
         };
-        if is_building && is_there {
+        if self.is_being_built() && is_there {
             if unsaved.commits > 0 {
                 self.write(self.batch(Vec::new(), heads, unsaved)).await?;
             }
             self.take_over().await?;
         }
         Ok(others_behind)
+    }
+
+    /// Is another generation read until this one is as far?
+    fn is_being_built(&self) -> bool {
+        self.handle.building().is_some_and(|it| it.number == self.generation.number)
     }
 
     fn reader(&self) -> String {

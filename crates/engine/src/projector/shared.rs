@@ -8,8 +8,10 @@ use std::sync::Arc;
 use exchequer_journal::Owned;
 use exchequer_kernel::Head;
 use exchequer_readstore::{Scan, Value};
-use exchequer_runtime::{OnEnd, TaskKind};
+use exchequer_runtime::{OnEnd, Runtime, TaskKind};
 use exchequer_types::{Offset, PartitionId};
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, select};
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -19,8 +21,10 @@ use crate::tables::{READERS, VIEWS, reader_head};
 use crate::view::{Generation, Progressed, ViewHandle};
 use crate::{EngineError, Ports, Tail};
 
-/// How often it is read how far other processes are, while they are behind.
-const BEHIND_INTERVAL: Duration = Duration::from_millis(20);
+/// How often it is read how far other processes are, while they are behind and somebody waits
+/// for them; and while nobody does.
+const AWAITED_INTERVAL: Duration = Duration::from_millis(20);
+const BEHIND_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is read which generation is in use.
 const GENERATION_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -33,6 +37,57 @@ pub(super) struct Own {
     now: BTreeSet<PartitionId>,
     /// How far others were told that each partition is.
     told: Vec<Offset>,
+}
+
+/// When it is to be read again how far others are.
+pub(super) struct Hearing {
+    waited_for: watch::Receiver<usize>,
+    /// Not before this is over, and not later than the other one. None when it is.
+    earliest: Option<Pause>,
+    latest: Option<Pause>,
+}
+
+type Pause = BoxFuture<'static, ()>;
+
+fn is_over(pause: &mut Option<Pause>) -> bool {
+    if let Some(left) = pause
+        && left.now_or_never().is_none()
+    {
+        return false;
+    }
+    *pause = None;
+    true
+}
+
+async fn over(pause: &mut Option<Pause>) {
+    if let Some(left) = pause {
+        left.await;
+    }
+    *pause = None;
+}
+
+impl Hearing {
+    pub(super) fn of(handle: &ViewHandle) -> Self {
+        Self { waited_for: handle.waited_for(), earliest: None, latest: None }
+    }
+
+    fn heard(&mut self, runtime: &dyn Runtime) {
+        self.earliest = Some(runtime.sleep(AWAITED_INTERVAL));
+        self.latest = Some(runtime.sleep(BEHIND_INTERVAL));
+    }
+
+    fn is_due(&mut self, is_building: bool) -> bool {
+        let is_wanted = is_building || *self.waited_for.borrow() > 0;
+        is_over(&mut self.earliest) && (is_wanted || is_over(&mut self.latest))
+    }
+
+    async fn due(&mut self, is_building: bool) {
+        if !is_building {
+            let wanted = core::pin::pin!(self.waited_for.wait_for(|waiting| *waiting > 0));
+            select(wanted, core::pin::pin!(over(&mut self.latest))).await;
+        }
+        over(&mut self.earliest).await;
+    }
 }
 
 impl Own {
@@ -81,14 +136,14 @@ impl Projector {
         Ok(())
     }
 
-    /// Reads how far the others are.
+    /// Reads how far the others are, if it is time to.
     pub(super) async fn hear_others(
         &self,
-        own: &Own,
+        (own, hearing): (&Own, &mut Hearing),
         heads: &mut [Head],
         progress: &mut Progressed,
     ) -> Result<(), EngineError> {
-        if own.now.len() == heads.len() {
+        if own.now.len() == heads.len() || !hearing.is_due(self.is_being_built()) {
             return Ok(());
         }
         let number = self.generation.number;
@@ -108,6 +163,7 @@ impl Projector {
             }
             *head = told;
         }
+        hearing.heard(self.ports.runtime.as_ref());
         Ok(())
     }
 
@@ -121,12 +177,18 @@ impl Projector {
 
     /// Resolves when it is to be asked again how far others are, or when partitions have
     /// come or gone.
-    pub(super) async fn others_moved(&self, own: &mut Own, others_behind: bool) {
+    pub(super) async fn others_moved(
+        &self,
+        own: &mut Own,
+        hearing: &mut Hearing,
+        others_behind: bool,
+    ) {
+        let moved = core::pin::pin!(sharing::changed(&mut own.owned));
         if others_behind {
-            let due = self.ports.runtime.sleep(BEHIND_INTERVAL);
-            futures::future::select(core::pin::pin!(sharing::changed(&mut own.owned)), due).await;
+            let due = core::pin::pin!(hearing.due(self.is_being_built()));
+            select(moved, due).await;
         } else {
-            sharing::changed(&mut own.owned).await;
+            moved.await;
         }
     }
 }

@@ -17,7 +17,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use crate::support::{create, layout, settings};
 
 const PARTITIONS: u32 = 4;
-const CALLERS: usize = 8;
+/// So many that appends of a partition gather while others of it are on their way.
+const CALLERS: usize = 400;
 const STEP_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What each caller was told: its record, and the offset if the log told.
@@ -144,8 +145,8 @@ async fn appends_through(
     kafka: &mut Kafka,
     fault: impl FnOnce(&mut Kafka) + Send,
 ) -> Told {
-    const BEFORE: usize = 200;
-    const AFTER: usize = 400;
+    const BEFORE: usize = 2_000;
+    const AFTER: usize = 4_000;
     let count = std::cell::Cell::new(0);
     let (started, starting) = tokio::sync::oneshot::channel();
     let started = std::cell::RefCell::new(Some(started));

@@ -19,20 +19,25 @@ const BYTES: usize = 256;
 const IN_FLIGHT: usize = 1_000;
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// A topic of one partition.
+/// A topic, of which it writes to the first partition and reads all.
 pub(crate) struct Bare {
     bootstrap: String,
     topic: String,
+    partitions: u32,
 }
 
 impl Bare {
-    pub(super) async fn create(bootstrap: &str, topic: &str) -> Result<Self, Failure> {
+    pub(super) async fn create(
+        bootstrap: &str,
+        topic: &str,
+        partitions: u32,
+    ) -> Result<Self, Failure> {
         let admin: AdminClient<DefaultClientContext> = config(bootstrap).create()?;
-        let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+        let new = NewTopic::new(topic, partitions as i32, TopicReplication::Fixed(1));
         for made in admin.create_topics([&new], &AdminOptions::new()).await? {
             made.map_err(|(topic, code)| format!("{topic}: {code}"))?;
         }
-        Ok(Self { bootstrap: bootstrap.to_owned(), topic: topic.to_owned() })
+        Ok(Self { bootstrap: bootstrap.to_owned(), topic: topic.to_owned(), partitions })
     }
 
     fn producer(&self, linger_ms: u32) -> Result<FutureProducer, Failure> {
@@ -47,7 +52,7 @@ impl Bare {
 
     /// How long one record after the other takes from the producer to the consumer.
     pub(super) async fn trips(&self) -> Result<Trips<'_>, Failure> {
-        let consumer = consumer(&self.bootstrap, &self.topic, 1)?;
+        let consumer = consumer(&self.bootstrap, &self.topic, self.partitions)?;
         let mut trips = Trips { bare: self, producer: self.producer(0)?, consumer, next: 0 };
         trips.run(100).await?;
         Ok(trips)

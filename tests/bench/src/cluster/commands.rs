@@ -24,38 +24,44 @@ const ROUNDS: usize = 5;
 /// Of the platform, and of the bare producer.
 const COMMANDS: usize = 40_000;
 const RECORDS: u64 = 300_000;
+/// Through gRPC; four times as many before it is measured.
+const GRPC_COMMANDS: usize = 50_000;
 /// Before anything is measured.
 const WARM_COMMANDS: usize = 2_000_000;
 const WARM_CALLS: usize = 30_000;
 
 /// One caller: of a process that is gateway and decider, then of a gateway apart from it. Bare
-/// records take turns with each; a ratio is the median of the rounds'.
+/// records, of a topic with as many partitions, take turns with each; a ratio is the median of
+/// the rounds'.
 pub(crate) async fn latency(args: &Args) -> Result<Vec<Figure>, Failure> {
+    let mut figures = Vec::new();
+    for partitions in [1, 16] {
+        figures.extend(latency_of(partitions, CALLS * args.scale).await?);
+    }
+    Ok(figures)
+}
+
+async fn latency_of(partitions: u32, calls: usize) -> Result<Vec<Figure>, Failure> {
     let servers = Servers::start()?;
-    let topics = servers.topics("latency", 16)?;
+    let topics = servers.topics("latency", partitions)?;
     let store: Arc<dyn ReadStore> = Arc::new(servers.read_store("latency").await?);
     let world = World::start(&topics, Arc::clone(&store), Work::deciding()).await?;
     create_tenants(&world.platform, 0, 1).await?;
-    let bare = Bare::create(&servers.kafka.bootstrap(), "bare").await?;
+    let bare = Bare::create(&servers.kafka.bootstrap(), "bare", partitions).await?;
     let mut trips = bare.trips().await?;
-    let calls = CALLS * args.scale;
     let with_decider = turns(&mut trips, &world, "with", calls).await?;
     let apart = World::start(&topics, store, Work::gateway()).await?;
     let of_apart = turns(&mut trips, &apart, "apart", calls).await?;
     apart.stop().await;
     world.stop().await;
-    let name = "cluster-latency";
     let mut figures = Vec::new();
-    for (how, turns) in [("gateway with the decider", with_decider), ("gateway apart", of_apart)] {
+    for (how, turns) in [("with the decider", with_decider), ("apart", of_apart)] {
         let Turns { trips, times, ratios, all } = turns;
         let figure = |what: &str, value, goal| {
-            Figure::new(name, &format!("one caller, {how}, {what}"), value, goal)
+            let what = format!("{partitions} partitions, one caller, gateway {how}, {what}");
+            Figure::new("cluster-latency", &what, value, goal)
         };
-        figures.push(figure(
-            "a bare record to its consumer beside it, p50 us",
-            median(trips),
-            None,
-        ));
+        figures.push(figure("a bare record beside it, p50 us", median(trips), None));
         figures.push(figure("p50 us", median(times), None));
         figures.push(figure("p99 us", crate::report::p99(all) * 1e3, None));
         figures.push(figure("ratio of p50", median(ratios), Some(("<=", 3.0))));
@@ -150,7 +156,7 @@ pub(super) async fn callers(
 /// A thousand callers, on one partition each way.
 pub(crate) async fn rate(args: &Args) -> Result<Vec<Figure>, Failure> {
     let servers = Servers::start()?;
-    let bare = Bare::create(&servers.kafka.bootstrap(), "bare").await?;
+    let bare = Bare::create(&servers.kafka.bootstrap(), "bare", 1).await?;
     let topics = servers.topics("rate", 1)?;
     let measured = in_process(&servers, &topics, &bare, args).await?;
     let [rate, bare_rate, of_commit] = measured.map(median);
@@ -161,10 +167,16 @@ pub(crate) async fn rate(args: &Args) -> Result<Vec<Figure>, Failure> {
         Figure::new(name, "commands in a commit", of_commit, None),
         Figure::new(name, "ratio in process", rate / bare_rate, Some((">=", 0.15))),
     ];
-    let over_grpc = grpc::rate(&servers, 50_000 * args.scale).await?;
-    figures.push(Figure::new(name, "1,000 callers through gRPC, commands/s", over_grpc, None));
-    let ratio = over_grpc / bare_rate;
-    figures.push(Figure::new(name, "ratio through gRPC", ratio, Some((">=", 0.06))));
+    let commands = GRPC_COMMANDS * args.scale;
+    let path = grpc::rate(&servers, "path", &["gateway", "decider"], commands).await?;
+    let whole = grpc::rate(&servers, "whole", &[], commands).await?;
+    for (who, rate, goal) in
+        [("gateway and decider", path, Some((">=", 0.06))), ("all roles", whole, None)]
+    {
+        let what = |what: &str| format!("1,000 callers through gRPC, {who}, {what}");
+        figures.push(Figure::new(name, &what("commands/s"), rate, None));
+        figures.push(Figure::new(name, &what("ratio"), rate / bare_rate, goal));
+    }
     Ok(figures)
 }
 

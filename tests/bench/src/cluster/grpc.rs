@@ -1,4 +1,5 @@
-//! The same through the program itself: one process with all roles, set up as the guide says.
+//! The same through the program itself, set up as the guide says: one process, with the roles
+//! that a command goes through, or with all.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,21 +17,34 @@ use super::servers::Servers;
 use crate::Failure;
 use crate::server::{CONNECTIONS, TENANTS, appends, with};
 
+/// Commands after which a gateway has read what it keeps of every tenant.
+const SEEN: usize = 20_000;
 const START_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Commands/s by a thousand callers, with all views.
-pub(super) async fn rate(servers: &Servers, commands: usize) -> Result<f64, Failure> {
+/// Commands/s by a thousand callers of a process with `roles`; with all where none is named.
+pub(super) async fn rate(
+    servers: &Servers,
+    prefix: &str,
+    roles: &[&str],
+    commands: usize,
+) -> Result<f64, Failure> {
     let folder = Folder::temporary("bench-cluster")?;
     let config = folder.path().join("exchequer.toml");
-    std::fs::write(&config, settings(servers, folder.path()))?;
+    std::fs::write(&config, settings(servers, prefix, folder.path()))?;
     for word in ["init", "migrate"] {
         admin(&config, word)?;
     }
-    let program = program()?;
-    let config = config.display().to_string();
-    let words = [&program, "run", "--config", &config, "--listen", "127.0.0.1:0"];
-    let words = words.map(str::to_owned);
-    let mut process = Process::start(&words, folder.path(), "server", Lifetime::Owned)?;
+    let start = |roles: &[&str], name: &str| -> Result<Process, Failure> {
+        let (program, config) = (program()?, config.display().to_string());
+        let run = [program.as_str(), "run", "--config", &config, "--listen", "127.0.0.1:0"];
+        let roles = roles.iter().flat_map(|role| ["--role", role]);
+        let words: Vec<String> = run.into_iter().chain(roles).map(str::to_owned).collect();
+        Ok(Process::start(&words, folder.path(), name, Lifetime::Owned)?)
+    };
+    let mut process = start(roles, "server")?;
+    // Who may call is read from views once, and followed from then on.
+    let mut rest =
+        if roles.is_empty() { None } else { Some(start(&["projector", "consumer"], "rest")?) };
     process.wait_for_line("is ready", START_WAIT_MAX)?;
     process.wait_for_line("curl http://", START_WAIT_MAX)?;
     let said = std::fs::read_to_string(process.log())?;
@@ -62,6 +76,10 @@ pub(super) async fn rate(servers: &Servers, commands: usize) -> Result<f64, Fail
         };
         client.create_tenant(with(&bearer, request)).await?;
     }
+    appends(&channels, &bearer, SEEN).await?;
+    if let Some(rest) = &mut rest {
+        rest.stop()?;
+    }
     // Servers that have just started compile themselves for a while.
     appends(&channels, &bearer, 4 * commands).await?;
     let elapsed = appends(&channels, &bearer, commands).await?;
@@ -74,15 +92,16 @@ fn program() -> Result<String, Failure> {
     Ok(program.map_err(|_| "EXCHEQUER_BIN names the server, built with its feature `cluster`")?)
 }
 
-fn settings(servers: &Servers, folder: &Path) -> String {
+fn settings(servers: &Servers, prefix: &str, folder: &Path) -> String {
     let keys = folder.join("keys");
     let (keys, bootstrap, node) =
         (keys.display(), servers.kafka.bootstrap(), servers.store.address());
     format!(
         "[journal]\nbackend = \"kafka\"\npartitions = 1\n\
          [views]\nbackend = \"scylla\"\n\
-         [kafka]\nbootstrap = \"{bootstrap}\"\nreplicas = 1\n\
-         [scylla]\nnodes = [\"{node}\"]\nreplication_factor = 1\nrequest_timeout_ms = 30000\n\
+         [kafka]\nbootstrap = \"{bootstrap}\"\nprefix = \"{prefix}-\"\nreplicas = 1\n\
+         [scylla]\nnodes = [\"{node}\"]\nkeyspace = \"{prefix}\"\n\
+         replication_factor = 1\nrequest_timeout_ms = 30000\n\
          [keys]\ndeployment_file = \"{keys}/deployment.key\"\nmaster_path = \"{keys}/master.keys\"\n\
          [limits]\nrequests_per_minute = 60000000\n"
     )
