@@ -237,3 +237,44 @@ async fn look(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::future::pending;
+
+    use super::*;
+
+    fn lasting() -> Option<Pause> {
+        Some(pending().boxed())
+    }
+
+    fn hearing(waiting: &watch::Sender<usize>) -> Hearing {
+        Hearing { waited_for: waiting.subscribe(), earliest: None, latest: lasting() }
+    }
+
+    // REQ: KER-08
+    #[test]
+    fn others_are_asked_soon_as_long_as_somebody_waits() {
+        let waiting = watch::Sender::new(0);
+        let mut hearing = hearing(&waiting);
+        assert!(!hearing.is_due(false), "nobody waits");
+        assert!(hearing.due(false).now_or_never().is_none());
+        assert!(hearing.is_due(true), "a view that is being built waits by itself");
+        waiting.send_replace(1);
+        assert!(hearing.due(false).now_or_never().is_some());
+        assert!(hearing.is_due(false));
+        hearing.earliest = lasting();
+        assert!(!hearing.is_due(false), "they were asked just now");
+        assert!(hearing.due(false).now_or_never().is_none());
+    }
+
+    #[test]
+    fn others_are_asked_now_and_then_where_nobody_waits() {
+        let waiting = watch::Sender::new(0);
+        let mut hearing = hearing(&waiting);
+        assert!(!hearing.is_due(false));
+        hearing.latest = Some(core::future::ready(()).boxed());
+        assert!(hearing.due(false).now_or_never().is_some());
+        assert!(hearing.is_due(false));
+    }
+}

@@ -185,7 +185,7 @@ mod tests {
         gate.on_their_way().store(0, Ordering::Release);
     }
 
-    // REQ: KER-08
+    // REQ: KER-13
     #[test]
     fn few_go_at_once_and_others_when_all_of_them_are_acknowledged() {
         let mut gate = gate(3, 100);

@@ -45,7 +45,7 @@ fn places(answers: Vec<Result<Option<Offset>, Fault>>) -> Vec<Offset> {
         .collect()
 }
 
-// REQ: KER-08
+// REQ: KER-13
 #[tokio::test]
 async fn appends_at_once_land_in_the_order_of_their_calls() {
     for producers in [Producers::EachPartition, Producers::Shared] {
@@ -57,7 +57,7 @@ async fn appends_at_once_land_in_the_order_of_their_calls() {
     }
 }
 
-// REQ: KER-08
+// REQ: KER-13
 #[tokio::test]
 async fn what_gathers_behind_an_append_fails_with_it() {
     let (broker, appender) = appender(Producers::Shared).expect("a broker");
