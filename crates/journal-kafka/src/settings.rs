@@ -151,6 +151,12 @@ impl Settings {
         Duration::from_millis((self.options.delivery_ms_max / 2).into())
     }
 
+    /// How long a call may wait for what goes before it, and then for its own records. By then
+    /// nobody will tell of it any more.
+    pub(crate) fn answer_wait(&self) -> Duration {
+        2 * Duration::from_millis(self.options.delivery_ms_max.into()) + self.request_wait()
+    }
+
     pub(crate) fn named(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }

@@ -30,6 +30,7 @@ const OPEN: &[&str] = &[
     "COMMAND_POISONED",
     "DISK_FULL",
     "INTERNAL",
+    "KEYS_UNAVAILABLE",
     "OUTCOME_PENDING",
     "OVERLOADED",
     "PARTITION_UNAVAILABLE",

@@ -161,7 +161,7 @@ impl<R: Sent> Call<R> {
         let is_news = self.way.get().is_some_and(|way| !was_broken(way));
         let fault = append_fault(error);
         if is_news && let Some(core) = self.core.upgrade() {
-            core.give_up(self.partition, &fault);
+            core.start_over(self.partition, &fault);
         }
         let mut state = lock(&self.state);
         state.fault.get_or_insert(fault);

@@ -142,7 +142,11 @@ impl<L: Load> Gate<L> {
         self.is_pausing = false;
     }
 
-    pub(super) fn give_up(&mut self) -> impl Iterator<Item = L> {
+    /// Forgets what is on its way: whether a producer that is to be dropped still tells of its
+    /// records is not waited for. Gives what has gathered.
+    pub(super) fn start_over(&mut self) -> impl Iterator<Item = L> {
+        self.on_their_way = Arc::default();
+        self.round = Round { is_open: false, ..Round::begin(Pace::Alone) };
         self.gathered.drain(..)
     }
 }
@@ -223,6 +227,20 @@ mod tests {
         let began = Instant::now().checked_sub(PAUSE_MAX).expect("a clock that runs");
         let long_ago = Round { began, calls: 1_000, ..Round::begin(Pace::Together) };
         assert_eq!(long_ago.pause(), None, "it took that long itself");
+    }
+
+    // REQ: KER-13
+    #[test]
+    fn nothing_waits_for_what_a_broken_producer_had() {
+        let mut gate = gate(9, 100);
+        assert_eq!(goes(&mut gate).len(), 9);
+        gate.push(Bytes(1));
+        let before = Arc::clone(gate.on_their_way());
+        assert_eq!(gate.start_over().collect::<Vec<_>>(), [Bytes(1)]);
+        gate.push(Bytes(2));
+        assert_eq!(goes(&mut gate), [Pace::Alone]);
+        before.fetch_sub(9, Ordering::AcqRel);
+        assert_eq!(gate.on_their_way().load(Ordering::Acquire), 1, "told late, counted apart");
     }
 
     #[test]

@@ -207,10 +207,13 @@ impl<R: Sent> Appender<R> {
         let (reply, answer) = oneshot::channel();
         self.core.runtime.get_or_init(Handle::current);
         self.hand_over(partition, records, reply)?;
-        match answer.await {
-            Ok(answer) => answer,
+        let wait = self.core.shared.settings.answer_wait();
+        match tokio::time::timeout(wait, answer).await {
+            Ok(Ok(answer)) => answer,
             // The producer is gone, and with it whoever would have answered.
-            Err(_) => Err(Fault::new(FaultKind::Unavailable, "the append was given up")),
+            Ok(Err(_)) | Err(_) => {
+                Err(Fault::new(FaultKind::Unavailable, "the append was given up"))
+            }
         }
     }
 
@@ -335,11 +338,11 @@ impl<R: Sent> Core<R> {
         });
     }
 
-    /// What went before has failed. Nobody waits longer for what was to follow it than for a
-    /// record that was sent.
-    fn give_up(&self, partition: PartitionId, fault: &Fault) {
-        let (lane, gate) = self.place(partition);
-        for Waiting { call, records } in lock(lane).gates[gate].give_up() {
+    /// A producer is to be dropped, with what it was handed for any partition. Nobody waits
+    /// longer for what was to follow it than for a record that was sent.
+    fn start_over(&self, partition: PartitionId, fault: &Fault) {
+        let (lane, _) = self.place(partition);
+        for Waiting { call, records } in lock(lane).gates.iter_mut().flat_map(Gate::start_over) {
             call.give_up(records.len(), fault.clone());
         }
     }
