@@ -100,10 +100,14 @@ fn take(shared: &Shared, message: &BorrowedMessage<'_>) {
 }
 
 /// The message does not say which partition it was, so each is looked at. Blocks.
-fn resume(shared: &Shared, consumer: &Follower) {
+fn resume(shared: &Shared, consumer: &Arc<Follower>) {
     for (partition, it) in (0..).zip(&shared.partitions) {
+        // Each question may take a while; the task that asked may be gone.
+        if Arc::strong_count(consumer) == 1 {
+            return;
+        }
         let at = it.tail();
-        let fault = shared.out_of_range(consumer, partition, at);
+        let fault = shared.out_of_range(consumer.as_ref(), partition, at);
         if let FaultKind::Expired { begins_at } = fault.kind {
             it.restart(begins_at);
         }

@@ -24,7 +24,7 @@ use crate::{EngineError, Ports, Tail};
 /// How often it is read how far other processes are, while they are behind and somebody waits
 /// for them; and while nobody does.
 const AWAITED_INTERVAL: Duration = Duration::from_millis(20);
-const BEHIND_INTERVAL: Duration = Duration::from_secs(1);
+const BEHIND_INTERVAL: Duration = Duration::from_millis(250);
 /// How often it is read which generation is in use.
 const GENERATION_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -244,12 +244,12 @@ mod tests {
 
     use super::*;
 
-    fn lasting() -> Option<Pause> {
-        Some(pending().boxed())
+    fn lasting() -> Pause {
+        pending().boxed()
     }
 
     fn hearing(waiting: &watch::Sender<usize>) -> Hearing {
-        Hearing { waited_for: waiting.subscribe(), earliest: None, latest: lasting() }
+        Hearing { waited_for: waiting.subscribe(), earliest: None, latest: Some(lasting()) }
     }
 
     // REQ: KER-08
@@ -263,7 +263,7 @@ mod tests {
         waiting.send_replace(1);
         assert!(hearing.due(false).now_or_never().is_some());
         assert!(hearing.is_due(false));
-        hearing.earliest = lasting();
+        hearing.earliest = Some(lasting());
         assert!(!hearing.is_due(false), "they were asked just now");
         assert!(hearing.due(false).now_or_never().is_none());
     }

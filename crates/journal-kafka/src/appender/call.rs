@@ -159,13 +159,17 @@ impl<R: Sent> Call<R> {
     fn failed(&self, error: &KafkaError) {
         let was_broken = |way: &Way| way.is_broken.swap(true, Ordering::AcqRel);
         let is_news = self.way.get().is_some_and(|way| !was_broken(way));
-        let fault = append_fault(error);
         if is_news && let Some(core) = self.core.upgrade() {
-            core.start_over(self.partition, &fault);
+            core.broke(self.partition);
         }
         let mut state = lock(&self.state);
-        state.fault.get_or_insert(fault);
+        state.fault.get_or_insert_with(|| append_fault(error));
         self.settle_one(state);
+    }
+
+    /// Does nobody wait for it any more?
+    pub(super) fn is_abandoned(&self) -> bool {
+        lock(&self.state).reply.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
     fn settle_one(&self, mut state: MutexGuard<'_, CallState>) {

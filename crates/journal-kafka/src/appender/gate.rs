@@ -133,6 +133,11 @@ impl<L: Load> Gate<L> {
         &self.on_their_way
     }
 
+    /// Of the newest round.
+    pub(super) fn pace(&self) -> Pace {
+        self.round.pace
+    }
+
     /// Whoever asks after a pause is one, however many are told of it.
     pub(super) fn begins_pause(&mut self) -> bool {
         !core::mem::replace(&mut self.is_pausing, true)

@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use exchequer_journal::{Fault, FaultKind, Outgoing};
 use exchequer_types::{Offset, PartitionId};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
 use rdkafka::util::IntoOpaque;
@@ -35,6 +36,9 @@ const ROUND_LINGER_MS: u32 = 1;
 /// client waits for whole milliseconds and spins through the rest, so there is little of one:
 /// a thread that is woken after those has none left.
 const POLL: Duration = Duration::from_micros(100_050);
+
+/// How long a producer may take to give back what it was handed, when it is dropped.
+const PURGE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 pub(crate) struct Appender<R: Sent> {
     core: Arc<Core<R>>,
@@ -126,6 +130,10 @@ impl<R: Sent> Client<R> {
                 while !ending.load(Ordering::Relaxed) {
                     producer.poll(POLL);
                 }
+                producer.purge(PurgeConfig::default().queue().inflight());
+                if let Err(error) = producer.flush(PURGE_WAIT_MAX) {
+                    tracing::warn!(%error, "a producer that was dropped tells nothing of its records");
+                }
             }
         };
         let thread = thread::Builder::new().name("kafka-deliveries".to_owned());
@@ -138,6 +146,9 @@ impl<R: Sent> Client<R> {
             let of_call = BaseRecord::with_opaque_to(&shared.name, Arc::clone(call));
             let of_call = of_call.partition(call.partition.0 as i32);
             if let Err((error, _)) = self.producer.send(record.put(of_call)) {
+                if is_fatal(&error) {
+                    self.is_broken.store(true, Ordering::Release);
+                }
                 // Those before it may land; the others were never handed over.
                 call.give_up(records.len() - at, append_fault(&error));
                 return;
@@ -145,16 +156,29 @@ impl<R: Sent> Client<R> {
         }
     }
 
+    fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Acquire)
+    }
+
     fn end(&self) {
         self.ending.store(true, Ordering::Relaxed);
     }
+
+    /// Its thread ends by itself.
+    fn retire(mut self) {
+        self.thread = None;
+    }
 }
 
-/// Whoever waits for one of its appends is told at once; the thread ends soon after.
+/// No append is taken by the client any more.
+fn is_fatal(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
+}
+
+/// Its thread ends soon after; whoever waits for one of its appends is told by then.
 impl<R: Sent> Drop for Client<R> {
     fn drop(&mut self) {
         self.end();
-        self.producer.purge(PurgeConfig::default().queue().inflight());
         if let Some(thread) = self.thread.take()
             // A call that is told last drops all that is left.
             && thread.thread().id() != thread::current().id()
@@ -230,6 +254,7 @@ impl<R: Sent> Appender<R> {
         let call = Call::new((core, partition), records.len(), reply, reserved);
         let (lane, gate) = core.place(partition);
         let mut lane = lock(lane);
+        lane.retire_broken();
         lane.gates[gate].push(Waiting { call: Arc::new(call), records });
         core.pass(&mut lane, partition);
         Ok(())
@@ -259,24 +284,25 @@ impl<R: Sent> Core<R> {
         }
     }
 
-    /// Makes a producer where there is none, or none that can be used any more.
+    /// Makes a producer where there is none. A lane that many share has both at once: until
+    /// brokers have told a new one who it is, half a second goes by.
     fn ready<'a>(&self, lane: &'a mut Lane<R>, pace: Pace) -> Result<&'a Client<R>, Fault> {
-        let linger_ms = self.shared.settings.options.linger_ms;
-        let (client, linger_ms) = match pace {
-            Pace::Alone => (&mut lane.alone, linger_ms),
-            Pace::Together => (&mut lane.together, linger_ms.max(ROUND_LINGER_MS)),
-        };
-        if let Some(broken) = client.take_if(|it| it.is_broken.load(Ordering::Acquire)) {
-            // What it still holds is purged; that takes a moment.
-            thread::spawn(move || drop(broken));
+        for each in [Pace::Alone, Pace::Together] {
+            let wanted = each == pace || self.producers == Producers::Shared;
+            if wanted && lane.client(each).is_none() {
+                *lane.client(each) = Some(self.launch(each)?);
+            }
         }
-        match client {
-            Some(client) => Ok(client),
-            None => Ok(client.insert(self.launch(linger_ms)?)),
-        }
+        let none = || Fault::new(FaultKind::Unavailable, "there is no producer");
+        lane.client(pace).as_ref().ok_or_else(none)
     }
 
-    fn launch(&self, linger_ms: u32) -> Result<Client<R>, Fault> {
+    fn launch(&self, pace: Pace) -> Result<Client<R>, Fault> {
+        let linger_ms = self.shared.settings.options.linger_ms;
+        let linger_ms = match pace {
+            Pace::Alone => linger_ms,
+            Pace::Together => linger_ms.max(ROUND_LINGER_MS),
+        };
         let deliveries = Deliveries { reporter: self.shared.reporter.clone(), of: PhantomData };
         let mut config = self.shared.settings.producer();
         config.set("linger.ms", linger_ms.to_string());
@@ -291,7 +317,9 @@ impl<R: Sent> Core<R> {
     /// The way is free: what is gathered goes.
     fn go_on(self: &Arc<Self>, partition: PartitionId) {
         let (lane, _) = self.place(partition);
-        self.pass(&mut lock(lane), partition);
+        let mut lane = lock(lane);
+        lane.retire_broken();
+        self.pass(&mut lane, partition);
     }
 
     /// Hands producers what may go.
@@ -310,6 +338,10 @@ impl<R: Sent> Core<R> {
         let Waiting { call, records } = waiting;
         let on_their_way = Arc::clone(lane.gates[gate].on_their_way());
         match self.ready(lane, pace) {
+            _ if call.is_abandoned() => {
+                call.goes(on_their_way, Arc::default());
+                call.give_up(records.len(), before_it());
+            }
             Ok(client) => {
                 call.goes(on_their_way, Arc::clone(&client.is_broken));
                 client.send(&self.shared, &call, &records);
@@ -334,16 +366,42 @@ impl<R: Sent> Core<R> {
             let (lane, gate) = core.place(partition);
             let mut lane = lock(lane);
             lane.gates[gate].ends_pause();
+            lane.retire_broken();
             core.pass(&mut lane, partition);
         });
     }
 
-    /// A producer is to be dropped, with what it was handed for any partition. Nobody waits
-    /// longer for what was to follow it than for a record that was sent.
-    fn start_over(&self, partition: PartitionId, fault: &Fault) {
+    /// A producer of the partition's lane has failed.
+    fn broke(&self, partition: PartitionId) {
         let (lane, _) = self.place(partition);
-        for Waiting { call, records } in lock(lane).gates.iter_mut().flat_map(Gate::start_over) {
-            call.give_up(records.len(), fault.clone());
+        lock(lane).retire_broken();
+    }
+}
+
+impl<R: Sent> Lane<R> {
+    fn client(&mut self, pace: Pace) -> &mut Option<Client<R>> {
+        match pace {
+            Pace::Alone => &mut self.alone,
+            Pace::Together => &mut self.together,
         }
     }
+
+    /// Lets go of producers that have failed, with what they were handed. Nobody waits longer
+    /// for what was to follow it than for a record that was sent.
+    fn retire_broken(&mut self) {
+        for pace in [Pace::Alone, Pace::Together] {
+            let Some(broken) = self.client(pace).take_if(|it| it.is_broken()) else { continue };
+            broken.retire();
+            let gates = self.gates.iter_mut().filter(|gate| gate.pace() == pace);
+            for Waiting { call, records } in gates.flat_map(Gate::start_over) {
+                call.give_up(records.len(), before_it());
+            }
+        }
+    }
+}
+
+/// For a call that was never handed over.
+fn before_it() -> Fault {
+    let message = "what was appended before it has failed; try again soon";
+    Fault::new(FaultKind::Overloaded, message)
 }
