@@ -53,7 +53,7 @@ pub(crate) async fn session(settings: &Settings) -> Result<Session, OpenError> {
     loop {
         match builder.build().await {
             Ok(session) => return Ok(session),
-            Err(error) if is_hidden(&error) && tries < TRIES_MAX => tries += 1,
+            Err(error) if is_hidden(&error.to_string()) && tries < TRIES_MAX => tries += 1,
             Err(error) => return Err(not_connected(settings, doubts.last(), &error)),
         }
     }

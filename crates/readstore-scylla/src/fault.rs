@@ -79,10 +79,12 @@ pub(crate) fn is_certificate_refused(message: &str) -> bool {
     digits.parse().is_ok_and(|number| ALERTS.contains(&number))
 }
 
-/// Does the driver say only that the connection had ended for another reason? It does when a
-/// node ends it before the first question is sent.
-pub(crate) fn is_hidden(error: &NewSessionError) -> bool {
-    error.to_string().contains("already broken for some other reason")
+/// Does the driver say only that the connection had ended, and not why? It does when a node
+/// ends it before the first question is sent, or while it is.
+pub(crate) fn is_hidden(message: &str) -> bool {
+    ["already broken for some other reason", "Failed to write data"]
+        .iter()
+        .any(|it| message.contains(it))
 }
 
 /// Was there a connection which came to nothing, as when one side alone speaks TLS?
@@ -173,6 +175,14 @@ mod tests {
         };
         assert!(is_certificate_refused(&alert(116)) && is_certificate_refused(&alert(48)));
         assert!(!is_certificate_refused(&alert(70)) && !is_certificate_refused("alert"));
+    }
+
+    #[test]
+    fn a_connection_that_ended_while_it_was_asked_is_tried_again() {
+        let while_asked = "Failed to perform a connection setup request. Request: OPTIONS, reason: \
+                           Connection broken, reason: Failed to write data: unexpected EOF";
+        assert!(is_hidden(while_asked));
+        assert!(!is_hidden("Connection refused (os error 111)"));
     }
 
     #[test]

@@ -164,8 +164,9 @@ impl<R: Sent> Client<R> {
         self.ending.store(true, Ordering::Relaxed);
     }
 
-    /// Its thread ends by itself.
+    /// Sends nothing more. Its thread tells of what it had, and ends by itself.
     fn retire(mut self) {
+        self.producer.purge(PurgeConfig::default().queue().inflight().non_blocking());
         self.thread = None;
     }
 }
@@ -264,7 +265,9 @@ impl<R: Sent> Appender<R> {
     /// it is, half a second goes by. What fails is told by the append.
     pub(crate) fn prepare(&self, partition: PartitionId) {
         let (lane, _) = self.core.place(partition);
-        let made = self.core.ready(&mut lock(lane), Pace::Alone).map(drop);
+        let mut lane = lock(lane);
+        lane.retire_broken();
+        let made = self.core.ready(&mut lane, Pace::Alone).map(drop);
         drop(made);
     }
 }
@@ -287,14 +290,18 @@ impl<R: Sent> Core<R> {
     /// Makes a producer where there is none. A lane that many share has both at once: until
     /// brokers have told a new one who it is, half a second goes by.
     fn ready<'a>(&self, lane: &'a mut Lane<R>, pace: Pace) -> Result<&'a Client<R>, Fault> {
-        for each in [Pace::Alone, Pace::Together] {
-            let wanted = each == pace || self.producers == Producers::Shared;
-            if wanted && lane.client(each).is_none() {
-                *lane.client(each) = Some(self.launch(each)?);
+        if self.producers == Producers::Shared {
+            for each in [Pace::Alone, Pace::Together] {
+                if lane.client(each).is_none() {
+                    // Where it is wanted it is tried again, and what fails is told.
+                    *lane.client(each) = self.launch(each).ok();
+                }
             }
         }
-        let none = || Fault::new(FaultKind::Unavailable, "there is no producer");
-        lane.client(pace).as_ref().ok_or_else(none)
+        match lane.client(pace) {
+            Some(client) => Ok(client),
+            none => Ok(none.insert(self.launch(pace)?)),
+        }
     }
 
     fn launch(&self, pace: Pace) -> Result<Client<R>, Fault> {
@@ -317,15 +324,14 @@ impl<R: Sent> Core<R> {
     /// The way is free: what is gathered goes.
     fn go_on(self: &Arc<Self>, partition: PartitionId) {
         let (lane, _) = self.place(partition);
-        let mut lane = lock(lane);
-        lane.retire_broken();
-        self.pass(&mut lane, partition);
+        self.pass(&mut lock(lane), partition);
     }
 
     /// Hands producers what may go.
     fn pass(self: &Arc<Self>, lane: &mut Lane<R>, partition: PartitionId) {
         let (_, gate) = self.place(partition);
         loop {
+            lane.retire_broken();
             match lane.gates[gate].next() {
                 Next::Nothing => return,
                 Next::After(pause) => return self.go_on_after(pause, lane, partition),
@@ -337,11 +343,11 @@ impl<R: Sent> Core<R> {
     fn send(&self, lane: &mut Lane<R>, gate: usize, (waiting, pace): (Waiting<R>, Pace)) {
         let Waiting { call, records } = waiting;
         let on_their_way = Arc::clone(lane.gates[gate].on_their_way());
+        if call.is_abandoned() {
+            call.goes(on_their_way, Arc::default());
+            return call.give_up(records.len(), before_it());
+        }
         match self.ready(lane, pace) {
-            _ if call.is_abandoned() => {
-                call.goes(on_their_way, Arc::default());
-                call.give_up(records.len(), before_it());
-            }
             Ok(client) => {
                 call.goes(on_their_way, Arc::clone(&client.is_broken));
                 client.send(&self.shared, &call, &records);
@@ -366,7 +372,6 @@ impl<R: Sent> Core<R> {
             let (lane, gate) = core.place(partition);
             let mut lane = lock(lane);
             lane.gates[gate].ends_pause();
-            lane.retire_broken();
             core.pass(&mut lane, partition);
         });
     }
