@@ -31,6 +31,13 @@ pub enum Aggregation {
     UniqueCount,
 }
 
+impl Aggregation {
+    /// Can what one event added be taken away again without the others?
+    pub fn can_subtract(self) -> bool {
+        matches!(self, Self::Count | Self::Sum | Self::Average)
+    }
+}
+
 /// A version of a meter. It is never changed: another version takes its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meter {

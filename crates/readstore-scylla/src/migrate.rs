@@ -46,6 +46,11 @@ pub const MIGRATIONS: &[Migration] = &[
         "0003-usage-common",
         include_str!("../../../schemas/store/0003-usage-common.cql"),
     ),
+    Migration::file(
+        4,
+        "0004-usage-unsettled",
+        include_str!("../../../schemas/store/0004-usage-unsettled.cql"),
+    ),
 ];
 
 /// What [`migrate`] did.

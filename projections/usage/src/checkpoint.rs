@@ -18,6 +18,9 @@ pub struct Checkpoint {
     pub meter: bytes::Bytes,
     /// Known when the rows are: [`crate::flush`] notes it.
     pub span: Span,
+    /// Rows of meters whose figures cannot be subtracted from are not yet what the log comes to
+    /// at `seal`, because some tell of later ones: the next checkpoint says what they are.
+    pub is_unsettled: bool,
 }
 
 /// The earliest and the latest minute, or start of a billing period, that rows of a source
@@ -40,6 +43,7 @@ impl Checkpoint {
             Value::Bytes(self.meter.clone()),
             Value::Int(self.span.earliest.micros()),
             Value::Int(self.span.latest.micros()),
+            Value::Int(i64::from(self.is_unsettled)),
         ];
         put(&USAGE_CHECKPOINTS, checkpoint_key(segment.source()), values, segment.to())
     }
@@ -61,6 +65,7 @@ pub async fn checkpoint(
             through: time(2),
             meter: at(3).map(Value::as_bytes).unwrap_or_default(),
             span: Span { earliest: time(4), latest: time(5) },
+            is_unsettled: at(6).is_some_and(|it| it.as_int() != 0),
         }
     }))
 }

@@ -108,6 +108,11 @@ impl Gathered {
         }
     }
 
+    /// Can all that was met be subtracted from?
+    pub(crate) fn can_subtract(&self) -> bool {
+        self.aggregations.values().all(|it| it.can_subtract())
+    }
+
     pub(crate) fn window(&mut self, window: Period) -> u32 {
         let end = if self.is_periods { 0 } else { window.end.micros() };
         let at = *self.window_at.entry((window.start.micros(), end)).or_insert_with(|| {

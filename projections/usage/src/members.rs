@@ -161,28 +161,6 @@ pub(crate) async fn stamped(
     Ok((rows.iter().flat_map(|row| unpacked(&row.values)).collect(), latest))
 }
 
-/// All members of a cell that stand in rows of their own.
-pub(crate) async fn all(
-    store: &dyn ReadStore,
-    place: &Place<'_>,
-    window: Period,
-    version: u32,
-    name: &[u8],
-) -> Result<BTreeSet<Member>, Fault> {
-    Ok(stamped(store, place, window, version, name).await?.0)
-}
-
-/// The latest timestamp of those rows.
-pub(crate) async fn stamp(
-    store: &dyn ReadStore,
-    place: &Place<'_>,
-    window: Period,
-    version: u32,
-    name: &[u8],
-) -> Result<Option<u64>, Fault> {
-    Ok(stamped(store, place, window, version, name).await?.1)
-}
-
 fn rows_of(place: &Place<'_>, window: Period, version: u32, name: &[u8]) -> Scan {
     let cell = cell_id(name, window);
     let mut scan = Scan::of(&USAGE_SETS, GENERATION, place.partition(window.start), ROWS_MAX);

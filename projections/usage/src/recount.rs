@@ -139,17 +139,18 @@ impl<'a> Recount<'a> {
         Place { tenant: self.tenant, meter, kept, source: self.source, scope }
     }
 
-    /// What the rows hold of the windows of length `kept` in `range`, together.
+    /// What the rows hold of the windows of length `kept` in `range`, together. False when some
+    /// of it is of later seals, so that it must be done again behind those.
     pub async fn held(
         &self,
         (kept, range): (Kept, Period),
         of: &CellOf,
         into: &mut Amounts,
-    ) -> Result<(), FlushError> {
+    ) -> Result<bool, FlushError> {
         let place = self.place(kept, of.scope());
         let range_of = (range.start, range.end);
         let mut common = place.common_rows(self.store, range_of, ROWS_MAX);
-        let mut has_others = false;
+        let (mut has_others, mut is_of_seal) = (false, true);
         loop {
             let rows = common.next().await?;
             if rows.is_empty() {
@@ -157,27 +158,29 @@ impl<'a> Recount<'a> {
             }
             for row in &rows {
                 let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
-                let row = Common::read(kept, &bytes).map_err(damaged_common)?;
-                has_others |= row.is_full();
-                if let Some(section) = row.section(self.section(of.scope())) {
-                    self.take(&place, range, section, into).await?;
+                let cells = Common::read(kept, &bytes).map_err(damaged_common)?;
+                has_others |= cells.is_full();
+                if let Some(section) = cells.section(self.section(of.scope())) {
+                    let stamp = self.take(&place, range, section, into).await?;
+                    is_of_seal &= !self.is_ahead(stamp.max(row.timestamp));
                 }
             }
         }
         if !has_others {
-            return Ok(());
+            return Ok(is_of_seal);
         }
         let version = self.meter.version;
         let mut rows = place.rows(self.store, range_of, ROWS_MAX);
         loop {
             let rows = rows.next().await?;
             if rows.is_empty() {
-                return Ok(());
+                return Ok(is_of_seal);
             }
             for row in rows.iter().filter(|row| version_of(row) == version) {
                 let bytes = row.values.first().map(Value::as_bytes).unwrap_or_default();
                 let packed = Packed::read(kept, &bytes).map_err(damaged)?;
-                self.take(&place, range, &packed, into).await?;
+                let stamp = self.take(&place, range, &packed, into).await?;
+                is_of_seal &= !self.is_ahead(stamp.max(row.timestamp));
             }
         }
     }
@@ -186,39 +189,45 @@ impl<'a> Recount<'a> {
         SectionOf { meter: self.meter.key.as_str(), version: self.meter.version, scope }
     }
 
-    /// Puts to `into` what `packed` has of windows that begin in `range`.
+    /// Puts to `into` what `packed` has of windows that begin in `range`. Gives the latest
+    /// timestamp of members that stand in rows of their own.
     async fn take(
         &self,
         place: &Place<'_>,
         range: Period,
         packed: &Packed,
         into: &mut Amounts,
-    ) -> Result<(), FlushError> {
+    ) -> Result<u64, FlushError> {
+        let mut latest = 0;
         let is_in = |window: Period| range.start <= window.start && window.start < range.end;
         for (window, name, amount) in packed.cells().filter(|it| is_in(it.0)) {
-            let amount = self.whole(place, window, name, amount).await?;
+            let (amount, stamp) = self.whole(place, window, name, amount).await?;
+            latest = latest.max(stamp);
             let name = values(name).map(str::to_owned).collect();
             into.entry(name).and_modify(|known| known.merge(&amount)).or_insert(amount);
         }
-        Ok(())
+        Ok(latest)
     }
 
-    /// A cell with those of its members that stand in rows of their own.
+    /// A cell with those of its members that stand in rows of their own, and the latest
+    /// timestamp of those.
     async fn whole(
         &self,
         place: &Place<'_>,
         window: Period,
         name: &[u8],
         amount: &Amount,
-    ) -> Result<Amount, FlushError> {
-        let mut whole = amount.clone();
+    ) -> Result<(Amount, u64), FlushError> {
+        let (mut whole, mut stamp) = (amount.clone(), None);
         if let Amount::Unique(set) = &mut whole
             && set.spilled
         {
-            let more = members::all(self.store, place, window, self.meter.version, name).await?;
+            let version = self.meter.version;
+            let (more, latest) = members::stamped(self.store, place, window, version, name).await?;
             set.held.extend(more);
+            stamp = latest;
         }
-        Ok(whole)
+        Ok((whole, stamp.unwrap_or(0)))
     }
 
     /// The cell `of` of `window` is what `amounts` say: that of its own name or, where the
@@ -334,7 +343,7 @@ impl<'a> Recount<'a> {
             return Ok(false);
         }
         let version = self.meter.version;
-        let stamp = members::stamp(self.store, place, window, version, name).await?;
+        let stamp = members::stamped(self.store, place, window, version, name).await?.1;
         Ok(stamp.is_some_and(|stamp| self.is_ahead(stamp)))
     }
 

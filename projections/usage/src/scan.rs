@@ -78,7 +78,8 @@ pub(crate) async fn source(
     reading.spilled().await?;
     reading.memory()?;
     let after = checkpoint(store, partition).await?.unwrap_or_default();
-    if reading.moved || after.seal != before.seal {
+    let is_unsettled = before.is_unsettled && !reading.gathered.can_subtract();
+    if reading.moved || is_unsettled || after.seal != before.seal {
         return Ok(None);
     }
     Ok(Some((reading.gathered, position)))

@@ -96,6 +96,8 @@ pub static USAGE_CHECKPOINTS: Table = Table {
         // The earliest and the latest minute, or start of a billing period, that rows tell of.
         int("earliest"),
         int("latest"),
+        // 1 where rows that were put together anew are not yet those of the seal.
+        int("unsettled"),
     ],
 };
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use exchequer_codec::usage::decode_record;
 use exchequer_codec::{meter_definition_from_proto, meter_definition_to_proto};
 use exchequer_journal::Record as LogRecord;
-use exchequer_metering::{Aggregation, Contribution, Judge, Meter, Prepared, RecordBody};
+use exchequer_metering::{Contribution, Judge, Meter, Prepared, RecordBody};
 use exchequer_projection_usage::{
     Amounts, CellOf, FlushError, Kept, Pending, Recount, count, ends, ranges, shorter,
 };
@@ -89,14 +89,8 @@ impl Recounts {
 
 /// Notes what `contributions` of seal `seal` take back from where nothing can be taken away.
 pub(super) fn note(state: &mut Metering, seal: u64, contributions: &[Contribution]) {
-    for it in contributions.iter().filter(|it| it.sign.is_back()) {
-        let can_subtract = matches!(
-            it.meter.aggregation,
-            Aggregation::Count | Aggregation::Sum | Aggregation::Average
-        );
-        if can_subtract {
-            continue;
-        }
+    let lacks = |it: &&Contribution| it.sign.is_back() && !it.meter.aggregation.can_subtract();
+    for it in contributions.iter().filter(lacks) {
         let touched = Touched {
             seal,
             tenant: Arc::clone(&it.tenant),
@@ -223,10 +217,11 @@ async fn put_longer(
     of: &CellOf,
     mut amounts: Amounts,
 ) -> Result<bool, FlushError> {
+    let mut is_of_seal = true;
     for piece in shorter(kept, window) {
-        rows.held(piece, of, &mut amounts).await?;
+        is_of_seal &= rows.held(piece, of, &mut amounts).await?;
     }
-    rows.put((kept, window), of, &amounts).await
+    Ok(rows.put((kept, window), of, &amounts).await? && is_of_seal)
 }
 
 /// What the kept events of `times` add to the meter.

@@ -346,7 +346,7 @@ pub(super) async fn snapshot<'a>(
         offset: state.next,
         through: state.through,
         meter: Bytes::from(meter.encode_to_vec()),
-        span: usage::Span::default(),
+        ..Checkpoint::default()
     };
     let (unsaved, next) = (state.unsaved.len(), state.next);
     let saved = Saved { seq: seal, next, unsaved, identities: flush, waiting: Vec::new() };
@@ -369,6 +369,7 @@ pub(super) async fn write(
     batch.rows = rows.into_writes();
     if !it.saved.waiting.is_empty() {
         it.meter.touched = recounting::to_proto(&it.saved.waiting);
+        it.checkpoint.is_unsettled = true;
         it.checkpoint.meter = Bytes::from(it.meter.encode_to_vec());
         batch.last = vec![it.checkpoint.put(&it.segment)];
     }
