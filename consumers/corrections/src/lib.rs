@@ -7,7 +7,7 @@ use exchequer_kernel::{Process, Reaction};
 use exchequer_proto::journal::v1 as pbj;
 use exchequer_proto::usage::v1 as pb;
 use exchequer_tenant::Event;
-use exchequer_types::{PartitionId, TenantId, partition_of};
+use exchequer_types::{PartitionId, TenantId, Timestamp, partition_of};
 
 /// Writes to a usage log of so many partitions.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,8 @@ pub struct Corrections {
 pub struct Correct {
     pub partition: PartitionId,
     pub tenant: TenantId,
+    /// When it was decided, by the clock of the log: no other clock says when it is received.
+    pub decided_at: Timestamp,
     pub correction: pb::Correction,
 }
 
@@ -30,10 +32,11 @@ impl Process for Corrections {
     const NAME: &'static str = "corrections";
 
     fn react(&self, entry: &Entry) -> Vec<Reaction<Correct>> {
+        let decided_at = Timestamp::saturating_from_micros(entry.commit.now);
         let events = entry.commit.events.iter();
         let triggers = events.filter(|event| event.r#type == EVENT_CORRECTED);
         triggers
-            .filter_map(|event| Some((event.input, self.correct(event)?)))
+            .filter_map(|event| Some((event.input, self.correct(event, decided_at)?)))
             .map(|(input, correct)| Reaction {
                 destination: correct.partition.0,
                 id: correct.correction.id.clone(),
@@ -45,7 +48,7 @@ impl Process for Corrections {
 }
 
 impl Corrections {
-    fn correct(self, event: &pbj::Event) -> Option<Correct> {
+    fn correct(self, event: &pbj::Event, decided_at: Timestamp) -> Option<Correct> {
         // What its own decider wrote can be read, or the reader stops elsewhere.
         let decoded = decode_event(&event.stream, &event.r#type, &event.payload).ok()?;
         let Event::Usage(usage::Event::EventCorrected(it)) = decoded else { return None };
@@ -64,13 +67,13 @@ impl Corrections {
             reason: it.reason,
             actor: it.actor.to_string(),
         };
-        Some(Correct { partition, tenant, correction })
+        Some(Correct { partition, tenant, decided_at, correction })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use exchequer_types::{ActorId, Timestamp};
+    use exchequer_types::ActorId;
 
     use super::*;
 
@@ -94,13 +97,15 @@ mod tests {
             ("acme", corrected("e-1", None)),
             ("acme", corrected("e-2", Some("{}"))),
         ];
-        let entry = Entry::of_events(PartitionId(2), 7, Timestamp::MIN, &events);
+        let decided_at = Timestamp::saturating_from_micros(1_000_000);
+        let entry = Entry::of_events(PartitionId(2), 7, decided_at, &events);
         let process = Corrections { partitions: 16 };
         let reactions = process.react(&entry);
         assert_eq!(reactions, process.react(&entry));
         let expected = |event: &str| partition_of(format!("acme/{event}").as_bytes(), 16);
         for (reaction, event) in reactions.iter().zip(["e-1", "e-2"]) {
             assert_eq!(reaction.command.partition, expected(event));
+            assert_eq!(reaction.command.decided_at, decided_at);
             assert_eq!(reaction.destination, expected(event).0);
             assert_eq!(reaction.id, format!("cor_{event}"));
             let correction = &reaction.command.correction;

@@ -208,14 +208,21 @@ impl Corrections {
         let meters = usage.await_seen(call, &Seen::default(), &tenant).await?;
         let partitions = meters.partitions();
         let partition = partition_of_event(tenant.as_str(), event, partitions, &mut Vec::new());
+        let is_known = async || {
+            let found = meters.fate(&tenant, (source, event), None, call.patience).await;
+            Ok::<_, Status>(found.map_err(|error| status::of_engine(&error))?.is_some())
+        };
+        if is_known().await? {
+            return Ok(());
+        }
+        // It may have come a moment ago.
         let end = meters.ports.log.end(partition).await;
         let end = end.map_err(|fault| status::of_engine(&fault.into()))?;
         if !meters.wait_for(partition, end, call.patience).await {
             let text = format!("partition {partition} of usage is not judged so far: retry");
             return Err(Refusal::new(VIEW_BEHIND, text).status());
         }
-        let found = meters.fate(&tenant, (source, event), None, call.patience).await;
-        if found.map_err(|error| status::of_engine(&error))?.is_some() {
+        if is_known().await? {
             return Ok(());
         }
         let text = "no event of this source and id is known that counts or may count, of the \

@@ -1,6 +1,7 @@
 //! `exchequer.quotas.v1.QuotaService`. Reservations are decided by the tenant's writer; checks
 //! and lists are answered from memory, in the time that the tenant lives in.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use exchequer_codec::quota_message;
@@ -30,13 +31,12 @@ use crate::lists::list_options;
 use crate::mask::Mask;
 use crate::quota_headers::{self, Answer, OfQuota, Words};
 use crate::status::{self, tenant_not_found};
-
-/// What meters measure, for limits whose use is measured. Not there where nothing is metered.
-pub(crate) type Figures = Arc<dyn exchequer_consumer_thresholds::Figures>;
+use crate::usage::at_rest;
 
 pub(crate) struct Quotas {
     pub(crate) edge: Edge,
-    pub(crate) figures: Option<Figures>,
+    /// Not there where nothing is metered.
+    pub(crate) figures: Option<MeterFigures>,
 }
 
 impl core::fmt::Debug for Quotas {
@@ -49,7 +49,6 @@ impl core::fmt::Debug for Quotas {
 pub(crate) fn service(edge: &Edge) -> QuotaServiceServer<Quotas> {
     let platform = &edge.platform;
     let figures = MeterFigures::of(&platform.ports, platform.meters.as_ref());
-    let figures = figures.map(|it| Arc::new(it) as Figures);
     let quotas = Quotas { edge: edge.clone(), figures };
     QuotaServiceServer::new(quotas).max_decoding_message_size(REQUEST_BYTES_MAX)
 }
@@ -224,7 +223,9 @@ impl Quotas {
         let Some(quota) = known.quotas.quota(&feature).map(|it| it.at(known.at)) else {
             return Ok((pb::CheckQuotaResponse { allowed, reason, quota: None }, None));
         };
-        let shown = self.shown(&tenant, &quota).await?;
+        // Whether it is allowed does not depend on it, so that nobody waits for it.
+        let measured = self.measured(&tenant, &quota, Duration::ZERO).await.unwrap_or_default();
+        let shown = quota_message(&quota, measured);
         let words = Words::of(&shown, known.at);
         let reply = pb::CheckQuotaResponse { allowed, reason, quota: Some(shown) };
         Ok((reply, Some(words)))
@@ -241,7 +242,8 @@ impl Quotas {
         let Some(quota) = known.quotas.quota(&feature).map(|it| it.at(known.at)) else {
             return Err(status::quota_not_found());
         };
-        let shown = self.shown(&tenant, &quota).await?;
+        let measured = self.measured(&tenant, &quota, call.patience).await?;
+        let shown = quota_message(&quota, measured);
         let words = Words::of(&shown, known.at);
         Ok((mask.apply(shown)?, Some(words)))
     }
@@ -260,27 +262,26 @@ impl Quotas {
         let known = self.known(call, &tenant).await?;
         let mut all = Vec::with_capacity(known.quotas.quotas().len());
         for quota in known.quotas.quotas() {
-            all.push(self.shown(&tenant, &quota.at(known.at)).await?);
+            let quota = quota.at(known.at);
+            let measured = self.measured(&tenant, &quota, call.patience).await?;
+            all.push(quota_message(&quota, measured));
         }
         let (quotas, next_page_token) = list.page_of(all.into_iter(), |it| it.feature.clone())?;
         Ok(pb::ListQuotasResponse { quotas, next_page_token })
     }
 
-    /// The quota with what its meter has counted in the window.
-    async fn shown(&self, tenant: &TenantId, quota: &domain::Quota) -> Result<pb::Quota, Status> {
-        Ok(quota_message(quota, self.measured(tenant, quota).await?))
-    }
-
+    /// What the quota's meter has counted in the window; waits for so long while it is written.
     async fn measured(
         &self,
         tenant: &TenantId,
         quota: &domain::Quota,
+        patience: Duration,
     ) -> Result<Option<Quantity>, Status> {
         let (Some(figures), Some(meter)) = (&self.figures, &quota.terms.meter) else {
             return Ok(None);
         };
-        let measured = figures.measured(tenant, meter, quota.window).await;
-        measured.map_err(|error| status::internal("figures", &error))
+        let ask = || figures.of_window(tenant, meter, quota.window);
+        at_rest(self.edge.platform.ports.runtime.as_ref(), patience, ask).await
     }
 
     async fn known(&self, call: &mut Call, tenant: &TenantId) -> Result<Known, Status> {

@@ -96,7 +96,7 @@ pub(crate) static VIEWS: Table = Table {
     name: "views",
     partition_key: &[text("view")],
     clustering: &[],
-    columns: &[int("active"), int("latest"), int("fold_version")],
+    columns: &[int("active"), int("latest"), int("fold_version"), int("latest_fold_version")],
 };
 
 /// Of the timestamp of a writer's checkpoint: how far it is; the claim's epoch is above it.

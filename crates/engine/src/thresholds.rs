@@ -14,15 +14,15 @@ use exchequer_consumer_thresholds::{Figures, NAME, Note, Watched, next_end};
 use exchequer_kernel::Status;
 use exchequer_projection_entitlements::LiveEntitlements;
 use exchequer_projection_quotas::{LiveQuotas, MeteredQuota, metered};
-use exchequer_projection_usage::{Kept, LiveUsage, Query, Step, query};
+use exchequer_projection_usage::{Kept, LiveUsage, Query, QueryError, Step, query};
 use exchequer_readstore::ReadStore;
 use exchequer_runtime::{TaskError, TaskKind};
 use exchequer_tenant::Command;
 use exchequer_types::{
     ActorId, CommandId, Issuer, PartitionId, Period, Quantity, Slug, StreamId, TenantId, Timestamp,
 };
-use futures::FutureExt as _;
 use futures::future::{BoxFuture, Either, select};
+use futures::{FutureExt as _, TryFutureExt as _};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
@@ -61,53 +61,57 @@ impl MeterFigures {
         Some(Self { live, store: Arc::clone(&ports.store) })
     }
 
-    async fn asked(&self, question: &Query<'_>) -> Result<Vec<(Period, Quantity)>, String> {
-        let answer = query(self.store.as_ref(), &self.live, question).await;
-        let windows = answer.map_err(|error| error.to_string())?.windows.into_iter();
+    async fn asked(&self, question: &Query<'_>) -> Result<Vec<(Period, Quantity)>, QueryError> {
+        let answer = query(self.store.as_ref(), &self.live, question).await?;
+        let windows = answer.windows.into_iter();
         let figures = windows.filter_map(|it| Some((it.window, it.groups.first()?.figure?)));
         Ok(figures.collect())
+    }
+
+    /// Exact in a billing period; in a window of another kind from the minute on in which it
+    /// begins, up to that in which it ends.
+    pub async fn of_window(
+        &self,
+        tenant: &TenantId,
+        meter: &Slug,
+        window: Option<Period>,
+    ) -> Result<Option<Quantity>, QueryError> {
+        let question = |step, from, to| Query {
+            tenant,
+            meter: meter.as_str(),
+            version: None,
+            from,
+            to,
+            step,
+            subject: None,
+            by_subject: false,
+            group_by: Vec::new(),
+            filters: Vec::new(),
+            top: 1,
+            lateness: Duration::ZERO,
+            seen: &[],
+        };
+        if let Some(window) = window {
+            let period = question(Step::Of(Kept::Period), window.start, window.end);
+            let found = self.asked(&period).await?;
+            if let Some((_, figure)) = found.into_iter().find(|(it, _)| it.start == window.start) {
+                return Ok(Some(figure));
+            }
+        }
+        let (from, to) = minutes(window);
+        let found = self.asked(&question(Step::Whole, from, to)).await?;
+        Ok(found.into_iter().next().map(|(_, figure)| figure))
     }
 }
 
 impl Figures for MeterFigures {
-    /// Exact in a billing period; in a window of another kind from the minute on in which it
-    /// begins, up to that in which it ends.
     fn measured<'a>(
         &'a self,
         tenant: &'a TenantId,
         meter: &'a Slug,
         window: Option<Period>,
     ) -> BoxFuture<'a, Result<Option<Quantity>, String>> {
-        async move {
-            let question = |step, from, to| Query {
-                tenant,
-                meter: meter.as_str(),
-                version: None,
-                from,
-                to,
-                step,
-                subject: None,
-                by_subject: false,
-                group_by: Vec::new(),
-                filters: Vec::new(),
-                top: 1,
-                lateness: Duration::ZERO,
-                seen: &[],
-            };
-            if let Some(window) = window {
-                let period = question(Step::Of(Kept::Period), window.start, window.end);
-                let found = self.asked(&period).await?;
-                if let Some((_, figure)) =
-                    found.into_iter().find(|(it, _)| it.start == window.start)
-                {
-                    return Ok(Some(figure));
-                }
-            }
-            let (from, to) = minutes(window);
-            let found = self.asked(&question(Step::Whole, from, to)).await?;
-            Ok(found.into_iter().next().map(|(_, figure)| figure))
-        }
-        .boxed()
+        self.of_window(tenant, meter, window).map_err(|error| error.to_string()).boxed()
     }
 }
 

@@ -202,12 +202,16 @@ impl ViewHandle {
         *lock(&self.building) = Some(generation);
     }
 
-    /// Goes on with one that another process has begun.
-    pub(crate) fn resume_as(&self, generation: Arc<Generation>) {
+    /// Generation `number` is some process's.
+    pub(crate) fn knows_of(&self, number: u64) {
         let mut latest = lock(&self.latest);
-        *latest = generation.number.max(*latest);
-        drop(latest);
-        self.resume(generation);
+        *latest = number.max(*latest);
+    }
+
+    /// The latest generation that this process knows of: in use, being built here, or being
+    /// built by a program with another fold.
+    pub fn latest(&self) -> u64 {
+        *lock(&self.latest)
     }
 
     /// Readers go over to `generation`.

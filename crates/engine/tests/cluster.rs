@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use exchequer_codec::Entry;
 use exchequer_consumer_adoption::Adoption;
 use exchequer_domain_tenants as tenants;
 use exchequer_engine::{
@@ -21,7 +22,7 @@ use exchequer_journal::{
 use exchequer_kernel::{SealKey, Status};
 use exchequer_projection_tenants as tenants_view;
 use exchequer_projection_timers as timers_view;
-use exchequer_readstore::MemoryStore;
+use exchequer_readstore::{Key, MemoryStore, RowSet, Table};
 use exchequer_runtime::{Runtime as _, TokioRuntime};
 use exchequer_tenant::{Command, Create};
 use exchequer_types::{
@@ -58,6 +59,16 @@ impl Cluster {
     }
 
     async fn start(&self, groups: impl IntoIterator<Item = Group>) -> Process {
+        let tenants =
+            ViewOf { projection: tenants_view::TenantsView, tables: tenants_view::TABLES };
+        self.start_with(Arc::new(tenants), groups).await
+    }
+
+    async fn start_with(
+        &self,
+        tenants: Arc<dyn View>,
+        groups: impl IntoIterator<Item = Group>,
+    ) -> Process {
         let runtime = TokioRuntime::default();
         let ports = Ports {
             journal: Arc::<MemoryJournal>::clone(&self.journal),
@@ -73,10 +84,7 @@ impl Cluster {
             usage: None,
         };
         let views: Vec<Arc<dyn View>> = vec![
-            Arc::new(ViewOf {
-                projection: tenants_view::TenantsView,
-                tables: tenants_view::TABLES,
-            }),
+            tenants,
             Arc::new(ViewOf { projection: timers_view::TimersView, tables: timers_view::TABLES }),
         ];
         let consumers: Vec<Arc<dyn React>> = vec![
@@ -232,6 +240,60 @@ async fn a_rebuild_at_one_process_is_built_and_read_by_all() {
     }
     first.stop().await;
     second.stop().await;
+}
+
+/// The view of tenants as the next version of the program folds it: in capitals.
+#[derive(Debug)]
+struct Louder(ViewOf<tenants_view::TenantsView>);
+
+impl View for Louder {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn version(&self) -> u32 {
+        self.0.version() + 1
+    }
+
+    fn tables(&self) -> &'static [&'static Table] {
+        self.0.tables()
+    }
+
+    fn reads(&self, entry: &Entry, rows: &RowSet) -> Vec<(&'static Table, Key)> {
+        self.0.reads(entry, rows)
+    }
+
+    fn fold(&self, entry: &Entry, rows: &mut RowSet) {
+        let mut louder = entry.clone();
+        let commit = Arc::make_mut(&mut louder.commit);
+        for event in &mut commit.events {
+            let text = String::from_utf8_lossy(&event.payload).replace("acme", "ACME");
+            event.payload = text.into_bytes().into();
+        }
+        self.0.fold(&louder, rows);
+    }
+}
+
+// REQ: KER-10, KER-20
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_newer_program_builds_an_older_one_leaves_alone() {
+    let cluster = Cluster::new();
+    let old = cluster.start(Group::ALL).await;
+    let answer = old.create("acme").await;
+    let number = |it: &Process| it.platform.view("tenants").unwrap().active().number;
+    let before = number(&old);
+    let view = ViewOf { projection: tenants_view::TenantsView, tables: tenants_view::TABLES };
+    let new = cluster.start_with(Arc::new(Louder(view)), Group::ALL).await;
+    let built = new.platform.view("tenants").unwrap().building().unwrap().number;
+    // By then it would build it, were it of its own fold.
+    old.until(|it| it.platform.view("tenants").unwrap().latest() == built).await;
+    assert!(old.platform.view("tenants").unwrap().building().is_none());
+    assert_eq!(old.read("acme", &answer).await.unwrap().name, "acme");
+    assert_eq!(number(&old), before);
+    old.stop().await;
+    new.until(|it| number(it) == built).await;
+    assert_eq!(new.read("acme", &answer).await.unwrap().name, "ACME");
+    new.stop().await;
 }
 
 // REQ: KER-07

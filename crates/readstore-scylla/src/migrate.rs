@@ -51,6 +51,11 @@ pub const MIGRATIONS: &[Migration] = &[
         "0004-usage-unsettled",
         include_str!("../../../schemas/store/0004-usage-unsettled.cql"),
     ),
+    Migration::file(
+        5,
+        "0005-views-fold",
+        include_str!("../../../schemas/store/0005-views-fold.cql"),
+    ),
 ];
 
 /// What [`migrate`] did.

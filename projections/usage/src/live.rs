@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use exchequer_types::{Offset, PartitionId, Timestamp};
 
-use crate::part::{Part, Segment};
+use crate::part::{Part, Segment, Series};
 use crate::touched::Touched;
 
 /// Shared between the meters and the queries of a process.
@@ -173,6 +173,17 @@ impl Source {
     pub fn written(&mut self, seq: u64) {
         self.written = Some(seq.max(self.written.unwrap_or(0)));
         self.frozen.retain(|segment| segment.to() > seq);
+    }
+
+    /// The same, where other processes read what is written: the meters in it are touched once
+    /// more. Whoever compares their figures with limits did not see what another process held
+    /// in its memory; the one whose part is written last sees all.
+    pub fn written_for_others(&mut self, seq: u64) {
+        let of = |it: &Series| (Arc::clone(&it.tenant), Arc::clone(&it.meter));
+        for segment in self.frozen.iter().filter(|it| it.to() <= seq) {
+            self.touched.add(segment.series().iter().map(of));
+        }
+        self.written(seq);
     }
 
     pub(crate) fn partition(&self) -> PartitionId {

@@ -6,6 +6,7 @@ use exchequer_proto::audit::v1::audit_service_client::AuditServiceClient;
 use exchequer_proto::common::v1::WriteOptions;
 use exchequer_proto::system::v1 as system;
 use exchequer_proto::tenants::v1 as tenants;
+use exchequer_proto::usage::v1 as usage;
 use prost::Message;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
@@ -192,6 +193,7 @@ impl Client {
 
 pub const GET_TENANT: &str = "/exchequer.tenants.v1.TenantService/GetTenant";
 pub const CREATE: &str = "/exchequer.tenants.v1.TenantService/CreateTenant";
+pub const VOID: &str = "/exchequer.usage.v1.CorrectionService/VoidEvent";
 pub const RENAME: &str = "/exchequer.tenants.v1.TenantService/RenameTenant";
 pub const LIST_TENANTS: &str = "/exchequer.tenants.v1.TenantService/ListTenants";
 pub const SCHEDULE: &str = "/exchequer.tenants.v1.TenantService/ScheduleClosing";
@@ -254,6 +256,18 @@ impl Sent {
             write: Some(write(id, None)),
         };
         Self { entries, ..Self::new(APPEND_BATCH, &request, tenant, id) }
+    }
+
+    /// An event of use is not counted any more.
+    pub fn void(tenant: &str, id: &str, (source, event): (&str, &str)) -> Self {
+        let request = usage::VoidEventRequest {
+            tenant: tenant.to_owned(),
+            source: source.to_owned(),
+            event: event.to_owned(),
+            reason: "sent by mistake".to_owned(),
+            write: Some(write(id, None)),
+        };
+        Self::new(VOID, &request, tenant, id)
     }
 
     pub fn schedule(tenant: &str, id: &str, days: u32) -> Self {

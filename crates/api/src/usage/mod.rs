@@ -38,7 +38,7 @@ pub(crate) const EVENTS_PATH: &str = "/v1/events";
 /// What of the usage log a query must have seen, and what a reply has.
 pub(crate) const CONSISTENCY: &str = "x-exchequer-usage-consistency";
 
-pub(crate) use query::{Asked as Seen, Usage};
+pub(crate) use query::{Asked as Seen, Usage, at_rest};
 
 /// What came of events.
 pub(crate) fn queries(edge: &Edge) -> UsageServiceServer<query::Usage> {

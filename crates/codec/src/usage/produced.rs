@@ -14,6 +14,7 @@ use exchequer_types::Timestamp;
 use prost::Message as _;
 
 use super::record::encode_event;
+use super::wire::{Fields, Value, put_number};
 
 /// Names and values, in their order.
 pub type Headers<'a> = [(&'a str, &'a [u8])];
@@ -25,8 +26,11 @@ const PREFIX: &str = "ce_";
 const OWN: u8 = 0x08;
 /// They write nothing larger; what is could not be sent on.
 const OWN_BYTES_MAX: usize = 128 * 1024;
-/// No gateway's clock is so far ahead of the brokers'. Further ahead is what somebody made
-/// up, and a meter would wait for it.
+/// An event from further ahead was taken in by a gateway whose clock is wrong: the broker's
+/// says when it came, for meters would wait for that time.
+const EVENT_AHEAD_MAX: Duration = Duration::from_secs(60);
+/// Of anything else the time is under its MAC. No clock is so far ahead of the brokers':
+/// further ahead is what somebody made up.
 const OWN_AHEAD_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Of what is kept of a record that is no event.
@@ -37,7 +41,8 @@ const HEADERS_BYTES_MAX: usize = 64 * 1024;
 
 /// The record that stands for what was written with this key, these headers and this
 /// value, and appended at `appended_at` by the broker's clock. What gateways and meters
-/// write has no headers, and stays as it is. At most 700 KiB.
+/// write has no headers, and stays as it is, but for an event from more than a minute ahead,
+/// which was received when it was appended. At most 700 KiB.
 pub fn encode_produced(
     appended_at: Timestamp,
     key: Option<&[u8]>,
@@ -45,8 +50,10 @@ pub fn encode_produced(
     value: Option<&[u8]>,
 ) -> Bytes {
     let body = value.unwrap_or_default();
-    if headers.is_empty() && is_own(appended_at, body) {
-        return Bytes::copy_from_slice(body);
+    if headers.is_empty()
+        && let Some(own) = own(appended_at, body)
+    {
+        return own;
     }
     match read(headers, body) {
         Ok(event) => {
@@ -59,13 +66,34 @@ pub fn encode_produced(
     }
 }
 
-fn is_own(appended_at: Timestamp, body: &[u8]) -> bool {
-    let Some((&OWN, mut rest)) = body.split_first() else { return false };
-    let latest = appended_at.saturating_add(OWN_AHEAD_MAX).micros();
+/// What a gateway or a meter wrote, as meters read it.
+fn own(appended_at: Timestamp, body: &[u8]) -> Option<Bytes> {
+    let (&first, mut rest) = body.split_first()?;
+    if first != OWN || body.len() > OWN_BYTES_MAX {
+        return None;
+    }
     let received_at = prost::encoding::decode_varint(&mut rest);
     // Of what is too long or cannot be read, no meter waits for the time.
-    let is_ahead = received_at.is_ok_and(|it| i64::try_from(it).is_ok_and(|it| it > latest));
-    body.len() <= OWN_BYTES_MAX && !is_ahead
+    let received_at = received_at.ok().and_then(|it| i64::try_from(it).ok());
+    let is_ahead =
+        |max| received_at.is_some_and(|it| it > appended_at.saturating_add(max).micros());
+    if is_ahead(EVENT_AHEAD_MAX) && is_event_alone(rest) {
+        return Some(received(appended_at, rest));
+    }
+    (!is_ahead(OWN_AHEAD_MAX)).then(|| Bytes::copy_from_slice(body))
+}
+
+/// Is nothing but an event behind `received_at`, and so no MAC over both?
+fn is_event_alone(rest: &[u8]) -> bool {
+    let mut fields = Fields::of(rest);
+    matches!(fields.next(), Ok(Some((2, Value::Bytes(_))))) && fields.left() == 0
+}
+
+fn received(at: Timestamp, rest: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(11 + rest.len());
+    put_number(&mut out, 1, at.micros());
+    out.extend_from_slice(rest);
+    out.freeze()
 }
 
 fn read<'a>(headers: &Headers<'a>, body: &'a [u8]) -> Result<Event<'a>, Refused> {

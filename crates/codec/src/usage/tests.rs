@@ -318,9 +318,20 @@ fn an_event_of_a_producer_is_the_record_that_a_gateway_writes_in_either_mode() {
     assert_eq!(encode_produced(at(7), None, &binary, None), as_taken(&none), "no data");
     let own = as_taken(&expected);
     assert_eq!(encode_produced(at(9), None, &[], Some(&own)), own, "what a gateway wrote");
-    // Of a day that has not come: no meter is to wait for it.
-    let ahead = |micros| encode_event(&mut BytesMut::new(), at(micros), &expected);
-    let (day, beyond) = (ahead(86_400_000_009), ahead(86_400_000_010));
+}
+
+// REQ: USE-02, USE-12
+#[test]
+fn no_meter_waits_for_a_time_that_a_gateway_made_up() {
+    let expected = event("acme", ["/s", "e1", "t", "u-1", ""], None, "null");
+    let of = |micros| encode_event(&mut BytesMut::new(), at(micros), &expected);
+    let (minute, beyond) = (of(60_000_009), of(60_000_010));
+    assert_eq!(encode_produced(at(9), None, &[], Some(&minute)), minute);
+    assert_eq!(encode_produced(at(9), None, &[], Some(&beyond)), of(9));
+    assert_eq!(encode_produced(at(9), None, &[], Some(&of(Timestamp::MAX.micros()))), of(9));
+    // The time is under a MAC: what it is for waits, but not for a day that has not come.
+    let sealed = |micros| encode_correction(at(micros), pb::Correction::default(), &key());
+    let (day, beyond) = (sealed(86_400_000_009), sealed(86_400_000_010));
     assert_eq!(encode_produced(at(9), None, &[], Some(&day)), day);
     let kept = encode_produced(at(9), None, &[], Some(&beyond));
     let kept = pb::UsageRecord::decode(kept).unwrap();

@@ -238,7 +238,9 @@ impl Identities {
             self.newest = self.newest.max(newest);
             let mut block =
                 Block { id: it.id, pages: it.pages, newest, filter: None, firsts: Vec::new() };
-            self.load_filter(store, &mut block).await?;
+            if self.shape.filter_bytes_max > 0 {
+                self.load_filter(store, &mut block).await?;
+            }
             self.blocks.push(block);
         }
         self.bound_filters();

@@ -66,6 +66,17 @@ pub(super) struct Asked {
     pub(super) reply: oneshot::Sender<Result<Option<FirstRecord>, Fault>>,
 }
 
+impl Asked {
+    /// Whoever asked may have gone.
+    pub(super) fn answer(self, found: Result<Option<FirstRecord>, EngineError>) {
+        let told = found.map_err(|error| match error {
+            EngineError::Journal(fault) => fault,
+            error => unavailable(error.to_string()),
+        });
+        drop(self.reply.send(told));
+    }
+}
+
 /// To build what a flush writes, and to write it. None never is: nobody closes them.
 pub(super) type Permit<'a> = Option<SemaphorePermit<'a>>;
 
@@ -146,6 +157,12 @@ impl Meters {
         if told.0 != revisions.backfill_changes {
             *told = (revisions.backfill_changes, revisions.backfills.clone());
         }
+    }
+
+    /// The same of a partition that another process meters.
+    pub(super) fn follow_backfills(&self, partition: PartitionId, all: Vec<BackfillProgress>) {
+        let Some(told) = self.shared.backfills.get(partition.index()) else { return };
+        *told.lock().unwrap_or_else(PoisonError::into_inner) = (0, all);
     }
 
     /// Resolves when a partition may be written, for as long as the permit is held. What it

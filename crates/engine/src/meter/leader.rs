@@ -175,14 +175,10 @@ impl<'a> Leader<'a> {
                 Woken::Input => {}
                 Woken::Asked(it) => {
                     let name = (it.identity, it.at);
-                    let answer = correcting::first_record(self.context, &mut self.state, name);
-                    let answer = match answer.await {
-                        Ok(found) => Ok(found.filter(|it| it.offset < self.accepted_to())),
-                        Err(EngineError::Journal(fault)) => Err(fault),
-                        Err(error) => Err(unavailable(error.to_string())),
-                    };
-                    // Whoever asked may have gone.
-                    drop(it.reply.send(answer));
+                    let found = correcting::first_record(self.context, &mut self.state, name);
+                    let found = found.await;
+                    let accepted_to = self.accepted_to();
+                    it.answer(found.map(|it| it.filter(|it| it.offset < accepted_to)));
                 }
                 Woken::MayFlush(permit) => *flushing = Flushing::Next(permit),
                 Woken::GiveWay => *flushing = Flushing::Not,

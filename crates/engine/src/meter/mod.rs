@@ -7,6 +7,7 @@ mod adopting;
 mod correcting;
 mod definitions;
 mod folding;
+mod following;
 mod handle;
 mod judging;
 mod leader;
@@ -18,7 +19,6 @@ mod resume;
 mod revising;
 mod state;
 
-use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -48,8 +48,6 @@ use state::Metering;
 const FEATURE_LEVEL: u32 = 1;
 /// The longest wait before a claim is tried again, as a multiple of the first.
 const CLAIM_RETRY_FACTOR_MAX: u32 = 30;
-/// How often it is read how far another process's meter is.
-const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a meter works with.
 #[derive(Clone, Debug)]
@@ -98,17 +96,19 @@ fn count(partition: PartitionId, verdict: Verdict, next: Offset) {
     }
 }
 
-/// Meters a partition whenever it is this process's own, and tells how far it is else,
-/// until the process ends.
+/// Meters a partition whenever it is this process's own, and tells else how far it is and what
+/// became of its events, until the process ends.
 pub(crate) async fn share(context: Context, mut own: OwnPartition) -> Result<(), TaskError> {
     let partition = own.partition();
     let Some(mut asked) = context.meters.take_asked(partition) else {
         return Err(TaskError(format!("usage partition {partition} has two meters here")));
     };
     loop {
-        let following = core::pin::pin!(follow(&context, partition));
-        // Asked first: where it is the process's own at once, nothing is followed.
-        select(core::pin::pin!(own.gained()), following).await;
+        {
+            let following = core::pin::pin!(following::follow(&context, partition, &mut asked));
+            // Asked first: where it is the process's own at once, nothing is followed.
+            select(core::pin::pin!(own.gained()), following).await;
+        }
         context.meters.update(partition, |it| it.followed = false);
         let claiming = own.claiming();
         let has_stopped = {
@@ -137,34 +137,6 @@ async fn refuse(asked: &mut mpsc::Receiver<handle::Asked>) {
         drop(it.reply);
     }
     core::future::pending::<()>().await;
-}
-
-/// Reads how far the meter of a partition is that another process has, for ever.
-async fn follow(context: &Context, partition: PartitionId) {
-    let store = context.ports.store.as_ref();
-    loop {
-        match exchequer_projection_usage::checkpoint(store, partition).await {
-            Ok(found) => {
-                let found = found.unwrap_or_default();
-                let known = context.meters.state(partition);
-                let news = (found.seal, found.offset, found.through);
-                let is_known = known.followed && known.fault.is_none();
-                if !is_known || (known.seq, known.next, known.through) != news {
-                    context.meters.update(partition, |it| {
-                        it.followed = true;
-                        it.fault = None;
-                        (it.seq, it.next, it.through) = news;
-                    });
-                }
-            }
-            Err(error) => {
-                warn!(partition = partition.0, %error, "cannot read how far usage is");
-                let fault = unavailable(error.to_string());
-                context.meters.update(partition, |it| it.fault = Some(fault));
-            }
-        }
-        context.ports.runtime.sleep(FOLLOW_INTERVAL).await;
-    }
 }
 
 /// Meters `partition` until the process ends. A seal that was not made of its records by

@@ -72,6 +72,25 @@ pub(super) async fn load(
     partition: PartitionId,
     epoch: u64,
 ) -> Result<(Metering, Head), EngineError> {
+    let all = context.ports.settings.usage.identity_filter_bytes_max;
+    let (mut state, head, seal) =
+        read(context, partition, all / context.partitions() as usize).await?;
+    state.identities.lead();
+    state.checkpoint_epoch = epoch;
+    let position = Position { seal, offset: state.next, through: state.through };
+    context.meters.live.begin(partition, position);
+    // Whoever waits to see a record waits for it anew.
+    context.progressed(&state, &head);
+    Ok((state, head))
+}
+
+/// The checkpoint, whoever wrote it, with the seal up to which its rows are. Without room for
+/// filters each block of the index is asked in the store.
+pub(super) async fn read(
+    context: &Context,
+    partition: PartitionId,
+    filter_bytes_max: usize,
+) -> Result<(Metering, Head, u64), EngineError> {
     let ports = &context.ports;
     let store = ports.store.as_ref();
     let stored = usage::checkpoint(store, partition).await?.unwrap_or_default();
@@ -85,13 +104,12 @@ pub(super) async fn load(
         tables: &USAGE_IDENTITIES,
         window: settings.identity_window,
         entries_max: settings.identity_entries_max,
-        filter_bytes_max: settings.identity_filter_bytes_max / context.partitions() as usize,
+        filter_bytes_max,
         filter_bits: identities::filter_bits(store),
     };
     let [a, b, c, d, ..] = ports.runtime.nonce();
     let mut identities = Identities::new(partition, u32::from_le_bytes([a, b, c, d]), shape);
     identities.load(store, &checkpoint.blocks, checkpoint.runs).await?;
-    identities.lead();
     let mut state = Metering {
         partition,
         partitions: context.partitions(),
@@ -114,14 +132,10 @@ pub(super) async fn load(
         changes_seen: None,
         adopted_at: BTreeMap::new(),
         absent: std::collections::BTreeSet::new(),
-        checkpoint_epoch: epoch,
+        checkpoint_epoch: 0,
     };
     load_adopted(context, &mut state, head.seq).await?;
-    let position = Position { seal: stored.seal, offset: state.next, through: state.through };
-    context.meters.live.begin(partition, position);
-    // Whoever waits to see a record waits for it anew.
-    context.progressed(&state, &head);
-    Ok((state, head))
+    Ok((state, head, stored.seal))
 }
 
 /// Takes over again what seals up to `seq` named.
@@ -406,8 +420,17 @@ fn of_flush(error: FlushError) -> EngineError {
 
 /// What was written is in the store.
 pub(super) fn saved(context: &Context, state: &mut Metering, saved: Saved, merged: Option<Merged>) {
+    let is_read_by_others = context.ports.settings.usage.read_by_others;
     if let Some(mut source) = context.meters.live.source(state.partition) {
-        source.written(saved.seq);
+        if is_read_by_others {
+            source.written_for_others(saved.seq);
+        } else {
+            source.written(saved.seq);
+        }
+    }
+    if is_read_by_others {
+        // Whoever waits for news looks at what is touched.
+        context.meters.update(state.partition, |_| {});
     }
     state.unsaved.drain(..saved.unsaved);
     state.may_have_corrections |= !state.corrections.is_empty();

@@ -2,6 +2,7 @@
 //! checkpoints. Rows and checkpoint are one batch. A generation that is built
 //! beside the one in use takes over when it has caught up.
 
+mod generations;
 mod round;
 mod shared;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use exchequer_kernel::Head;
 use exchequer_kernel::mutation::{self, Mutation};
-use exchequer_readstore::{Batch, Key, Scan, Value, Write};
+use exchequer_readstore::{Batch, Scan, Value, Write};
 use exchequer_runtime::{Metric, OnEnd, TaskError, TaskKind};
 use exchequer_types::PartitionId;
 use futures::future::{join, select};
@@ -19,9 +20,10 @@ use tracing::{error, info, warn};
 
 use crate::backoff::Backoff;
 use crate::sharing::Share;
-use crate::tables::{READERS, VIEWS, reader_head, reader_key, reader_write};
+use crate::tables::{READERS, reader_head, reader_key, reader_write};
 use crate::view::{Generation, Progressed, View, ViewHandle};
 use crate::{EngineError, Ports, Tail, TailItem};
+use generations::Generations;
 use round::Round;
 use shared::{Hearing, Own};
 
@@ -51,26 +53,26 @@ pub(crate) async fn start(
     share: Share,
 ) -> Result<Arc<ViewHandle>, EngineError> {
     let partitions = tail.partitions();
-    let row = ports.store.get(&VIEWS, 0, view_key(view.as_ref())).await?;
-    let stored =
-        row.map(|row| (row.values[0].as_uint(), row.values[1].as_uint(), row.values[2].as_uint()));
     let version = u64::from(view.version());
-    let (active, latest, fold_version) = stored.unwrap_or((1, 1, version));
-    if stored.is_none() {
-        write_view(ports, view.as_ref(), active, latest).await?;
+    let found = Generations::read(ports, view.as_ref()).await?;
+    let first = Generations { active: 1, latest: 1, fold: version, latest_fold: version };
+    let stored = found.unwrap_or(first);
+    if found.is_none() {
+        stored.write(ports, view.as_ref()).await?;
     }
+    let Generations { active, latest, .. } = stored;
     let generation = Arc::new(Generation::new(active, partitions));
     let handle = Arc::new(ViewHandle::new(view, share, Arc::clone(&generation), latest));
     if handle.share.are_others() {
         shared::watch(ports, tail, &handle);
     }
-    if fold_version == version {
+    if stored.is_built_by(version) {
+        let building = Arc::new(Generation::new(latest, partitions));
+        handle.resume(Arc::clone(&building));
+        spawn(ports, tail, &handle, building);
+    }
+    if stored.fold == version {
         spawn(ports, tail, &handle, generation);
-        if latest > active {
-            let building = Arc::new(Generation::new(latest, partitions));
-            handle.resume(Arc::clone(&building));
-            spawn(ports, tail, &handle, building);
-        }
         // Generations that were replaced and not dropped before the process ended.
         for number in left_behind(ports, handle.view.as_ref(), active).await? {
             spawn(ports, tail, &handle, Arc::new(Generation::new(number, partitions)));
@@ -101,16 +103,17 @@ pub(crate) async fn rebuild(
     Ok(number)
 }
 
-/// Says that generation `latest` is being built, so that a restart goes on with it.
+/// Says that generation `latest` is being built, so that a restart, and other processes with
+/// this fold, go on with it.
 async fn announce(
     ports: &Ports,
     view: &dyn View,
     active: u64,
     latest: u64,
 ) -> Result<(), EngineError> {
-    let row = ports.store.get(&VIEWS, 0, view_key(view)).await?;
-    let fold_version = row.map_or(0, |row| row.values[2].as_uint());
-    write_view_of(ports, view, active, latest, fold_version).await
+    let fold = Generations::read(ports, view).await?.map_or(0, |it| it.fold);
+    let latest_fold = u64::from(view.version());
+    Generations { active, latest, fold, latest_fold }.write(ports, view).await
 }
 
 /// Generations below `active` that still have a place in the journal.
@@ -346,7 +349,9 @@ impl Projector {
     /// This generation has caught up: readers go over to it.
     async fn take_over(&self) -> Result<(), EngineError> {
         let number = self.generation.number;
-        write_view(&self.ports, self.handle.view.as_ref(), number, number).await?;
+        let fold = u64::from(self.handle.view.version());
+        let taken = Generations { active: number, latest: number, fold, latest_fold: fold };
+        taken.write(&self.ports, self.handle.view.as_ref()).await?;
         self.handle.swap(Arc::clone(&self.generation));
         info!(view = self.handle.view.name(), generation = number, "view rebuilt");
         Ok(())
@@ -376,37 +381,4 @@ fn note(progress: &mut Progressed, heads: &[Head]) {
     for (offset, head) in progress.offsets.iter_mut().zip(heads) {
         *offset = head.offset;
     }
-}
-
-fn view_key(view: &dyn View) -> Key {
-    Key { partition: vec![Value::text(view.name())], clustering: Vec::new() }
-}
-
-async fn write_view(
-    ports: &Ports,
-    view: &dyn View,
-    active: u64,
-    latest: u64,
-) -> Result<(), EngineError> {
-    write_view_of(ports, view, active, latest, u64::from(view.version())).await
-}
-
-async fn write_view_of(
-    ports: &Ports,
-    view: &dyn View,
-    active: u64,
-    latest: u64,
-    fold_version: u64,
-) -> Result<(), EngineError> {
-    let values = vec![Value::uint(active), Value::uint(latest), Value::uint(fold_version)];
-    let write = Write {
-        table: &VIEWS,
-        generation: 0,
-        key: view_key(view),
-        values: Some(values),
-        // Each step has a higher sum than the one before.
-        timestamp: active + latest,
-    };
-    ports.store.write(Batch { rows: vec![write], last: Vec::new() }).await?;
-    Ok(())
 }

@@ -15,9 +15,10 @@ use futures::future::{BoxFuture, select};
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::{Projector, Unsaved, reader_of, spawn, view_key};
+use super::generations::Generations;
+use super::{Projector, Unsaved, reader_of, spawn};
 use crate::sharing::{self, Share};
-use crate::tables::{READERS, VIEWS, reader_head};
+use crate::tables::{READERS, reader_head};
 use crate::view::{Generation, Progressed, ViewHandle};
 use crate::{EngineError, Ports, Tail};
 
@@ -213,12 +214,12 @@ async fn look(
     tail: &Arc<Tail>,
     handle: &Arc<ViewHandle>,
 ) -> Result<(), EngineError> {
-    let row = ports.store.get(&VIEWS, 0, view_key(handle.view.as_ref())).await?;
-    let Some(row) = row else { return Ok(()) };
-    let uint = |at: usize| row.values.get(at).map_or(0, Value::as_uint);
-    let (active, latest, fold_version) = (uint(0), uint(1), uint(2));
-    if fold_version > u64::from(handle.view.version()) {
-        // A newer program's rows are not read by this one.
+    let Some(found) = Generations::read(ports, handle.view.as_ref()).await? else { return Ok(()) };
+    let (version, Generations { active, latest, .. }) = (u64::from(handle.view.version()), found);
+    if found.fold != version {
+        handle.knows_of(latest);
+        // Another program's rows, which this one neither folds nor goes over to; one that is
+        // older is about to be replaced.
         return Ok(());
     }
     if active > handle.active().number {
@@ -230,11 +231,13 @@ async fn look(
         });
         handle.swap(generation);
     }
-    if latest > handle.active().number && handle.building().is_none() {
+    if found.is_built_by(version) && latest > handle.active().number && handle.building().is_none()
+    {
         let generation = Arc::new(Generation::new(latest, tail.partitions()));
-        handle.resume_as(Arc::clone(&generation));
+        handle.resume(Arc::clone(&generation));
         spawn(ports, tail, handle, generation);
     }
+    handle.knows_of(latest);
     Ok(())
 }
 

@@ -22,10 +22,9 @@ impl React for Correcting {
         let reactions = self.0.react(entry).into_iter();
         reactions
             .map(|it| {
-                let Correct { partition, tenant, correction } = it.command;
-                let stream = StreamId::Tenant(tenant);
-                let command =
-                    Effect::Correct { partition, stream, correction: Box::new(correction) };
+                let Correct { partition, tenant, decided_at, correction } = it.command;
+                let (stream, correction) = (StreamId::Tenant(tenant), Box::new(correction));
+                let command = Effect::Correct { partition, stream, decided_at, correction };
                 Reaction { destination: it.destination, id: it.id, input: it.input, command }
             })
             .collect()
@@ -34,13 +33,14 @@ impl React for Correcting {
 
 /// Done when the record is durable. Appended twice, it is applied once.
 pub(super) async fn correct(ports: &Ports, effect: &Effect) -> Result<(), String> {
-    let Effect::Correct { partition, correction, .. } = effect else { return Ok(()) };
+    let Effect::Correct { partition, decided_at, correction, .. } = effect else {
+        return Ok(());
+    };
     let Some(usage) = &ports.usage else {
         return Err("this process has no usage log".to_owned());
     };
-    let now = ports.runtime.now();
     let record = encode_correction(
-        now,
+        *decided_at,
         exchequer_proto::usage::v1::Correction::clone(correction),
         &ports.key,
     );

@@ -55,6 +55,7 @@ pub enum Effect {
     Correct {
         partition: PartitionId,
         stream: StreamId,
+        decided_at: Timestamp,
         correction: Box<exchequer_proto::usage::v1::Correction>,
     },
 }

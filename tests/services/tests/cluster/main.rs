@@ -1,6 +1,7 @@
 //! The server as roles of a cluster, on real servers: processes of their own over one broker
 //! and one node, killed, stopped and started while calls go on.
 
+mod apart;
 mod authority;
 mod bad_surroundings;
 mod deployment;

@@ -12,7 +12,8 @@ const CREATE_METER: &str = "/exchequer.usage.v1.MeterService/CreateMeter";
 const QUERY: &str = "/exchequer.usage.v1.UsageService/QueryUsage";
 const DAY_SECONDS: i64 = 86_400;
 /// Whose use it is.
-const TENANT: &str = "tenant-0";
+pub(crate) const TENANT: &str = "tenant-0";
+pub(crate) const SOURCE: &str = "/service";
 
 /// A use of as many tokens as its number.
 fn event(id: usize) -> events::CloudEvent {
@@ -21,7 +22,7 @@ fn event(id: usize) -> events::CloudEvent {
     let text = CloudEventAttributeValue { attr: Some(Attr::CeString(TENANT.to_owned())) };
     events::CloudEvent {
         id: format!("event-{id}"),
-        source: "/service".to_owned(),
+        source: SOURCE.to_owned(),
         spec_version: "1.0".to_owned(),
         r#type: "llm.call".to_owned(),
         attributes: [("tenant".to_owned(), text)].into(),

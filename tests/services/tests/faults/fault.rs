@@ -57,7 +57,7 @@ pub(crate) const FAULTS: &[Fault] = &[
 ];
 
 /// Whose clocks go wrong, one role after the other, each time all faults have been.
-const CLOCKS: &[&str] = &["meter", "decider", "projector", "consumer"];
+const CLOCKS: &[&str] = &["meter", "decider", "projector", "consumer", "gateway"];
 
 /// A session ends after 6 seconds of silence.
 const PAST_SESSION_MS: u64 = 8_000;

@@ -3,7 +3,7 @@
 //! gateways and straight into the topic. What was acknowledged is kept.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -34,7 +34,10 @@ const PAUSE: Duration = Duration::from_millis(15);
 /// Pauses are so many times as long while a server starts: it has to get its turn.
 const GENTLE: u32 = 10;
 const EVENTS_EACH: u64 = 20;
+/// Of so many calls with events, one event is voided behind them.
+const VOIDED_PERCENT: u64 = 25;
 pub(crate) const EVENT_TYPE: &str = "llm.call";
+const SOURCE: &str = "/service";
 const PUBLISH: &str = "/exchequer.usage.v1.IngestService/PublishEvents";
 
 /// An acknowledged command.
@@ -45,11 +48,14 @@ pub(crate) struct Kept {
     pub(crate) entries: usize,
 }
 
-/// Acknowledged events of one tenant, each once.
+/// Acknowledged events of one tenant, each once, and what those come to that were not voided.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Events {
     pub(crate) count: u64,
+    pub(crate) voided: u64,
     pub(crate) tokens: u64,
+    /// Different ones.
+    pub(crate) users: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -91,6 +97,7 @@ impl Load {
             random: Random::new(seed, number),
             shared: Arc::clone(&shared),
             name,
+            left: Vec::new(),
             ledger: Ledger::default(),
         };
         for number in 0..CALLERS {
@@ -142,6 +149,8 @@ struct Caller {
     random: Random,
     shared: Arc<Shared>,
     name: String,
+    /// Events that are acknowledged and not voided.
+    left: Vec<u64>,
     ledger: Ledger,
 }
 
@@ -256,10 +265,30 @@ impl Caller {
                     .await?;
             }
             self.keep(&tenant, ids.clone());
+            if self.random.percent(VOIDED_PERCENT) {
+                self.void(&tenant).await?;
+            }
             next = ids.end;
             self.pause(4).await;
         }
         Ok(self.ledger)
+    }
+
+    /// Has an event not counted any more. The answer waits for meters, whose promise is not
+    /// that of deciders.
+    async fn void(&mut self, tenant: &str) -> Res<()> {
+        let at = self.random.below(self.left.len() as u64) as usize;
+        let event = event_id(self.left.swap_remove(at));
+        let sent = Sent::void(tenant, &format!("void-{event}-of-{tenant}"), (SOURCE, &event));
+        if let Answer::Rejection(no) = self.answer(&sent).await? {
+            self.ledger.wrong.push(format!("{event} of {tenant} is not voided: {no:?}"));
+            return Ok(());
+        }
+        let Sent { tenant, id, entries, .. } = sent;
+        self.ledger.events.entry(tenant.clone()).or_default().voided += 1;
+        self.tell(&tenant);
+        self.ledger.commands.push(Kept { tenant, id, entries });
+        Ok(())
     }
 
     /// Events into the topic, as a producer of somebody's own writes them.
@@ -290,7 +319,15 @@ impl Caller {
     fn keep(&mut self, tenant: &str, ids: core::ops::Range<u64>) {
         let kept = self.ledger.events.entry(tenant.to_owned()).or_default();
         kept.count += ids.end - ids.start;
-        kept.tokens += ids.map(tokens).sum::<u64>();
+        self.left.extend(ids);
+        self.tell(tenant);
+    }
+
+    /// What the events come to that are left.
+    fn tell(&mut self, tenant: &str) {
+        let kept = self.ledger.events.entry(tenant.to_owned()).or_default();
+        kept.tokens = self.left.iter().map(|it| tokens(*it)).sum();
+        kept.users = self.left.iter().map(|it| user(*it)).collect::<BTreeSet<_>>().len() as u64;
     }
 }
 
@@ -299,26 +336,39 @@ fn tokens(id: u64) -> u64 {
     1 + id % 97
 }
 
+/// Whose it is: one after the other, so that many have a single event.
+fn user(id: u64) -> u64 {
+    id % 499
+}
+
+fn event_id(id: u64) -> String {
+    format!("event-{id}")
+}
+
+fn data(id: u64) -> String {
+    format!("{{\"tokens\":{},\"user\":\"user-{}\"}}", tokens(id), user(id))
+}
+
 fn cloud_event(tenant: &str, id: u64) -> events::CloudEvent {
     use events::cloud_event::cloud_event_attribute_value::Attr;
     use events::cloud_event::{CloudEventAttributeValue, Data};
     let text = CloudEventAttributeValue { attr: Some(Attr::CeString(tenant.to_owned())) };
     events::CloudEvent {
-        id: format!("event-{id}"),
-        source: "/service".to_owned(),
+        id: event_id(id),
+        source: SOURCE.to_owned(),
         spec_version: "1.0".to_owned(),
         r#type: EVENT_TYPE.to_owned(),
         attributes: [("tenant".to_owned(), text)].into(),
-        data: Some(Data::TextData(format!("{{\"tokens\":{}}}", tokens(id)))),
+        data: Some(Data::TextData(data(id))),
     }
 }
 
 fn record(tenant: &str, id: u64) -> (PartitionId, Bytes) {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
-    let (id, data) = (format!("event-{id}"), format!("{{\"tokens\":{}}}", tokens(id)));
+    let (id, data) = (event_id(id), data(id));
     let body = Body { kind: EVENT_TYPE, schema: "", subject: "user-17", time: None, data: &data };
-    let event = EventRecord { tenant, source: "/service", id: &id, body };
+    let event = EventRecord { tenant, source: SOURCE, id: &id, body };
     let partition = partition_of_event(tenant, &id, PARTITIONS, &mut Vec::new());
     let now = Timestamp::saturating_from_micros(now);
     (partition, encode_event(&mut BytesMut::new(), now, &event))

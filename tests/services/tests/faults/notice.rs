@@ -29,6 +29,8 @@ pub(crate) async fn all(world: &World, client: &Client, ledger: &Ledger) -> Res<
     for wrong in [
         Events { count: events.count + 1, ..*events },
         Events { tokens: events.tokens + 1, ..*events },
+        Events { users: events.users + 1, ..*events },
+        Events { voided: events.voided + 1, ..*events },
     ] {
         let said = differs(client, tenant, wrong, None).await?;
         ensure(said.is_some(), || format!("{wrong:?} instead of {events:?} is not noticed"))?;

@@ -12,7 +12,7 @@ use crate::journal::Journal;
 use crate::load::{Ledger, Load};
 use crate::notice;
 use crate::say;
-use crate::usage::{Usage, make_meter};
+use crate::usage::{Usage, make_meters};
 use crate::views::{Expected, open};
 use crate::world::World;
 
@@ -66,7 +66,7 @@ impl Course {
         let begun = Instant::now();
         let world = World::start()?;
         let gateways = [world.client("gateway-1").await?, world.client("gateway-2").await?];
-        make_meter(&gateways[0]).await?;
+        make_meters(&gateways[0]).await?;
         let (journal, audit) = (world.log("journal")?, world.log("audit")?);
         let usage = Usage::open(&world)?;
         say(&format!("servers and processes stand after {} s", begun.elapsed().as_secs()));

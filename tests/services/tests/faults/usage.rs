@@ -12,7 +12,7 @@ use exchequer_engine::UsageIntake;
 use exchequer_journal::Journal as _;
 use exchequer_journal_kafka::KafkaJournal;
 use exchequer_kernel::{Head, Verdict, fold};
-use exchequer_metering::RecordBody;
+use exchequer_metering::{CorrectionRecord, EventRecord, RecordBody};
 use exchequer_proto::usage::v1 as pb;
 use exchequer_types::PartitionId;
 
@@ -22,28 +22,37 @@ use crate::world::{PARTITIONS, World, told};
 const CREATE_METER: &str = "/exchequer.usage.v1.MeterService/CreateMeter";
 const QUERY: &str = "/exchequer.usage.v1.UsageService/QueryUsage";
 const RECONCILE: &str = "/exchequer.usage.v1.UsageService/ReconcileUsage";
-const METER: &str = "tokens";
+/// Summed; and counted once each.
+const TOKENS: &str = "tokens";
+const USERS: &str = "users";
 const READ_BYTES_MAX: usize = 4 << 20;
 const HOUR_SECONDS: i64 = 3_600;
 /// Much longer than a round takes.
 const ROUND_SECONDS_MAX: i64 = 900;
 
-/// The meter that counts everything.
-pub(crate) async fn make_meter(client: &Client) -> Res<()> {
-    let rules = pb::MeterRules {
-        event_type: EVENT_TYPE.to_owned(),
-        aggregation: pb::Aggregation::Sum.into(),
-        value: "$.tokens".to_owned(),
-        unit: METER.to_owned(),
-        ..<_>::default()
-    };
-    let request = pb::CreateMeterRequest {
-        tenant: "platform".to_owned(),
-        key: METER.to_owned(),
-        rules: Some(rules),
-        ..<_>::default()
-    };
-    let _: pb::Meter = client.ask(CREATE_METER, &request, None).await?;
+/// Meters that count everything: one whose figures can be subtracted from, and one whose
+/// windows have to be put together anew when an event is voided.
+pub(crate) async fn make_meters(client: &Client) -> Res<()> {
+    let meters = [
+        (TOKENS, pb::Aggregation::Sum, "$.tokens"),
+        (USERS, pb::Aggregation::UniqueCount, "$.user"),
+    ];
+    for (key, aggregation, value) in meters {
+        let rules = pb::MeterRules {
+            event_type: EVENT_TYPE.to_owned(),
+            aggregation: aggregation.into(),
+            value: value.to_owned(),
+            unit: key.to_owned(),
+            ..<_>::default()
+        };
+        let request = pb::CreateMeterRequest {
+            tenant: "platform".to_owned(),
+            key: key.to_owned(),
+            rules: Some(rules),
+            ..<_>::default()
+        };
+        let _: pb::Meter = client.ask(CREATE_METER, &request, None).await?;
+    }
     Ok(())
 }
 
@@ -55,7 +64,7 @@ pub(crate) struct Usage {
     heads: Vec<Head>,
     /// Everything below it is sealed, by partition.
     sealed: Vec<u64>,
-    /// Events in the topic, by tenant.
+    /// Events and corrections in the topic, by tenant.
     records: BTreeMap<String, u64>,
     wrong: Vec<String>,
 }
@@ -125,8 +134,9 @@ impl Usage {
                 for record in records {
                     self.next[partition.index()] = record.offset + 1;
                     match decode_record(&record.bytes, None).body {
-                        RecordBody::Event(event) => {
-                            *self.records.entry(event.tenant.to_owned()).or_default() += 1;
+                        RecordBody::Event(EventRecord { tenant, .. })
+                        | RecordBody::Correction(CorrectionRecord { tenant, .. }) => {
+                            *self.records.entry(tenant.to_owned()).or_default() += 1;
                         }
                         other => {
                             self.wrong.push(format!("{} of {partition}: {other:?}", record.offset));
@@ -191,29 +201,39 @@ pub(crate) async fn differs(
     let once = it.counted + it.late + it.unmatched;
     let is_right = it.received == records
         && once == sent.count
-        && once + it.duplicate == records
+        && it.voided == sent.voided
+        && once + it.duplicate + it.voided == records
         && it.conflicting + it.invalid + it.forwarded + it.refused == 0;
     if !is_right {
         return Ok(Some(format!("{} sent, {records} in the topic, told {it:?}", sent.count)));
     }
-    let figure = figure(client, tenant, &hours).await?;
-    Ok((figure != sent.tokens).then(|| format!("{figure} tokens, and {} were sent", sent.tokens)))
+    for (meter, sent) in [(TOKENS, sent.tokens), (USERS, sent.users)] {
+        let figure = figure(client, tenant, (meter, &hours)).await?;
+        if figure != sent {
+            return Ok(Some(format!("{figure} {meter}, and {sent} were sent")));
+        }
+    }
+    Ok(None)
 }
 
-/// The hours in which a round's events came, by a clock that nobody stepped.
+/// The hours in which a round's events came, also by a clock that is an hour behind.
 fn hours() -> Res<Range<prost_types::Timestamp>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
     let hour = |at: i64| prost_types::Timestamp { seconds: at - at % HOUR_SECONDS, nanos: 0 };
-    Ok(hour(now - ROUND_SECONDS_MAX)..hour(now + HOUR_SECONDS))
+    Ok(hour(now - ROUND_SECONDS_MAX - HOUR_SECONDS)..hour(now + HOUR_SECONDS))
 }
 
-async fn figure(client: &Client, tenant: &str, hours: &Range<prost_types::Timestamp>) -> Res<u64> {
+async fn figure(
+    client: &Client,
+    tenant: &str,
+    (meter, hours): (&str, &Range<prost_types::Timestamp>),
+) -> Res<u64> {
     let request = pb::QueryUsageRequest {
         tenant: tenant.to_owned(),
-        meter: METER.to_owned(),
+        meter: meter.to_owned(),
         from: Some(hours.start),
         to: Some(hours.end),
-        grain: pb::UsageGrain::Hour.into(),
+        grain: pb::UsageGrain::Whole.into(),
         ..<_>::default()
     };
     let reply: pb::QueryUsageResponse = client.ask(QUERY, &request, None).await?;
