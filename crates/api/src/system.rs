@@ -1,6 +1,8 @@
 //! `exchequer.system.v1.SystemService`, for operators.
 
-use exchequer_engine::{Answer, Failure, Submission};
+use std::collections::BTreeMap;
+
+use exchequer_engine::{Answer, CursorState, Failure, Submission, written_cursor};
 use exchequer_journal::{GroupMember, Members};
 use exchequer_kernel::Status as Decided;
 use exchequer_projection_dead_letters as letters_view;
@@ -145,7 +147,7 @@ impl System {
         pb::Status {
             partitions: partitions.collect(),
             views: views.collect(),
-            cursors: self.cursors(),
+            cursors: self.cursors().await,
             failures: self.failures(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             owners,
@@ -179,24 +181,39 @@ impl System {
         failures.map(message).collect()
     }
 
-    fn cursors(&self) -> Vec<pb::CursorStatus> {
+    /// Of consumers here, and where others have written theirs; none of those that cannot be
+    /// read at the moment.
+    async fn cursors(&self) -> Vec<pb::CursorStatus> {
         let platform = &self.edge.platform;
-        let heads: Vec<u64> = (0..platform.tail.partitions())
-            .map(|partition| platform.tail.state(PartitionId(partition)).head.offset)
-            .collect();
-        let mut all = Vec::new();
-        for (consumer, cursors) in platform.cursors.iter() {
-            for (destination, state) in cursors.states() {
-                let behind = heads.iter().zip(&state.offsets);
-                all.push(pb::CursorStatus {
-                    consumer: (*consumer).to_owned(),
-                    destination: destination.to_string(),
-                    lag_events: behind.map(|(head, at)| head.saturating_sub(*at)).sum(),
-                    failure: state.failure.unwrap_or_default(),
-                });
+        let here = platform.cursors.iter().map(|(name, cursors)| (*name, cursors.states()));
+        let mut all: BTreeMap<&str, BTreeMap<u32, CursorState>> = here.collect();
+        for name in platform.consumers_elsewhere.iter() {
+            let known = all.entry(name).or_default();
+            for destination in 0..platform.tail.partitions() {
+                if known.contains_key(&destination) {
+                    continue;
+                }
+                let written = written_cursor(&platform.ports, name, destination).await;
+                if let Ok(offsets) = written {
+                    known.insert(destination, CursorState { offsets, failure: None });
+                }
             }
         }
-        all
+        let all = all.into_iter();
+        all.flat_map(|(name, states)| states.into_iter().map(move |it| (name, it)))
+            .map(|(name, (destination, state))| self.cursor(name, destination, state))
+            .collect()
+    }
+
+    fn cursor(&self, name: &str, destination: u32, state: CursorState) -> pb::CursorStatus {
+        let head = |at| self.edge.platform.tail.state(PartitionId(at)).head.offset;
+        let behind = (0..).zip(&state.offsets).map(|(at, offset)| head(at).saturating_sub(*offset));
+        pb::CursorStatus {
+            consumer: name.to_owned(),
+            destination: destination.to_string(),
+            lag_events: behind.sum(),
+            failure: state.failure.unwrap_or_default(),
+        }
     }
 
     async fn outcome(

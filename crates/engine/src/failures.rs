@@ -48,6 +48,11 @@ impl Failures {
         failure.attempts += 1;
     }
 
+    /// What failed of this work is not tried here any more, or from its beginning.
+    pub(crate) fn forget(&self, work: &str) {
+        self.lock().retain(|(_, of), _| *of != work);
+    }
+
     pub(crate) fn succeeded(&self, stream: &StreamId, work: &'static str) {
         let mut present = self.lock();
         if !present.is_empty() {

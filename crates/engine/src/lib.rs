@@ -34,7 +34,9 @@ pub use live::{LiveKind, LiveView, Seen, live_of};
 pub use outlets::Outlets;
 pub use platform::{Parts, Platform, Roles};
 pub use ports::{EngineError, Ports, UsagePorts};
-pub use reactor::{Commanding, Correcting, CursorState, Cursors, Effect, Forwarder, React};
+pub use reactor::{
+    Commanding, Correcting, CursorState, Cursors, Effect, Forwarder, React, written_cursor,
+};
 pub use readiness::Unready;
 pub use settings::{
     COMMAND_BYTES_MAX, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, IDENTITY_WINDOW, SKEW_MAX, Settings,

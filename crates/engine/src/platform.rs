@@ -68,6 +68,8 @@ pub struct Parts {
     /// Each loads from one of `views`.
     pub lives: Vec<Arc<dyn LiveKind>>,
     pub consumers: Vec<Arc<dyn React>>,
+    /// Consumers that other processes run, or share with this one.
+    pub consumers_elsewhere: Vec<&'static str>,
     /// Whose meters count what; when absent, the snapshots among `lives` say so.
     pub definitions: Option<Arc<dyn DefinitionsSource>>,
     /// Which partitions this process works on; when absent, it is the only process.
@@ -86,8 +88,10 @@ pub struct Platform {
     lives: Lives,
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) bootstraps: bool,
-    /// By consumer.
+    /// By consumer, of this process alone.
     pub cursors: Arc<BTreeMap<&'static str, Arc<Cursors>>>,
+    /// Consumers whose other cursors are where other processes have written them.
+    pub consumers_elsewhere: Arc<[&'static str]>,
     /// Where what is said of persons is encrypted and read.
     pub vault: Option<Vault>,
     /// Of usage, where this process meters it or answers for it.
@@ -159,6 +163,7 @@ impl Platform {
             draining,
             bootstraps: roles.bootstraps,
             cursors,
+            consumers_elsewhere: given.consumers_elsewhere.into(),
             vault,
             meters,
             membership,

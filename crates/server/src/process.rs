@@ -294,7 +294,11 @@ fn parts(config: &Config, ports: &Ports) -> Parts {
         Arc::new(Correcting(Corrections { partitions })),
         Arc::new(Forwarder { ports: ports.clone() }),
     ];
+    // Who runs alone has all of them.
+    let are_others = config.is_cluster();
+    let elsewhere = consumers.iter().filter(|_| are_others).map(|it| it.name()).collect();
     Parts {
+        consumers_elsewhere: elsewhere,
         views: if sees { views() } else { Vec::new() },
         lives: if remembers { lives() } else { Vec::new() },
         consumers: if roles.has(Role::Consumer) { consumers } else { Vec::new() },

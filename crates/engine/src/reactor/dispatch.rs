@@ -13,7 +13,7 @@ use crate::tail::TailItem;
 /// Commits with work that wait for one destination.
 const QUEUE_COMMITS_MAX: usize = 64;
 
-/// All destinations of one process.
+/// Destinations that this process has to do with.
 #[derive(Debug)]
 pub(super) struct Dispatch {
     /// Where the scan for all stands, by source.
@@ -24,6 +24,7 @@ pub(super) struct Dispatch {
 /// One destination.
 #[derive(Debug)]
 pub(super) struct Destination {
+    pub(super) number: u32,
     queue: VecDeque<Work>,
     busy: bool,
     /// By source: what lies below was done before this process started.
@@ -85,17 +86,17 @@ impl Destination {
 }
 
 impl Dispatch {
-    /// Destinations that stand at `heads`, by destination and source.
-    pub(super) fn new(heads: Vec<Vec<Head>>) -> Self {
-        let sources = heads.len();
+    /// Destinations that stand at `heads`, each by source.
+    pub(super) fn new(sources: usize, heads: Vec<(u32, Vec<Head>)>) -> Self {
         let first = |source: usize| {
-            let of_source = heads.iter().map(|heads| &heads[source]);
+            let of_source = heads.iter().map(|(_, heads)| &heads[source]);
             of_source.min_by_key(|head| head.offset).cloned().unwrap_or_default()
         };
         let shared = (0..sources).map(first).collect();
         let destinations = heads
             .into_iter()
-            .map(|start| Destination {
+            .map(|(number, start)| Destination {
+                number,
                 queue: VecDeque::new(),
                 busy: false,
                 saved: start.iter().map(|head| head.offset).collect(),
@@ -115,11 +116,11 @@ impl Dispatch {
         mut reactions: Vec<Reaction<Effect>>,
     ) {
         let shared = &self.shared;
-        for (at, destination) in self.destinations.iter_mut().enumerate() {
+        for destination in &mut self.destinations {
             if destination.behind.is_some() {
                 continue;
             }
-            let own = reactions.extract_if(.., |it| it.destination as usize == at).collect();
+            let own = reactions.extract_if(.., |it| it.destination == destination.number).collect();
             if !destination.push(source, &shared[source], item.entry.offset, own) {
                 destination.behind = Some(shared.clone());
             }
@@ -156,7 +157,7 @@ impl Dispatch {
         let Some(mut behind) = destination.behind.take() else { return false };
         // The scan for all may have passed what this one met; it never leads it.
         let within = item.head.offset <= self.shared[source].offset;
-        reactions.retain(|it| it.destination as usize == at);
+        reactions.retain(|it| it.destination == destination.number);
         let offset = item.entry.offset;
         let pushed = within && destination.push(source, &behind[source], offset, reactions);
         if pushed {
@@ -244,6 +245,10 @@ mod tests {
         }
     }
 
+    fn of(heads: Vec<Vec<Head>>) -> Dispatch {
+        Dispatch::new(2, (0..).zip(heads).collect())
+    }
+
     fn cursors(dispatch: &Dispatch) -> Vec<u64> {
         (0..dispatch.destinations.len()).map(|at| dispatch.cursor(at, 0).offset).collect()
     }
@@ -251,7 +256,7 @@ mod tests {
     // REQ: KER-06
     #[test]
     fn a_cursor_stands_before_work_that_is_not_done() {
-        let mut dispatch = Dispatch::new(vec![vec![head(0); 2]; 2]);
+        let mut dispatch = of(vec![vec![head(0); 2]; 2]);
         dispatch.dispatch(0, item(0), vec![]);
         dispatch.dispatch(0, item(1), vec![reaction(1, 1)]);
         dispatch.dispatch(0, item(2), vec![]);
@@ -267,7 +272,7 @@ mod tests {
     // REQ: KER-06
     #[test]
     fn what_follows_a_claim_is_done_though_another_cursor_is_further_behind() {
-        let mut dispatch = Dispatch::new(vec![vec![head(0); 2], vec![head(2), head(0)]]);
+        let mut dispatch = of(vec![vec![head(0); 2], vec![head(2), head(0)]]);
         dispatch.dispatch(0, item(0), vec![reaction(1, 0)]);
         // At offset 1 stands a claim, which is no commit.
         dispatch.dispatch(0, item(2), vec![reaction(1, 2)]);
@@ -280,7 +285,7 @@ mod tests {
     // REQ: KER-17
     #[test]
     fn a_slow_destination_delays_only_itself_and_misses_nothing() {
-        let mut dispatch = Dispatch::new(vec![vec![head(0); 2]; 2]);
+        let mut dispatch = of(vec![vec![head(0); 2]; 2]);
         for offset in 0..200 {
             dispatch.dispatch(0, item(offset), vec![reaction(0, offset), reaction(1, offset)]);
             if let Some(done) = dispatch.destinations[1].begin() {
@@ -306,7 +311,7 @@ mod tests {
 
     #[test]
     fn what_was_done_before_a_restart_is_not_done_again() {
-        let mut dispatch = Dispatch::new(vec![vec![head(0); 2], vec![head(2), head(0)]]);
+        let mut dispatch = of(vec![vec![head(0); 2], vec![head(2), head(0)]]);
         for offset in 0..3 {
             dispatch.dispatch(0, item(offset), vec![reaction(0, offset), reaction(1, offset)]);
         }
@@ -315,5 +320,17 @@ mod tests {
             [3, 1]
         );
         assert_eq!(cursors(&dispatch), [0, 2]);
+    }
+    // REQ: KER-17
+    #[test]
+    fn what_is_for_the_destinations_of_others_is_left_to_them() {
+        let mut dispatch = Dispatch::new(2, vec![(7, vec![head(0); 2])]);
+        for offset in 0..200 {
+            dispatch.dispatch(0, item(offset), vec![reaction(0, offset), reaction(7, offset)]);
+            let done = dispatch.destinations[0].begin().unwrap();
+            assert_eq!(done.iter().map(|it| it.destination).collect::<Vec<_>>(), [7]);
+            dispatch.destinations[0].finish();
+        }
+        assert_eq!(cursors(&dispatch), [200]);
     }
 }

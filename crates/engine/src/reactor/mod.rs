@@ -187,6 +187,35 @@ impl Cursors {
     fn failed(&self, destination: u32, failure: Option<String>) {
         self.lock().entry(destination).or_default().failure = failure;
     }
+
+    /// The others are another process's by now.
+    fn only(&self, own: &BTreeSet<PartitionId>) {
+        self.lock().retain(|destination, _| own.contains(&PartitionId(*destination)));
+    }
+}
+
+/// Where a consumer's destination stands, by source partition, as the process that has it has
+/// written it.
+pub async fn written_cursor(
+    ports: &Ports,
+    consumer: &str,
+    destination: u32,
+) -> Result<Vec<u64>, EngineError> {
+    let heads = written_heads(ports, &reader_of(consumer, destination)).await?;
+    Ok(heads.into_iter().map(|head| head.offset).collect())
+}
+
+fn reader_of(consumer: &str, destination: u32) -> String {
+    format!("consumer/{consumer}/{destination}")
+}
+
+async fn written_heads(ports: &Ports, reader: &str) -> Result<Vec<Head>, EngineError> {
+    let mut heads = Vec::new();
+    for partition in (0..ports.journal.partitions()).map(PartitionId) {
+        let row = ports.store.get(&READERS, 0, reader_key(reader, 0, partition)).await?;
+        heads.push(row.map_or_else(|| Ok(Head::default()), |row| reader_head(&row.values))?);
+    }
+    Ok(heads)
 }
 
 /// Runs one process over all partitions, each partition being a destination.
@@ -236,7 +265,12 @@ type Done = usize;
 impl Reactor {
     /// Does what is to be done for the destinations that are `own`.
     async fn follow(&self, own: &BTreeSet<PartitionId>) -> Result<(), EngineError> {
-        let mut dispatch = self.load().await?;
+        self.cursors.only(own);
+        self.gateway.failures().forget(self.react.name());
+        if own.is_empty() {
+            return core::future::pending().await;
+        }
+        let mut dispatch = self.load(own).await?;
         let mut changes = self.gateway.tail().changes();
         let mut running: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
         let mut saved_at = self.ports.runtime.now();
@@ -246,9 +280,10 @@ impl Reactor {
             if mutation::active(Mutation::CursorOutcome) {
                 self.save(&mut dispatch).await?;
             }
-            for at in own.iter().map(|it| it.index()) {
+            for at in 0..dispatch.destinations.len() {
                 if let Some(reactions) = dispatch.destinations[at].begin() {
-                    running.push(Box::pin(self.perform_all(at, reactions)));
+                    let number = dispatch.destinations[at].number;
+                    running.push(Box::pin(self.perform_all((at, number), reactions)));
                 }
             }
             let now = self.ports.runtime.now();
@@ -270,28 +305,22 @@ impl Reactor {
         }
     }
 
-    fn reader(&self, destination: usize) -> String {
-        format!("consumer/{}/{destination}", self.react.name())
+    fn reader(&self, destination: u32) -> String {
+        reader_of(self.react.name(), destination)
     }
 
-    async fn load(&self) -> Result<Dispatch, EngineError> {
-        let partitions = self.gateway.tail().partitions();
+    async fn load(&self, own: &BTreeSet<PartitionId>) -> Result<Dispatch, EngineError> {
+        let tail = self.gateway.tail();
         let mut all = Vec::new();
-        for destination in 0..partitions as usize {
+        for destination in own.iter().map(|it| it.0) {
             let reader = self.reader(destination);
-            let mut heads = Vec::new();
-            for partition in (0..partitions).map(PartitionId) {
-                let key = reader_key(&reader, 0, partition);
-                let head = match self.ports.store.get(&READERS, 0, key).await? {
-                    Some(row) => reader_head(&row.values)?,
-                    None => Head::default(),
-                };
-                self.gateway.tail().check_remembered(&reader, partition, &head).await?;
-                heads.push(head);
+            let heads = written_heads(&self.ports, &reader).await?;
+            for (partition, head) in (0..).map(PartitionId).zip(&heads) {
+                tail.check_remembered(&reader, partition, head).await?;
             }
-            all.push(heads);
+            all.push((destination, heads));
         }
-        let dispatch = Dispatch::new(all);
+        let dispatch = Dispatch::new(tail.partitions() as usize, all);
         self.note(&dispatch);
         Ok(dispatch)
     }
@@ -343,9 +372,10 @@ impl Reactor {
     /// Writes the cursors that have moved.
     async fn save(&self, dispatch: &mut Dispatch) -> Result<(), EngineError> {
         let mut last = Vec::new();
-        for (destination, source, head) in dispatch.take_moved() {
-            let partition = PartitionId(source as u32);
-            last.push(reader_write(&self.reader(destination), 0, partition, &head));
+        for (at, source, head) in dispatch.take_moved() {
+            let (partition, reader) =
+                (PartitionId(source as u32), self.reader(dispatch.destinations[at].number));
+            last.push(reader_write(&reader, 0, partition, &head));
         }
         if !last.is_empty() {
             self.ports.store.write(Batch { rows: Vec::new(), last }).await?;
@@ -355,13 +385,16 @@ impl Reactor {
     }
 
     fn note(&self, dispatch: &Dispatch) {
-        for at in 0..dispatch.destinations.len() {
-            self.cursors.moved(at as u32, dispatch.offsets(at));
+        for (at, destination) in dispatch.destinations.iter().enumerate() {
+            self.cursors.moved(destination.number, dispatch.offsets(at));
         }
     }
 
-    async fn perform_all(&self, at: usize, reactions: Vec<Reaction<Effect>>) -> Done {
-        let destination = at as u32;
+    async fn perform_all(
+        &self,
+        (at, destination): (usize, u32),
+        reactions: Vec<Reaction<Effect>>,
+    ) -> Done {
         for reaction in &reactions {
             let mut backoff = Backoff::between(RETRY_MIN, RETRY_MAX);
             while let Err(failure) = self.perform(reaction).await {

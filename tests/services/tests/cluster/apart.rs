@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use exchequer_e2e::{Answer, Client, Res, Sent, ensure, reason, wait};
 use exchequer_proto::usage::v1 as pb;
 
-use crate::deployment::{Deployment, accepted};
+use crate::deployment::{Deployment, PARTITIONS, accepted};
 use crate::metered::{self, SOURCE, TENANT};
 use crate::turn::Turn;
 
@@ -17,6 +17,8 @@ const FATE: &str = "/exchequer.usage.v1.UsageService/GetEventFate";
 const PROVIDER: &str = "platform";
 const HOUR_SECONDS: i64 = 3_600;
 const EVENTS: usize = 20;
+/// Of adoption, corrections, and what was sent to a wrong partition.
+const CONSUMERS: usize = 3;
 
 // REQ: KER-07 USE-01 USE-16
 #[tokio::test(flavor = "multi_thread")]
@@ -51,7 +53,14 @@ async fn a_gateway_tells_of_events_that_others_meter() -> Res<()> {
     ensure(refused.as_ref().is_err_and(|it| reason(it) == "USAGE_EVENT_NOT_FOUND"), || {
         format!("{refused:?}")
     })?;
-    backfilled(&client).await
+    backfilled(&client).await?;
+    let passed = async || {
+        let cursors = client.status().await?.cursors;
+        let count = CONSUMERS * PARTITIONS as usize;
+        let is_done = cursors.len() == count && cursors.iter().all(|it| it.lag_events == 0);
+        Ok(is_done.then_some(()))
+    };
+    wait::until_async("consumers to have passed everything", passed).await
 }
 
 fn named(id: &str) -> pb::GetEventFateRequest {

@@ -108,9 +108,11 @@ impl Usage {
             wrong.push(format!("{late}: up to {:?} of {:?}", self.sealed, self.next));
         }
         for (tenant, events) in sent {
-            let records = self.records.get(tenant).copied().unwrap_or(0);
             let mut last = String::new();
             let agrees = async || {
+                // Corrections come to the topic behind their answer.
+                self.read_records().await?;
+                let records = self.records.get(tenant).copied().unwrap_or(0);
                 last = differs(client, tenant, *events, Some(records))
                     .await
                     .unwrap_or_else(|it| Some(it.to_string()))
