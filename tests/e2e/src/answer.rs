@@ -44,6 +44,7 @@ const OPEN: &[&str] = &[
 ];
 
 const NOWHERE: &str = "TENANT_NOT_FOUND";
+const EXPIRED: &str = "CREDENTIAL_EXPIRED";
 
 impl Answer {
     /// The answer in what a call gave; None when it is none.
@@ -65,9 +66,11 @@ impl Answer {
     }
 
     /// The same, and None too where the call was refused before it became a command: what
-    /// names a tenant that is not there goes no further than the edge, and takes no id.
+    /// names a tenant that is not there, or comes to a gateway whose clock is ahead, goes no
+    /// further than the edge, and takes no id.
     pub fn of_command<T: Into<Bytes>>(called: Result<T, &Status>) -> Option<Self> {
-        if called.as_ref().is_err_and(|status| is_nowhere(status)) {
+        let is_at_edge = |status: &&Status| is_nowhere(status) || reason(status) == EXPIRED;
+        if called.as_ref().is_err_and(is_at_edge) {
             return None;
         }
         Self::of(called)
