@@ -181,22 +181,20 @@ impl System {
         failures.map(message).collect()
     }
 
-    /// Of consumers here, and where others have written theirs; none of those that cannot be
-    /// read at the moment.
+    /// Of consumers here, and where others have written theirs, as far as that can be read.
     async fn cursors(&self) -> Vec<pb::CursorStatus> {
         let platform = &self.edge.platform;
         let here = platform.cursors.iter().map(|(name, cursors)| (*name, cursors.states()));
         let mut all: BTreeMap<&str, BTreeMap<u32, CursorState>> = here.collect();
-        for name in platform.consumers_elsewhere.iter() {
+        'all: for name in platform.consumers_elsewhere.iter() {
             let known = all.entry(name).or_default();
             for destination in 0..platform.tail.partitions() {
                 if known.contains_key(&destination) {
                     continue;
                 }
                 let written = written_cursor(&platform.ports, name, destination).await;
-                if let Ok(offsets) = written {
-                    known.insert(destination, CursorState { offsets, failure: None });
-                }
+                let Ok(offsets) = written else { break 'all };
+                known.insert(destination, CursorState { offsets, failure: None });
             }
         }
         let all = all.into_iter();

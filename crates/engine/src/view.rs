@@ -81,18 +81,21 @@ impl Progressed {
 #[derive(Debug)]
 pub struct Generation {
     pub number: u64,
+    /// The version of the fold that makes it. This process only follows what another version
+    /// makes.
+    pub(crate) fold: u64,
     progress: watch::Sender<Progressed>,
 }
 
 impl Generation {
-    pub(crate) fn new(number: u64, partitions: u32) -> Self {
+    pub(crate) fn new((number, fold): (u64, u64), partitions: u32) -> Self {
         let partitions = partitions as usize;
         let start = Progressed {
             known: false,
             offsets: vec![0; partitions],
             folded_at: vec![Timestamp::MIN; partitions],
         };
-        Self { number, progress: watch::Sender::new(start) }
+        Self { number, fold, progress: watch::Sender::new(start) }
     }
 
     pub(crate) fn progressed(&self, progress: Progressed) {
@@ -192,7 +195,8 @@ impl ViewHandle {
         }
         let mut latest = lock(&self.latest);
         *latest += 1;
-        let generation = Arc::new(Generation::new(*latest, partitions));
+        let of = (*latest, u64::from(self.view.version()));
+        let generation = Arc::new(Generation::new(of, partitions));
         *building = Some(Arc::clone(&generation));
         Ok(generation)
     }

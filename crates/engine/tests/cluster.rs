@@ -290,6 +290,7 @@ async fn what_a_newer_program_builds_an_older_one_leaves_alone() {
     assert!(old.platform.view("tenants").unwrap().building().is_none());
     assert_eq!(old.read("acme", &answer).await.unwrap().name, "acme");
     assert_eq!(number(&old), before);
+    assert_eq!(new.read("acme", &answer).await.unwrap().name, "acme", "rows of before");
     old.stop().await;
     new.until(|it| number(it) == built).await;
     assert_eq!(new.read("acme", &answer).await.unwrap().name, "ACME");

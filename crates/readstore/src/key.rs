@@ -120,7 +120,8 @@ pub fn encode_values(out: &mut Vec<u8>, timestamp: u64, values: Option<&[Value]>
     }
 }
 
-/// The timestamp and values in `bytes`; `None` for a deleted row.
+/// The timestamp and values in `bytes`; `None` for a deleted row. A column that was added after
+/// the row was written reads as empty.
 pub fn decode_values(
     table: &'static Table,
     bytes: &[u8],
@@ -133,8 +134,13 @@ pub fn decode_values(
         PRESENT => {}
         _ => return Err(input.malformed()),
     }
-    let values =
-        table.columns.iter().map(|column| input.value(column)).collect::<Result<Vec<_>, _>>()?;
+    let value = |column: &'static Column| match column.kind {
+        _ if !input.rest.is_empty() => input.value(column),
+        Kind::Int => Ok(Value::Int(0)),
+        Kind::Text => Ok(Value::Text(String::new())),
+        Kind::Bytes => Ok(Value::Bytes(Bytes::new())),
+    };
+    let values = table.columns.iter().map(value).collect::<Result<Vec<_>, _>>()?;
     input.finish()?;
     Ok((timestamp, Some(values)))
 }
@@ -359,6 +365,19 @@ mod tests {
             out.push(0);
             let trailing = DecodeError::Trailing { table: "shapes", bytes: 1 };
             prop_assert_eq!(decode_values(&TABLE, &out), Err(trailing));
+        }
+
+        #[test]
+        fn a_column_that_was_added_since_reads_as_empty(timestamp: u64, row in (int(), text())) {
+            let mut values = vec![row.0, row.1];
+            let mut out = Vec::new();
+            encode_values(&mut out, timestamp, Some(&values));
+            values.push(Value::Bytes(Bytes::new()));
+            prop_assert_eq!(decode_values(&TABLE, &out), Ok((timestamp, Some(values))));
+            encode_values(&mut out, timestamp, Some(&[]));
+            let empty = [Value::Int(0), Value::Text(String::new()), Value::Bytes(Bytes::new())];
+            let rest = out.split_off(out.len() - 9);
+            prop_assert_eq!(decode_values(&TABLE, &rest), Ok((timestamp, Some(empty.to_vec()))));
         }
 
         #[test]

@@ -27,11 +27,9 @@ const OWN: u8 = 0x08;
 /// They write nothing larger; what is could not be sent on.
 const OWN_BYTES_MAX: usize = 128 * 1024;
 /// An event from further ahead was taken in by a gateway whose clock is wrong: the broker's
-/// says when it came, for meters would wait for that time.
-const EVENT_AHEAD_MAX: Duration = Duration::from_secs(60);
-/// Of anything else the time is under its MAC. No clock is so far ahead of the brokers':
-/// further ahead is what somebody made up.
-const OWN_AHEAD_MAX: Duration = Duration::from_secs(24 * 3600);
+/// says when it came, for meters would wait for that time. Of anything else the time is under
+/// its MAC, which says it of no event by itself: it counts for nothing.
+const OWN_AHEAD_MAX: Duration = Duration::from_secs(60);
 
 /// Of what is kept of a record that is no event.
 const VALUE_BYTES_MAX: usize = 512 * 1024;
@@ -41,8 +39,8 @@ const HEADERS_BYTES_MAX: usize = 64 * 1024;
 
 /// The record that stands for what was written with this key, these headers and this
 /// value, and appended at `appended_at` by the broker's clock. What gateways and meters
-/// write has no headers, and stays as it is, but for an event from more than a minute ahead,
-/// which was received when it was appended. At most 700 KiB.
+/// write has no headers, and stays as it is, but for what is more than a minute ahead: an event
+/// was received when it was appended, and anything else is no record. At most 700 KiB.
 pub fn encode_produced(
     appended_at: Timestamp,
     key: Option<&[u8]>,
@@ -66,27 +64,29 @@ pub fn encode_produced(
     }
 }
 
-/// What a gateway or a meter wrote, as meters read it.
+/// What a gateway or a meter wrote, as meters read it: one time of receipt, one body, and what
+/// may stand behind those.
 fn own(appended_at: Timestamp, body: &[u8]) -> Option<Bytes> {
-    let (&first, mut rest) = body.split_first()?;
-    if first != OWN || body.len() > OWN_BYTES_MAX {
+    if body.first() != Some(&OWN) || body.len() > OWN_BYTES_MAX {
         return None;
     }
-    let received_at = prost::encoding::decode_varint(&mut rest);
-    // Of what is too long or cannot be read, no meter waits for the time.
-    let received_at = received_at.ok().and_then(|it| i64::try_from(it).ok());
-    let is_ahead =
-        |max| received_at.is_some_and(|it| it > appended_at.saturating_add(max).micros());
-    if is_ahead(EVENT_AHEAD_MAX) && is_event_alone(rest) {
-        return Some(received(appended_at, rest));
+    let mut fields = Fields::of(body);
+    let Ok(Some((1, Value::Varint(received_at)))) = fields.next() else { return None };
+    let rest = &body[body.len() - fields.left()..];
+    let Ok(Some((kind @ 2..=5, Value::Bytes(_)))) = fields.next() else { return None };
+    let (is_event, is_alone) = (kind == 2, fields.left() == 0);
+    let mut last = kind;
+    while let Some((number, _)) = fields.next().ok()? {
+        if !(6..=7).contains(&number) || number <= last {
+            return None;
+        }
+        last = number;
     }
-    (!is_ahead(OWN_AHEAD_MAX)).then(|| Bytes::copy_from_slice(body))
-}
-
-/// Is nothing but an event behind `received_at`, and so no MAC over both?
-fn is_event_alone(rest: &[u8]) -> bool {
-    let mut fields = Fields::of(rest);
-    matches!(fields.next(), Ok(Some((2, Value::Bytes(_))))) && fields.left() == 0
+    let latest = appended_at.saturating_add(OWN_AHEAD_MAX).micros();
+    if received_at.cast_signed() <= latest {
+        return Some(Bytes::copy_from_slice(body));
+    }
+    (is_event && is_alone).then(|| received(appended_at, rest))
 }
 
 fn received(at: Timestamp, rest: &[u8]) -> Bytes {

@@ -329,14 +329,34 @@ fn no_meter_waits_for_a_time_that_a_gateway_made_up() {
     assert_eq!(encode_produced(at(9), None, &[], Some(&minute)), minute);
     assert_eq!(encode_produced(at(9), None, &[], Some(&beyond)), of(9));
     assert_eq!(encode_produced(at(9), None, &[], Some(&of(Timestamp::MAX.micros()))), of(9));
-    // The time is under a MAC: what it is for waits, but not for a day that has not come.
+    // Of anything else the time is under a MAC.
     let sealed = |micros| encode_correction(at(micros), pb::Correction::default(), &key());
-    let (day, beyond) = (sealed(86_400_000_009), sealed(86_400_000_010));
-    assert_eq!(encode_produced(at(9), None, &[], Some(&day)), day);
+    let (minute, beyond) = (sealed(60_000_009), sealed(60_000_010));
+    assert_eq!(encode_produced(at(9), None, &[], Some(&minute)), minute);
     let kept = encode_produced(at(9), None, &[], Some(&beyond));
     let kept = pb::UsageRecord::decode(kept).unwrap();
     assert_eq!(kept.received_at, 9);
     assert!(matches!(kept.body, Some(pb::usage_record::Body::Raw(raw)) if raw.value == beyond));
+    // Whoever can write to the topic could have each of these waited for.
+    let whole = of(9);
+    let body = &whole[2..];
+    let far = of(Timestamp::MAX.micros());
+    let far = &far[..far.len() - body.len()];
+    for wrong in [
+        [&[0x08, 9], body, far].concat(),
+        [&[0x08, 9], far, body].concat(),
+        [&[0x08, 9], body, body].concat(),
+        [far, body, &[0x40, 1]].concat(),
+        [&[0x08, 9], body, &[0x3a, 0], &[0x3a, 0]].concat(),
+        [&[0x08, 9], &body[..body.len() - 1]].concat(),
+        vec![0x08, 9],
+    ] {
+        let kept = encode_produced(at(9), None, &[], Some(&wrong));
+        let kept = pb::UsageRecord::decode(kept).unwrap();
+        assert_eq!(kept.received_at, 9);
+        let Some(pb::usage_record::Body::Raw(raw)) = kept.body else { panic!("{wrong:?}") };
+        assert_eq!(raw.value, wrong);
+    }
 }
 
 // REQ: USE-02

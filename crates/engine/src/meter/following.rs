@@ -84,14 +84,13 @@ async fn answer(context: &Context, partition: PartitionId, mut it: Asked) {
     }
 }
 
-/// All that is needed is read anew for one question, and few are asked: what it holds is
-/// bounded as a flush is.
+/// All that is needed is read anew for one question, and few are asked.
 async fn tell(
     context: &Context,
     partition: PartitionId,
     name: (Identity, Option<Offset>),
 ) -> Result<Option<FirstRecord>, EngineError> {
-    let _permit = context.meters.may_flush().await;
+    let _permit = context.meters.may_look().await;
     let (mut state, _, _) = resume::read(context, partition, 0).await?;
     correcting::first_record(context, &mut state, name).await
 }

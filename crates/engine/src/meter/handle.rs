@@ -83,6 +83,8 @@ pub(super) type Permit<'a> = Option<SemaphorePermit<'a>>;
 /// Partitions that merge blocks of their indexes at the same time. They come to it at about
 /// the same time, and would write all that they hold at once; it does not hurry.
 const MERGES_MAX: usize = 1;
+/// Questions about what others meter that are looked into at the same time.
+const QUESTIONS_MAX: usize = 2;
 /// Questions of one partition that wait.
 const ASKED_MAX: usize = 64;
 
@@ -112,6 +114,7 @@ struct Shared {
     /// Of those who write, who may at once.
     flushes: Semaphore,
     merges: Semaphore,
+    questions: Semaphore,
     runtime: Arc<dyn Runtime>,
 }
 
@@ -134,6 +137,7 @@ impl Meters {
             backfills: (0..partitions).map(|_| Mutex::default()).collect(),
             flushes: Semaphore::new(flushes_max.max(1)),
             merges: Semaphore::new(MERGES_MAX),
+            questions: Semaphore::new(QUESTIONS_MAX),
             runtime,
         };
         let live = Arc::new(LiveUsage::new(partitions));
@@ -169,6 +173,12 @@ impl Meters {
     /// writes is built then, and not before: that is what takes memory.
     pub(super) async fn may_flush(&self) -> Permit<'_> {
         self.shared.flushes.acquire().await.ok()
+    }
+
+    /// Resolves when a question about what others meter may be looked into: what it reads takes
+    /// memory.
+    pub(super) async fn may_look(&self) -> Permit<'_> {
+        self.shared.questions.acquire().await.ok()
     }
 
     /// May blocks of an index be merged now, for as long as the permit is held?

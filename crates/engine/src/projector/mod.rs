@@ -61,21 +61,21 @@ pub(crate) async fn start(
         stored.write(ports, view.as_ref()).await?;
     }
     let Generations { active, latest, .. } = stored;
-    let generation = Arc::new(Generation::new(active, partitions));
+    let generation = Arc::new(Generation::new((active, stored.fold), partitions));
     let handle = Arc::new(ViewHandle::new(view, share, Arc::clone(&generation), latest));
     if handle.share.are_others() {
         shared::watch(ports, tail, &handle);
     }
     if stored.is_built_by(version) {
-        let building = Arc::new(Generation::new(latest, partitions));
+        let building = Arc::new(Generation::new((latest, version), partitions));
         handle.resume(Arc::clone(&building));
         spawn(ports, tail, &handle, building);
     }
+    spawn(ports, tail, &handle, generation);
     if stored.fold == version {
-        spawn(ports, tail, &handle, generation);
         // Generations that were replaced and not dropped before the process ended.
         for number in left_behind(ports, handle.view.as_ref(), active).await? {
-            spawn(ports, tail, &handle, Arc::new(Generation::new(number, partitions)));
+            spawn(ports, tail, &handle, Arc::new(Generation::new((number, version), partitions)));
         }
     } else {
         // The old rows are served as they are until those of the new fold are there.
@@ -193,6 +193,16 @@ impl Projector {
         }
     }
 
+    /// Is it this program's fold that makes the generation?
+    fn folds(&self) -> bool {
+        self.generation.fold == u64::from(self.handle.view.version())
+    }
+
+    fn own(&self) -> Own {
+        let share = &self.handle.share;
+        if self.folds() { Own::of(share) } else { Own::nothing(share) }
+    }
+
     /// Folds for as long as this generation is wanted.
     async fn follow(&self) -> Result<(), EngineError> {
         let active = self.handle.active().number;
@@ -207,7 +217,7 @@ impl Projector {
         self.generation.progressed(progress.clone());
         let mut changes = self.tail.changes();
         let mut swaps = self.handle.swaps();
-        let mut own = Own::of(&self.handle.share);
+        let mut own = self.own();
         let mut hearing = Hearing::of(&self.handle);
         let mut before: Option<Round> = None;
         let mut rounds = 0_usize;
@@ -359,6 +369,10 @@ impl Projector {
 
     /// Another generation is read: this one's rows go, when nobody reads them any more.
     async fn retire(&self) -> Result<(), EngineError> {
+        if !self.folds() {
+            // What another version has made goes at the next start.
+            return Ok(());
+        }
         self.ports.runtime.sleep(GRACE).await;
         for table in self.handle.view.tables() {
             self.ports.store.drop_generation(table, self.generation.number).await?;

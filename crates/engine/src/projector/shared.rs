@@ -96,6 +96,11 @@ impl Own {
         Self { share: share.clone(), owned: share.watch(), now: BTreeSet::new(), told: Vec::new() }
     }
 
+    /// Whatever belongs to the process: the rows are made by others.
+    pub(super) fn nothing(share: &Share) -> Self {
+        Self { share: share.clone(), owned: None, now: BTreeSet::new(), told: Vec::new() }
+    }
+
     pub(super) fn has(&self, partition: PartitionId) -> bool {
         self.now.contains(&partition)
     }
@@ -225,7 +230,7 @@ async fn look(
     if active > handle.active().number {
         let built = handle.building().filter(|it| it.number == active);
         let generation = built.unwrap_or_else(|| {
-            let generation = Arc::new(Generation::new(active, tail.partitions()));
+            let generation = Arc::new(Generation::new((active, version), tail.partitions()));
             spawn(ports, tail, handle, Arc::clone(&generation));
             generation
         });
@@ -233,7 +238,7 @@ async fn look(
     }
     if found.is_built_by(version) && latest > handle.active().number && handle.building().is_none()
     {
-        let generation = Arc::new(Generation::new(latest, tail.partitions()));
+        let generation = Arc::new(Generation::new((latest, version), tail.partitions()));
         handle.resume(Arc::clone(&generation));
         spawn(ports, tail, handle, generation);
     }

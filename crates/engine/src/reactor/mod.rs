@@ -14,7 +14,7 @@ use exchequer_codec::{Entry, Opened, forward, open, status_of};
 use exchequer_journal::Lane;
 use exchequer_kernel::mutation::{self, Mutation};
 use exchequer_kernel::{Forwarding, Head, Process, Reaction, Status};
-use exchequer_readstore::Batch;
+use exchequer_readstore::{Batch, Scan, Value};
 use exchequer_runtime::TaskError;
 use exchequer_runtime::trace::TraceContext;
 use exchequer_tenant::Command;
@@ -201,8 +201,18 @@ pub async fn written_cursor(
     consumer: &str,
     destination: u32,
 ) -> Result<Vec<u64>, EngineError> {
-    let heads = written_heads(ports, &reader_of(consumer, destination)).await?;
-    Ok(heads.into_iter().map(|head| head.offset).collect())
+    let partitions = ports.journal.partitions();
+    let reader = vec![Value::text(reader_of(consumer, destination))];
+    let mut scan = Scan::of(&READERS, 0, reader, partitions as usize);
+    scan.to = Some(vec![Value::uint(1)]);
+    let mut offsets = vec![0; partitions as usize];
+    for row in ports.store.scan(scan).await? {
+        let at = row.key.clustering.get(1).map_or(0, Value::as_uint);
+        if let Some(offset) = usize::try_from(at).ok().and_then(|at| offsets.get_mut(at)) {
+            *offset = reader_head(&row.values)?.offset;
+        }
+    }
+    Ok(offsets)
 }
 
 fn reader_of(consumer: &str, destination: u32) -> String {
@@ -297,7 +307,9 @@ impl Reactor {
                     None => core::future::pending().await,
                 }
             };
-            let news = core::pin::pin!(changes.changed());
+            // What was passed since the last save is written though nothing more comes.
+            let moved = core::pin::pin!(changes.changed());
+            let news = select(moved, self.ports.runtime.sleep(SAVE_INTERVAL));
             if let Either::Left((at, _)) = select(core::pin::pin!(finished), news).await {
                 dispatch.destinations[at].finish();
                 self.save(&mut dispatch).await?;
