@@ -50,10 +50,11 @@ enum Direction {
 }
 
 impl Relay {
-    /// Carries what comes on `port` to `to`.
+    /// Carries what comes on `port`, or on a free one when it is 0, to `to`.
     pub fn start(port: u16, to: u16) -> Result<Self, Error> {
         let refused = |error: std::io::Error| Error::new(format!("no relay on {port}: {error}"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(refused)?;
+        let port = listener.local_addr().map_err(refused)?.port();
         let way = Arc::new(Way { state: Mutex::default(), changed: Condvar::new() });
         let own = Arc::clone(&way);
         thread::spawn(move || {
@@ -154,13 +155,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::free_ports;
 
     fn pair() -> (Relay, TcpStream, TcpStream) {
-        let ports = free_ports(1).unwrap();
         let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let relay = Relay::start(ports[0], server.local_addr().unwrap().port()).unwrap();
-        let client = TcpStream::connect((Ipv4Addr::LOCALHOST, ports[0])).unwrap();
+        let relay = Relay::start(0, server.local_addr().unwrap().port()).unwrap();
+        let client = TcpStream::connect((Ipv4Addr::LOCALHOST, relay.port)).unwrap();
         let (accepted, _) = server.accept().unwrap();
         accepted.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         (relay, client, accepted)
