@@ -28,7 +28,7 @@ use tracing::warn;
 use crate::backoff::Backoff;
 use crate::gateway::Submission;
 use crate::sharing::{self, Share};
-use crate::tables::{READERS, reader_head, reader_key, reader_write};
+use crate::tables::{READERS, reader_head, reader_write};
 use crate::{EngineError, Gateway, Ports, Tail, TailItem, spans};
 pub use correcting::Correcting;
 use dispatch::Dispatch;
@@ -201,18 +201,8 @@ pub async fn written_cursor(
     consumer: &str,
     destination: u32,
 ) -> Result<Vec<u64>, EngineError> {
-    let partitions = ports.journal.partitions();
-    let reader = vec![Value::text(reader_of(consumer, destination))];
-    let mut scan = Scan::of(&READERS, 0, reader, partitions as usize);
-    scan.to = Some(vec![Value::uint(1)]);
-    let mut offsets = vec![0; partitions as usize];
-    for row in ports.store.scan(scan).await? {
-        let at = row.key.clustering.get(1).map_or(0, Value::as_uint);
-        if let Some(offset) = usize::try_from(at).ok().and_then(|at| offsets.get_mut(at)) {
-            *offset = reader_head(&row.values)?.offset;
-        }
-    }
-    Ok(offsets)
+    let heads = written_heads(ports, &reader_of(consumer, destination)).await?;
+    Ok(heads.into_iter().map(|head| head.offset).collect())
 }
 
 fn reader_of(consumer: &str, destination: u32) -> String {
@@ -220,10 +210,14 @@ fn reader_of(consumer: &str, destination: u32) -> String {
 }
 
 async fn written_heads(ports: &Ports, reader: &str) -> Result<Vec<Head>, EngineError> {
-    let mut heads = Vec::new();
-    for partition in (0..ports.journal.partitions()).map(PartitionId) {
-        let row = ports.store.get(&READERS, 0, reader_key(reader, 0, partition)).await?;
-        heads.push(row.map_or_else(|| Ok(Head::default()), |row| reader_head(&row.values))?);
+    let mut heads = vec![Head::default(); ports.journal.partitions() as usize];
+    let mut scan = Scan::of(&READERS, 0, vec![Value::text(reader)], heads.len());
+    scan.to = Some(vec![Value::uint(1)]);
+    for row in ports.store.scan(scan).await? {
+        let at = row.key.clustering.get(1).map_or(0, Value::as_uint);
+        if let Some(head) = usize::try_from(at).ok().and_then(|at| heads.get_mut(at)) {
+            *head = reader_head(&row.values)?;
+        }
     }
     Ok(heads)
 }
