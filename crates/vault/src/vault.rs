@@ -3,7 +3,9 @@
 //! Unwrapped keys are cached, and dropped when they are erased.
 
 use core::fmt;
+use core::hash::Hash;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use exchequer_types::{KeyId, Protected, TenantId, Timestamp};
@@ -53,6 +55,8 @@ struct Shared {
     subjects: Mutex<Cache<String, Arc<SubjectKey>>>,
     keys: Mutex<Cache<KeyId, Arc<SubjectKey>>>,
     making: Vec<tokio::sync::Mutex<()>>,
+    /// How often something was taken out of the caches: what was read before is kept no more.
+    forgotten: AtomicU64,
 }
 
 struct TenantKey {
@@ -67,6 +71,8 @@ const TAG_CONTEXT: &str = "exchequer 2026-11 vault tag v1";
 struct SubjectKey {
     id: KeyId,
     tenant: TenantId,
+    subject: SubjectHash,
+    created_at: Timestamp,
     key: Key,
 }
 
@@ -96,6 +102,7 @@ impl Vault {
             subjects: Mutex::new(Cache::new(KEYS_CACHED_MAX)),
             keys: Mutex::new(Cache::new(KEYS_CACHED_MAX)),
             making: (0..SHARDS).map(|_| tokio::sync::Mutex::default()).collect(),
+            forgotten: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -192,11 +199,12 @@ impl Vault {
         if self.shared.store.is_erased(protected.key) {
             return Ok(None);
         }
+        let since = self.forgotten();
         let cached = lock(&self.shared.keys).get(&protected.key);
         let key = match cached {
             Some(key) => key,
             None => match self.shared.store.find(protected.key).await? {
-                Found::Live(row) => self.unwrap(&row).await?,
+                Found::Live(row) => self.unwrap(row, since).await?,
                 Found::Erased | Found::Unknown => return Ok(None),
             },
         };
@@ -225,8 +233,7 @@ impl Vault {
     ) -> impl Future<Output = Result<(), VaultError>> + Send + '_ {
         let erased: BTreeSet<KeyId> = keys.iter().copied().collect();
         let durable = self.shared.store.erase(keys);
-        lock(&self.shared.subjects).retain(|key| !erased.contains(&key.id));
-        lock(&self.shared.keys).retain(|key| !erased.contains(&key.id));
+        self.forget(|key| erased.contains(&key.id));
         durable
     }
 
@@ -239,10 +246,17 @@ impl Vault {
         keys: &[KeyId],
         at: Timestamp,
     ) -> Result<(), VaultError> {
-        let rows = self.rows_of(tenant, subject).await?;
+        let Some(tenant_key) = self.known_tenant_key(tenant).await? else {
+            return self.erase(keys).await;
+        };
+        let hash = tenant_key.hash(subject);
+        let rows = self.shared.store.of_subject(tenant, hash).await?;
         let until = rows.into_iter().filter(|row| row.created_at <= at).map(|row| row.key);
         let all: Vec<KeyId> = keys.iter().copied().chain(until).collect();
-        self.erase(&all).await
+        self.erase(&all).await?;
+        // Another process may have erased rows before they were looked for here.
+        self.forget(|key| key.tenant == *tenant && key.subject == hash && key.created_at <= at);
+        Ok(())
     }
 
     /// Are the master keys those that wrapped the tenants' keys? One row of each
@@ -307,6 +321,7 @@ impl Vault {
         subject: &str,
     ) -> Result<Arc<SubjectKey>, VaultError> {
         let name = format!("{tenant} {subject}");
+        let since = self.forgotten();
         let cached = lock(&self.shared.subjects).get(name.as_str());
         if let Some(key) = cached.filter(|key| !self.shared.store.is_erased(key.id)) {
             return Ok(key);
@@ -315,10 +330,10 @@ impl Vault {
         let _making = self.shared.making[shard(subject)].lock().await;
         let hash = tenant_key.hash(subject);
         let key = match self.shared.store.of_subject(tenant, hash).await?.pop() {
-            Some(row) => self.unwrap(&row).await?,
-            None => self.make(tenant, &tenant_key, hash).await?,
+            Some(row) => self.unwrap(row, since).await?,
+            None => self.make(tenant, &tenant_key, hash, since).await?,
         };
-        lock(&self.shared.subjects).insert(name, Arc::clone(&key));
+        self.cache(&self.shared.subjects, name, &key, since);
         Ok(key)
     }
 
@@ -327,35 +342,64 @@ impl Vault {
         tenant: &TenantId,
         tenant_key: &TenantKey,
         subject: SubjectHash,
+        since: u64,
     ) -> Result<Arc<SubjectKey>, VaultError> {
         let entropy = self.shared.entropy.as_ref();
         let mut id = KeyId::default();
         entropy.fill(&mut id.0);
         let key = Key::random(entropy);
         let place = key_place(tenant, id);
+        let created_at = (self.shared.clock)();
         let row = SubjectKeyRow {
             key: id,
             tenant: tenant.clone(),
             subject,
-            created_at: (self.shared.clock)(),
+            created_at,
             wrapped: seal(&tenant_key.key, &place, key.bytes(), entropy)?,
         };
         self.shared.store.insert(Row::Subject(row)).await?;
-        Ok(self.keep(SubjectKey { id, tenant: tenant.clone(), key }))
+        let tenant = tenant.clone();
+        Ok(self.keep(SubjectKey { id, tenant, subject, created_at, key }, since))
     }
 
-    async fn unwrap(&self, row: &SubjectKeyRow) -> Result<Arc<SubjectKey>, VaultError> {
+    async fn unwrap(&self, row: SubjectKeyRow, since: u64) -> Result<Arc<SubjectKey>, VaultError> {
         // A person's key without its tenant's: half of a restored store.
         let tenant_key = self.known_tenant_key(&row.tenant).await?.ok_or(VaultError::Misfit)?;
         let clear = open(&tenant_key.key, &key_place(&row.tenant, row.key), &row.wrapped)?;
         let key = Key::from_slice(&clear).ok_or(VaultError::Misfit)?;
-        Ok(self.keep(SubjectKey { id: row.key, tenant: row.tenant.clone(), key }))
+        let SubjectKeyRow { key: id, tenant, subject, created_at, .. } = row;
+        Ok(self.keep(SubjectKey { id, tenant, subject, created_at, key }, since))
     }
 
-    fn keep(&self, key: SubjectKey) -> Arc<SubjectKey> {
+    fn keep(&self, key: SubjectKey, since: u64) -> Arc<SubjectKey> {
         let key = Arc::new(key);
-        lock(&self.shared.keys).insert(key.id, Arc::clone(&key));
+        self.cache(&self.shared.keys, key.id, &key, since);
         key
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.shared.forgotten.load(Ordering::SeqCst)
+    }
+
+    /// Caches a key that was looked for when [`Self::forgotten`] was `since`, unless it may
+    /// be one of those that were forgotten since.
+    fn cache<K: Hash + Eq + Clone>(
+        &self,
+        cache: &Mutex<Cache<K, Arc<SubjectKey>>>,
+        name: K,
+        key: &Arc<SubjectKey>,
+        since: u64,
+    ) {
+        let mut cache = lock(cache);
+        if self.forgotten() == since {
+            cache.insert(name, Arc::clone(key));
+        }
+    }
+
+    fn forget(&self, is_gone: impl Fn(&SubjectKey) -> bool) {
+        self.shared.forgotten.fetch_add(1, Ordering::SeqCst);
+        lock(&self.shared.subjects).retain(|key| !is_gone(key));
+        lock(&self.shared.keys).retain(|key| !is_gone(key));
     }
 
     async fn tenant_key(&self, tenant: &TenantId) -> Result<Arc<TenantKey>, VaultError> {

@@ -3,13 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's own checks")]
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use exchequer_types::{Protected, TenantId, Timestamp};
+use exchequer_types::{KeyId, Protected, TenantId, Timestamp};
 use exchequer_vault::{
-    CLEAR_BYTES_MAX, Clock, EXTRA_BYTES, Key, KeyStore, Kms, MasterKeys, MemoryKeys, Row,
-    SeededEntropy, Vault, VaultError, open, seal,
+    CLEAR_BYTES_MAX, Clock, EXTRA_BYTES, Finding, Found, Key, KeyStore, Kms, Mark, MasterKeys,
+    MemoryKeys, Row, SeededEntropy, SubjectHash, SubjectKeyRow, TenantKeyRow, Vault, VaultError,
+    open, seal,
 };
 use futures::executor::block_on;
 use proptest::prelude::*;
@@ -28,14 +30,66 @@ impl World {
         Self { store: Arc::default(), kms, now: Arc::new(AtomicI64::new(1)) }
     }
 
-    /// A vault that has nothing cached, as after a restart.
+    /// A vault that has nothing cached, as after a restart or in another process.
     fn vault(&self, seed: u64) -> Vault {
         let now = Arc::clone(&self.now);
         let clock: Clock =
             Arc::new(move || Timestamp::saturating_from_micros(now.load(Ordering::Relaxed)));
-        let store: Arc<dyn KeyStore> = Arc::<MemoryKeys>::clone(&self.store);
+        let (shared, erased) = (Arc::clone(&self.store), Mutex::default());
+        let store: Arc<dyn KeyStore> = Arc::new(Process { shared, erased });
         let kms: Arc<dyn Kms> = Arc::<MasterKeys>::clone(&self.kms);
         Vault::new(store, kms, Arc::new(SeededEntropy::new(seed)), clock)
+    }
+}
+
+/// A store that processes share, as one of them sees it: it remembers only what it erased
+/// itself.
+#[derive(Debug)]
+struct Process {
+    shared: Arc<MemoryKeys>,
+    erased: Mutex<BTreeSet<KeyId>>,
+}
+
+impl KeyStore for Process {
+    fn insert(&self, row: Row) -> Finding<'_, ()> {
+        KeyStore::insert(self.shared.as_ref(), row)
+    }
+
+    fn tenant<'a>(&'a self, tenant: &'a TenantId) -> Finding<'a, Option<TenantKeyRow>> {
+        KeyStore::tenant(self.shared.as_ref(), tenant)
+    }
+
+    fn tenants(&self) -> Finding<'_, Vec<TenantKeyRow>> {
+        KeyStore::tenants(self.shared.as_ref())
+    }
+
+    fn find(&self, key: KeyId) -> Finding<'_, Found> {
+        KeyStore::find(self.shared.as_ref(), key)
+    }
+
+    fn of_subject<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        subject: SubjectHash,
+    ) -> Finding<'a, Vec<SubjectKeyRow>> {
+        KeyStore::of_subject(self.shared.as_ref(), tenant, subject)
+    }
+
+    fn is_erased(&self, key: KeyId) -> bool {
+        self.erased.lock().unwrap().contains(&key)
+    }
+
+    fn erase(&self, keys: &[KeyId]) -> Finding<'_, ()> {
+        self.erased.lock().unwrap().extend(keys);
+        KeyStore::erase(self.shared.as_ref(), keys)
+    }
+
+    fn marks(&self) -> Vec<Mark> {
+        self.shared.marks()
+    }
+
+    fn save_marks(&self, marks: Vec<Mark>) -> Finding<'_, ()> {
+        self.shared.save_marks(marks)
     }
 }
 
@@ -127,6 +181,30 @@ fn an_erasure_takes_what_was_made_while_it_was_decided() {
     let after = block_on(vault.protect(&acme, "u-1", NAME, "Ada again")).unwrap();
     block_on(vault.erase_person(&acme, "u-1", &[raced.key], at(10))).unwrap();
     assert_eq!(block_on(vault.reveal(&acme, NAME, &after)), Ok(Some("Ada again".to_owned())));
+}
+
+// REQ: EDG-06
+#[test]
+fn an_erasure_takes_what_another_process_made_and_a_third_one_wiped() {
+    let world = World::new();
+    let acme = tenant("acme");
+    let [gateway, reader, first] = [2, 3, 4].map(|seed| world.vault(seed));
+    world.now.store(10, Ordering::Relaxed);
+    let name = block_on(gateway.protect(&acme, "u-1", NAME, "Ada")).unwrap();
+    let read = |vault: &Vault| block_on(vault.reveal(&acme, NAME, &name)).unwrap();
+    assert_eq!(read(&reader).as_deref(), Some("Ada"));
+    // The erasure does not name the key, which was made while it was decided.
+    let at = Timestamp::saturating_from_micros(20);
+    block_on(first.erase_person(&acme, "u-1", &[], at)).unwrap();
+    for vault in [&gateway, &reader] {
+        block_on(vault.erase_person(&acme, "u-1", &[], at)).unwrap();
+        assert_eq!(read(vault), None);
+    }
+    world.now.store(30, Ordering::Relaxed);
+    let back = block_on(gateway.protect(&acme, "u-1", NAME, "Ada")).unwrap();
+    assert_ne!(back.key, name.key);
+    block_on(gateway.erase_person(&acme, "u-1", &[], at)).unwrap();
+    assert_eq!(block_on(reader.reveal(&acme, NAME, &back)).unwrap().as_deref(), Some("Ada"));
 }
 
 // REQ: EDG-06
