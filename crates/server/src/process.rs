@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::middleware::from_fn;
+use exchequer_api::authn::UseCounter;
 use exchequer_api::{AccessLog, Observe};
 use exchequer_consumer_adoption::Adoption;
 use exchequer_consumer_corrections::Corrections;
@@ -51,6 +52,8 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// A log line says so when the platform is not ready after this long.
 const READY_MAX: Duration = Duration::from_secs(30);
 const READY_POLL: Duration = Duration::from_millis(5);
+/// How long a process that ends waits for the store to take what it has counted.
+const USES_MAX: Duration = Duration::from_secs(2);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 const UPKEEP: TaskKind = TaskKind { name: "metrics", on_end: OnEnd::Fine };
@@ -151,10 +154,10 @@ async fn serve_as(mut config: Config) -> Result<(), RunError> {
     keep_up(&opened, &metrics);
     let stopping = watch::Sender::new(false);
     let pages = http::Pages { platform: opened.platform.clone(), metrics };
-    let router = if config.roles.has(Role::Gateway) {
+    let (router, uses) = if config.roles.has(Role::Gateway) {
         guarded(&config, &opened, stopping.subscribe())?
     } else {
-        axum::Router::new()
+        (axum::Router::new(), None)
     };
     let router = observe(&config, &opened.runtime).around(router).merge(http::router(pages));
     let router = router.layer(from_fn(http::bound_headers));
@@ -185,7 +188,7 @@ async fn serve_as(mut config: Config) -> Result<(), RunError> {
         shutdown: &config.shutdown,
     };
     let ended = serve::until_asked(served, announce, ending).await;
-    close(opened).await;
+    close(opened, uses).await;
     ended
 }
 
@@ -218,16 +221,20 @@ async fn greet(config: &Config, platform: &Platform, address: SocketAddr) -> Str
     greeting::text(platform, address, &greeting::Home::of(config), &presented).await
 }
 
-/// The services, behind access control unless it is turned off.
+/// The services, behind access control unless it is turned off, and who counts the uses of
+/// credentials.
 fn guarded(
     config: &Config,
     opened: &Opened,
     stopping: watch::Receiver<bool>,
-) -> Result<axum::Router, RunError> {
-    let platform = opened.platform.clone();
-    Ok(match access::open(config, &opened.backend.deployment_key, &platform) {
-        Some(access) => exchequer_api::guarded_routes(platform, stopping, access)?,
-        None => exchequer_api::routes(platform, stopping)?,
+) -> Result<(axum::Router, Option<Arc<UseCounter>>), RunError> {
+    let (platform, backend) = (opened.platform.clone(), &opened.backend);
+    Ok(match access::open(config, backend, &platform) {
+        Some(access) => {
+            let uses = Arc::clone(access.authenticator.uses());
+            (exchequer_api::guarded_routes(platform, stopping, access)?, Some(uses))
+        }
+        None => (exchequer_api::routes(platform, stopping)?, None),
     })
 }
 
@@ -369,9 +376,15 @@ async fn root_is_seen(platform: &Platform) -> bool {
     matches!(root, Ok(Some(_)))
 }
 
-async fn close(opened: Opened) {
+async fn close(opened: Opened, uses: Option<Arc<UseCounter>>) {
     let Opened { platform, backend, runtime, traces } = opened;
     backend.leave().await;
+    if let Some(uses) = uses {
+        let written = uses.write(&platform.ports, &backend.process);
+        if tokio::time::timeout(USES_MAX, written).await.is_err() {
+            tracing::warn!("the last uses of credentials were not written down");
+        }
+    }
     runtime.shut_down();
     runtime.stopped().await;
     drop(platform);

@@ -1,9 +1,17 @@
 //! When credentials were last used, and how often. No event tells of it: gateways count in
 //! memory and add to these rows now and then, so a crash loses what was not added yet.
+//!
+//! Each process adds to rows of its own, so that none overwrites what another one counted, and
+//! whoever asks adds them up. Rows of processes that are gone are taken over by one of those
+//! that are there: by the first by name that used the credential of late, once a row has not
+//! grown for so long that its owner is surely not adding to it just now.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 
-use exchequer_readstore::{Batch, Column, Fault, Key, Kind, ReadStore, Table, Value, Write};
+use exchequer_readstore::{
+    Batch, Column, Fault, Key, Kind, ReadStore, Row, Scan, Table, Value, Write,
+};
 use exchequer_types::{TenantId, Timestamp};
 use futures::future::try_join_all;
 
@@ -13,6 +21,7 @@ use crate::rows::part_key;
 pub static ACCESS_USES: Table = Table {
     name: "access_uses",
     partition_key: &[Column { name: "tenant", kind: Kind::Text }],
+    // Its id; where processes share the work, then a space and the name of one.
     clustering: &[Column { name: "credential", kind: Kind::Text }],
     columns: &[
         Column { name: "last_used_at", kind: Kind::Int },
@@ -21,8 +30,18 @@ pub static ACCESS_USES: Table = Table {
 };
 
 const GENERATION: u64 = 0;
-/// Rows that are read at once.
+/// Credentials whose rows are read at once.
 const READS_AT_ONCE_MAX: usize = 32;
+/// Rows of one read: about as many as there are processes.
+const ROWS_MAX: usize = 256;
+/// Between a credential's id and a process. Less than every other character of an id.
+const SEPARATOR: char = ' ';
+/// What is behind every row of the credential, and before those of others.
+const BEHIND: char = '!';
+/// A process that used a credential within it may take over rows of others,
+const RECENT: Duration = Duration::from_secs(86_400);
+/// which were not used for so long.
+const IDLE: Duration = Duration::from_secs(7 * 86_400);
 
 /// How a credential was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +52,15 @@ pub struct Uses {
     pub requests: u64,
 }
 
+impl Uses {
+    fn and(self, more: Self) -> Self {
+        Self {
+            last_used_at: self.last_used_at.max(more.last_used_at),
+            requests: self.requests.saturating_add(more.requests),
+        }
+    }
+}
+
 /// How those of `credentials` that were ever used were used, by id.
 pub async fn uses_of(
     store: &dyn ReadStore,
@@ -41,9 +69,9 @@ pub async fn uses_of(
 ) -> Result<BTreeMap<String, Uses>, Fault> {
     let mut found = BTreeMap::new();
     for some in credentials.chunks(READS_AT_ONCE_MAX) {
-        let reads = some.iter().map(|id| store.get(&ACCESS_USES, GENERATION, key(tenant, id)));
-        for (id, row) in some.iter().zip(try_join_all(reads).await?) {
-            if let Some(uses) = row.as_ref().and_then(|row| uses(&row.values)) {
+        let reads = some.iter().map(|id| counted(store, tenant, id));
+        for (id, rows) in some.iter().zip(try_join_all(reads).await?) {
+            if let Some(uses) = rows.iter().map(|row| row.uses).reduce(Uses::and) {
                 found.insert((*id).to_owned(), uses);
             }
         }
@@ -51,44 +79,127 @@ pub async fn uses_of(
     Ok(found)
 }
 
-/// Adds `more` of a tenant's credentials to what is known. One process does this at a time;
-/// `now` must not go back.
+/// Adds `more`, a few of a tenant's credentials, to what `process` has counted before; its
+/// name is empty where it is the only one. Done once at a time in a process.
 pub async fn add_uses(
     store: &dyn ReadStore,
     tenant: &TenantId,
+    process: &str,
     more: &[(String, Uses)],
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let ids: Vec<&str> = more.iter().map(|(id, _)| id.as_str()).collect();
-    let known = uses_of(store, tenant, &ids).await?;
-    let rows = more.iter().map(|(id, more)| {
-        let before = known.get(id);
-        let last = before.map_or(more.last_used_at, |it| it.last_used_at.max(more.last_used_at));
-        let requests = before.map_or(0, |it| it.requests).saturating_add(more.requests);
-        Write {
-            table: &ACCESS_USES,
-            generation: GENERATION,
-            key: key(tenant, id),
-            values: Some(vec![Value::Int(last.micros()), Value::uint(requests)]),
-            timestamp: u64::try_from(now.micros()).unwrap_or(0),
-        }
+    let all = try_join_all(more.iter().map(|(id, _)| counted(store, tenant, id))).await?;
+    let rows = more.iter().zip(all).flat_map(|((id, more), rows)| {
+        added(rows, &name(id, process), *more, now).into_iter().map(|it| it.write(tenant))
     });
     store.write(Batch { rows: rows.collect(), last: Vec::new() }).await
 }
 
-fn uses(values: &[Value]) -> Option<Uses> {
-    let [last_used_at, requests] = values else { return None };
-    let last_used_at = Timestamp::saturating_from_micros(last_used_at.as_int());
-    Some(Uses { last_used_at, requests: requests.as_uint() })
+/// A row as it is, or is to be.
+#[derive(Debug)]
+struct Counted<U> {
+    name: String,
+    uses: U,
+    timestamp: u64,
 }
 
-fn key(tenant: &TenantId, credential: &str) -> Key {
-    part_key(tenant.as_str(), credential)
+impl Counted<Option<Uses>> {
+    fn write(self, tenant: &TenantId) -> Write {
+        let values =
+            |it: Uses| vec![Value::Int(it.last_used_at.micros()), Value::uint(it.requests)];
+        Write {
+            table: &ACCESS_USES,
+            generation: GENERATION,
+            key: key(tenant, &self.name),
+            values: self.uses.map(values),
+            timestamp: self.timestamp,
+        }
+    }
+}
+
+/// What becomes of a credential's rows: the row `own` has `more`, and what it takes over.
+fn added(
+    rows: Vec<Counted<Uses>>,
+    own: &str,
+    more: Uses,
+    now: Timestamp,
+) -> Vec<Counted<Option<Uses>>> {
+    let recent = now.saturating_sub(RECENT);
+    let mut others = rows.iter().filter(|row| row.name != own);
+    let takes_over = others.all(|row| row.uses.last_used_at < recent || row.name.as_str() > own);
+    let idle = now.saturating_sub(IDLE);
+    let at = u64::try_from(now.micros()).unwrap_or(0);
+    let mut mine = Counted { name: own.to_owned(), uses: Some(more), timestamp: at };
+    let mut taken = Vec::new();
+    for row in rows {
+        if row.name != own && !(takes_over && row.uses.last_used_at < idle) {
+            continue;
+        }
+        mine.uses = mine.uses.map(|uses| uses.and(row.uses));
+        // Also where the clock has gone back.
+        let timestamp = at.max(row.timestamp + 1);
+        if row.name == own {
+            mine.timestamp = timestamp;
+        } else {
+            taken.push(Counted { name: row.name, uses: None, timestamp });
+        }
+    }
+    taken.push(mine);
+    taken
+}
+
+/// All rows of a credential.
+async fn counted(
+    store: &dyn ReadStore,
+    tenant: &TenantId,
+    credential: &str,
+) -> Result<Vec<Counted<Uses>>, Fault> {
+    let partition = vec![Value::text(tenant.as_str())];
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let rows = store
+            .scan(Scan {
+                from: Some(vec![Value::text(credential)]),
+                to: Some(vec![Value::text(format!("{credential}{BEHIND}"))]),
+                after: after.take(),
+                ..Scan::of(&ACCESS_USES, GENERATION, partition.clone(), ROWS_MAX)
+            })
+            .await?;
+        found.extend(rows.iter().filter_map(read));
+        match rows.into_iter().nth(ROWS_MAX - 1) {
+            Some(last) => after = Some(last.key.clustering),
+            None => return Ok(found),
+        }
+    }
+}
+
+fn read(row: &Row) -> Option<Counted<Uses>> {
+    let [last_used_at, requests] = row.values.as_slice() else { return None };
+    let last_used_at = Timestamp::saturating_from_micros(last_used_at.as_int());
+    let uses = Uses { last_used_at, requests: requests.as_uint() };
+    let name = row.key.clustering.first()?.as_text().to_owned();
+    Some(Counted { name, uses, timestamp: row.timestamp })
+}
+
+fn name(credential: &str, process: &str) -> String {
+    if process.is_empty() {
+        credential.to_owned()
+    } else {
+        format!("{credential}{SEPARATOR}{process}")
+    }
+}
+
+fn key(tenant: &TenantId, name: &str) -> Key {
+    part_key(tenant.as_str(), name)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use exchequer_readstore::MemoryStore;
+    use futures::future::BoxFuture;
 
     use super::*;
 
@@ -96,19 +207,116 @@ mod tests {
         Uses { last_used_at: Timestamp::saturating_from_micros(seconds * 1_000_000), requests }
     }
 
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::saturating_from_micros(seconds * 1_000_000)
+    }
+
+    fn acme() -> TenantId {
+        TenantId::parse("acme").unwrap()
+    }
+
+    /// Adds to the credential `a`.
+    async fn add(store: &MemoryStore, process: &str, more: Uses, now: Timestamp) {
+        add_uses(store, &acme(), process, &[("a".to_owned(), more)], now).await.unwrap();
+    }
+
+    async fn found(store: &MemoryStore) -> Option<Uses> {
+        uses_of(store, &acme(), &["a"]).await.unwrap().remove("a")
+    }
+
     // REQ: IAM-13
     #[tokio::test]
     async fn uses_add_up() {
         let store = MemoryStore::new(true);
-        let acme = TenantId::parse("acme").unwrap();
-        let now = |seconds: i64| Timestamp::saturating_from_micros(seconds * 1_000_000);
-        assert!(uses_of(&store, &acme, &["a"]).await.unwrap().is_empty());
-        let first = [("a".to_owned(), used(5, 3)), ("b".to_owned(), used(6, 1))];
-        add_uses(&store, &acme, &first, now(10)).await.unwrap();
-        add_uses(&store, &acme, &[("a".to_owned(), used(4, 2))], now(20)).await.unwrap();
-        let found = uses_of(&store, &acme, &["a", "b", "c"]).await.unwrap();
+        assert_eq!(found(&store).await, None);
+        let first = [("a".to_owned(), used(5, 3)), ("a-1".to_owned(), used(6, 1))];
+        add_uses(&store, &acme(), "", &first, at(10)).await.unwrap();
+        // The clock has gone back.
+        add(&store, "", used(4, 2), at(8)).await;
+        let found = uses_of(&store, &acme(), &["a", "a-1", "c"]).await.unwrap();
         assert_eq!(found.get("a"), Some(&used(5, 5)));
-        assert_eq!(found.get("b"), Some(&used(6, 1)));
+        assert_eq!(found.get("a-1"), Some(&used(6, 1)));
         assert_eq!(found.len(), 2);
+    }
+
+    /// A store in which another process adds between a read and the write behind it.
+    #[derive(Debug)]
+    struct Overtaking {
+        store: MemoryStore,
+        by: Mutex<Option<(&'static str, Uses)>>,
+    }
+
+    impl ReadStore for Overtaking {
+        fn is_atomic(&self) -> bool {
+            self.store.is_atomic()
+        }
+
+        fn write(&self, batch: Batch) -> BoxFuture<'_, Result<(), Fault>> {
+            Box::pin(async move {
+                let other = self.by.lock().unwrap().take();
+                if let Some((process, more)) = other {
+                    add(&self.store, process, more, at(11)).await;
+                }
+                self.store.write(batch).await
+            })
+        }
+
+        fn get(
+            &self,
+            table: &'static Table,
+            generation: u64,
+            key: Key,
+        ) -> BoxFuture<'_, Result<Option<Row>, Fault>> {
+            self.store.get(table, generation, key)
+        }
+
+        fn scan(&self, scan: Scan) -> BoxFuture<'_, Result<Vec<Row>, Fault>> {
+            self.store.scan(scan)
+        }
+
+        fn drop_generation(
+            &self,
+            table: &'static Table,
+            generation: u64,
+        ) -> BoxFuture<'_, Result<(), Fault>> {
+            self.store.drop_generation(table, generation)
+        }
+    }
+
+    // REQ: IAM-13
+    #[tokio::test]
+    async fn gateways_that_add_at_once_lose_none_of_each_others_uses() {
+        let by = Mutex::new(Some(("gw-2:7448", used(9, 30))));
+        let store = Overtaking { store: MemoryStore::new(true), by };
+        // From when there was one process.
+        add(&store.store, "", used(1, 100), at(2)).await;
+        let more = [("a".to_owned(), used(7, 4))];
+        add_uses(&store, &acme(), "gw-1:7448", &more, at(10)).await.unwrap();
+        assert_eq!(found(&store.store).await, Some(used(9, 134)));
+        add_uses(&store, &acme(), "gw-1:7448", &more, at(12)).await.unwrap();
+        assert_eq!(found(&store.store).await, Some(used(9, 138)));
+    }
+
+    // REQ: IAM-13
+    #[tokio::test]
+    async fn rows_of_processes_that_are_gone_are_taken_over_once() {
+        let store = MemoryStore::new(true);
+        let day = 86_400;
+        let rows = async || counted(&store, &acme(), "a").await.unwrap();
+        let names = async || rows().await.into_iter().map(|it| it.name).collect::<Vec<_>>();
+        let once = async |process: &str, now| add(&store, process, used(now, 1), at(now)).await;
+        for number in 0..300 {
+            once(&format!("old-{number:03}"), day).await;
+        }
+        once("gw-1", 2 * day).await;
+        assert_eq!(rows().await.len(), 301, "nobody is gone for long enough");
+        once("gw-2", 9 * day).await;
+        assert_eq!(names().await, ["a gw-1", "a gw-2"]);
+        assert_eq!(found(&store).await, Some(used(9 * day, 302)));
+        once("gw-3", 10 * day).await;
+        assert_eq!(names().await, ["a gw-1", "a gw-2", "a gw-3"], "gw-2 comes before");
+        once("gw-2", 10 * day).await;
+        assert_eq!(names().await, ["a gw-2", "a gw-3"]);
+        assert_eq!(found(&store).await, Some(used(10 * day, 304)));
     }
 }

@@ -195,5 +195,14 @@ async fn uses_are_counted_and_written_behind() -> Res<()> {
         let found: pb::Credential = client.ask(GET, &get, None).await?;
         Ok((found.request_count == 5 && found.last_used_at.is_some()).then_some(()))
     })
-    .await
+    .await?;
+    for _ in 0..3 {
+        assert!(read(&server, &secret, "acme").await?.is_ok());
+    }
+    server.stop()?;
+    let server = Server::start(folder.path())?;
+    let client = Client::connect(&server).await?;
+    let found: pb::Credential = client.ask(GET, &get, None).await?;
+    assert_eq!(found.request_count, 8, "a clean end writes down what is left");
+    Ok(())
 }

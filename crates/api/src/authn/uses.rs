@@ -17,6 +17,8 @@ use crate::limits::Keys;
 const CREDENTIALS_MAX: usize = 65_536;
 /// Calls of different credentials seldom wait for each other.
 const SHARDS: usize = 16;
+/// Credentials of a tenant that are written together.
+const WRITTEN_AT_ONCE: usize = 32;
 const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 const WRITE: TaskKind = TaskKind { name: "credential-uses", on_end: OnEnd::Fine };
 
@@ -24,6 +26,8 @@ const WRITE: TaskKind = TaskKind { name: "credential-uses", on_end: OnEnd::Fine 
 #[derive(Debug, Default)]
 pub struct UseCounter {
     shards: [Mutex<ByHash<Used>>; SHARDS],
+    /// Held by whoever writes down: one at a time.
+    writing: tokio::sync::Mutex<()>,
 }
 
 /// The use of one credential since it was last written down.
@@ -65,33 +69,37 @@ impl UseCounter {
         taken
     }
 
-    /// Writes down what was counted. What cannot be written is counted on.
-    pub async fn write(&self, ports: &Ports) {
-        for (tenant, more) in self.take() {
-            let now = ports.runtime.now();
-            if let Err(fault) = add_uses(ports.store.as_ref(), &tenant, &more, now).await {
-                tracing::warn!(%fault, "uses of credentials were not written down");
-                for (credential, uses) in more {
-                    self.add(
-                        Keys::of(&tenant, &credential).credential(),
-                        &tenant,
-                        &credential,
-                        uses,
-                    );
+    /// Writes down what was counted in this process, whose name is empty where it is the only
+    /// one. What cannot be written is counted on.
+    pub async fn write(&self, ports: &Ports, process: &str) {
+        let _writing = self.writing.lock().await;
+        for (tenant, all) in self.take() {
+            for more in all.chunks(WRITTEN_AT_ONCE) {
+                let (store, now) = (ports.store.as_ref(), ports.runtime.now());
+                if let Err(fault) = add_uses(store, &tenant, process, more, now).await {
+                    tracing::warn!(%fault, "uses of credentials were not written down");
+                    self.take_back(&tenant, more);
                 }
             }
         }
     }
 
+    fn take_back(&self, tenant: &TenantId, more: &[(String, Uses)]) {
+        for (credential, uses) in more {
+            let key = Keys::of(tenant, credential).credential();
+            self.add(key, tenant, credential, *uses);
+        }
+    }
+
     /// Writes every few seconds for as long as the process runs.
-    pub fn write_behind(self: &Arc<Self>, ports: &Ports) {
-        let (counter, to) = (Arc::clone(self), ports.clone());
+    pub fn write_behind(self: &Arc<Self>, ports: &Ports, process: &str) {
+        let (counter, to, process) = (Arc::clone(self), ports.clone(), process.to_owned());
         ports.runtime.spawn(
             WRITE,
             Box::pin(async move {
                 loop {
                     to.runtime.sleep(WRITE_INTERVAL).await;
-                    counter.write(&to).await;
+                    counter.write(&to, &process).await;
                 }
             }),
         );

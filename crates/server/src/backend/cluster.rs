@@ -93,7 +93,8 @@ impl Opened {
 pub(super) async fn open(config: &Config, runtime: &TokioRuntime) -> Result<Backend, RunError> {
     let deployment_key = keys::load(&config.place.data, config.keys.deployment_file.as_deref())?;
     let mut settings = config.kafka.settings().map_err(ClusterError::Files)?;
-    settings.process = process_name(config.place.listen);
+    let process = process_name(config.place.listen);
+    settings.process.clone_from(&process);
     let layout = config.kafka.layout(config.journal.partitions);
     let logs = open_logs(&settings, layout, &config.roles).await?;
     let of_store = config.scylla.settings().map_err(ClusterError::Files)?;
@@ -111,6 +112,7 @@ pub(super) async fn open(config: &Config, runtime: &TokioRuntime) -> Result<Back
         usage: logs.usage,
         store: Arc::new(store),
         vault,
+        process,
         membership: Some(Arc::<KafkaMembership>::clone(&membership)),
         outlets: logs.outlets,
         gauges: Some(Arc::new(move || logs.figures.iter().for_each(show))),

@@ -44,6 +44,7 @@ pub(super) async fn open(config: &Config, runtime: &TokioRuntime) -> Result<Back
         usage: Some(logs.usage_ports()),
         store: Arc::<LocalReadStore>::clone(&store),
         vault: Some(vault),
+        process: String::new(),
         membership: None,
         outlets: Outlets::default(),
         gauges: None,

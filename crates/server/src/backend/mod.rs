@@ -30,6 +30,8 @@ pub(crate) struct Backend {
     pub(crate) store: Arc<dyn ReadStore>,
     /// Of a gateway.
     pub(crate) vault: Option<Vault>,
+    /// What operators tell it from others by; empty where it is the only one.
+    pub(crate) process: String,
     /// Of a process that shares its work with others.
     pub(crate) membership: Option<Arc<dyn Membership>>,
     pub(crate) outlets: Outlets,
