@@ -1,8 +1,8 @@
 //! `exchequer.system.v1.SystemService`, for operators.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use exchequer_engine::{Answer, CursorState, Failure, Submission, written_cursor};
+use exchequer_engine::{Answer, CursorState, Failure, Submission, failures_of, written_cursor};
 use exchequer_journal::{GroupMember, Members};
 use exchequer_kernel::Status as Decided;
 use exchequer_projection_dead_letters as letters_view;
@@ -10,7 +10,8 @@ use exchequer_proto::journal::v1 as pbj;
 use exchequer_proto::system::v1 as pb;
 use exchequer_proto::system::v1::system_service_server::SystemService;
 use exchequer_tenant::Command;
-use exchequer_types::{PartitionId, StreamId};
+use exchequer_types::{PartitionId, StreamId, Timestamp};
+use futures::future::join_all;
 use letters_view::{DeadLetter, LetterId, ParkedStream};
 use tonic::{Request, Response, Status, async_trait};
 
@@ -25,6 +26,8 @@ use crate::status::{
     self, COMMAND_UNKNOWN, DEAD_LETTER_NOT_FOUND, ID_INVALID, Refusal, VIEW_UNKNOWN,
 };
 
+/// The work of telling what fails elsewhere.
+const STATUS: &str = "status";
 /// Issuer of what operators ask for beside the tenants' own commands.
 const OPERATOR: &str = "operator";
 const VIEW: &str = "dead-letters";
@@ -119,6 +122,7 @@ impl SystemService for System {
 impl System {
     async fn status(&self) -> pb::Status {
         let (owners, owners_unknown) = self.owners().await;
+        let failures = self.failures(&owners).await;
         let platform = &self.edge.platform;
         let now = platform.ports.runtime.now();
         let partitions = (0..platform.tail.partitions()).map(|partition| {
@@ -148,11 +152,32 @@ impl System {
             partitions: partitions.collect(),
             views: views.collect(),
             cursors: self.cursors().await,
-            failures: self.failures(),
+            failures,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             owners,
             owners_unknown,
+            usage: self.usage(now).await,
         }
+    }
+
+    /// How far usage is counted, as far as the logs can be asked.
+    async fn usage(&self, now: Timestamp) -> Vec<pb::UsagePartitionStatus> {
+        let Some(meters) = &self.edge.platform.meters else { return Vec::new() };
+        let states = (0..).map(PartitionId).zip(meters.states());
+        let asked = states.map(async |(partition, state)| {
+            let end = meters.ports.log.end(partition).await;
+            let lag = end.ok().map(|end| end.saturating_sub(state.next));
+            let late = lag.is_some_and(|lag| lag > 0).then(|| now.since(state.through));
+            pb::UsagePartitionStatus {
+                partition: partition.0,
+                seq: state.seq,
+                offset: state.next,
+                lag_events: lag,
+                lag_seconds: late.unwrap_or_default().as_secs_f64(),
+                leading: state.leading,
+            }
+        });
+        join_all(asked).await
     }
 
     /// Who works on what, where processes share work, and what of it is not known.
@@ -168,17 +193,29 @@ impl System {
         (found.into_iter().map(owner).collect(), unknown)
     }
 
-    fn failures(&self) -> Vec<pb::BackgroundFailure> {
-        let failures = self.edge.platform.gateway.failures().present().into_iter();
-        let message =
-            |((stream, work), failure): ((StreamId, &str), Failure)| pb::BackgroundFailure {
-                stream: stream.to_string(),
-                work: work.to_owned(),
-                message: failure.message,
-                attempts: failure.attempts,
-                since: Some(instant(failure.since)),
-            };
-        failures.map(message).collect()
+    /// What fails here, and what others of `owners` have written of theirs.
+    async fn failures(&self, owners: &[pb::RoleOwner]) -> Vec<pb::BackgroundFailure> {
+        let platform = &self.edge.platform;
+        let here = platform.process.as_ref();
+        let own = platform.gateway.failures().present().into_iter();
+        let mut all: Vec<_> = own
+            .map(|((stream, work), it)| failure(here, (work.to_owned(), stream.to_string()), it))
+            .collect();
+        let others: BTreeSet<&str> =
+            owners.iter().map(|it| it.process.as_str()).filter(|it| *it != here).collect();
+        for process in others {
+            match failures_of(platform.ports.store.as_ref(), process).await {
+                Ok(told) => all.extend(told.into_iter().map(|(of, it)| failure(process, of, it))),
+                Err(fault) => {
+                    tracing::warn!(%fault, "cannot read what fails in other processes");
+                    let (message, since) = (fault.to_string(), platform.ports.runtime.now());
+                    let it = Failure { message, attempts: 1, since };
+                    all.push(failure(process, (STATUS.to_owned(), String::new()), it));
+                    break;
+                }
+            }
+        }
+        all
     }
 
     /// Of consumers here, and where others have written theirs, as far as that can be read.
@@ -352,6 +389,17 @@ impl System {
             tenants: list.items(page.streams.into_iter().map(parked_tenant).collect())?,
             next_page_token: list.token(next),
         })
+    }
+}
+
+fn failure(process: &str, (work, stream): (String, String), it: Failure) -> pb::BackgroundFailure {
+    pb::BackgroundFailure {
+        stream,
+        work,
+        message: it.message,
+        attempts: it.attempts,
+        since: Some(instant(it.since)),
+        process: process.to_owned(),
     }
 }
 

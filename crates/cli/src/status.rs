@@ -10,6 +10,7 @@ use crate::admin::{Client, Done, PAGE_SIZE, refused, tell};
 use crate::output::say;
 
 const DECIDER: &str = "decider";
+const METER: &str = "meter";
 
 pub(crate) async fn show(client: &mut Client, json: bool) -> Done {
     let it =
@@ -17,13 +18,15 @@ pub(crate) async fn show(client: &mut Client, json: bool) -> Done {
     let letters = dead_letter_count(client).await?;
     let value = json!({
         "version": it.version, "partitions": partitions(&it), "owners": owners(&it),
-        "owners_unknown": it.owners_unknown, "views": views(&it), "cursors": cursors(&it),
+        "owners_unknown": it.owners_unknown, "usage": usage(&it), "views": views(&it),
+        "cursors": cursors(&it),
         "failures": failures(&it), "dead_letters": letters.0, "dead_letters_more": letters.1,
     });
     tell(json, &value, || {
         say(&format!("version {}", it.version));
         show_partitions(&it);
         show_owners(&it);
+        show_usage(&it);
         show_progress(&it);
         show_failures(&it);
         let more = if letters.1 { " or more" } else { "" };
@@ -31,11 +34,36 @@ pub(crate) async fn show(client: &mut Client, json: bool) -> Done {
     })
 }
 
-/// Which process decides a partition, as far as anybody can tell.
-fn owner(it: &pb::Status, partition: u32) -> Option<&str> {
-    let decides =
-        |it: &&pb::RoleOwner| it.role == DECIDER && it.partitions.binary_search(&partition).is_ok();
-    it.owners.iter().find(decides).map(|it| it.process.as_str())
+/// Which process has the role for a partition, as far as anybody can tell.
+fn owner<'a>(it: &'a pb::Status, role: &str, partition: u32) -> Option<&'a str> {
+    let has =
+        |it: &&pb::RoleOwner| it.role == role && it.partitions.binary_search(&partition).is_ok();
+    it.owners.iter().find(has).map(|it| it.process.as_str())
+}
+
+/// Who works on a partition, for people.
+fn worker<'a>(it: &'a pb::Status, role: &str, (partition, leading): (u32, bool)) -> &'a str {
+    match owner(it, role, partition) {
+        Some(process) => process,
+        None if is_shared(it) => "nobody known",
+        None if leading => "here",
+        None => "not here",
+    }
+}
+
+fn is_shared(it: &pb::Status) -> bool {
+    !it.owners.is_empty() || !it.owners_unknown.is_empty()
+}
+
+fn usage(it: &pb::Status) -> Vec<Value> {
+    let value = |of: &pb::UsagePartitionStatus| {
+        json!({
+            "partition": of.partition, "seq": of.seq, "offset": of.offset,
+            "lag_events": of.lag_events, "lag_seconds": of.lag_seconds, "leading": of.leading,
+            "owner": owner(it, METER, of.partition),
+        })
+    };
+    it.usage.iter().map(value).collect()
 }
 
 fn partitions(it: &pb::Status) -> Vec<Value> {
@@ -43,7 +71,7 @@ fn partitions(it: &pb::Status) -> Vec<Value> {
         json!({
             "partition": of.partition, "epoch": of.epoch, "offset": of.offset, "seq": of.seq,
             "head": of.head, "ignored": of.ignored, "breaks": of.breaks, "leading": of.leading,
-            "owner": owner(it, of.partition),
+            "owner": owner(it, DECIDER, of.partition),
         })
     };
     it.partitions.iter().map(value).collect()
@@ -78,6 +106,7 @@ fn failures(it: &pb::Status) -> Vec<Value> {
     let value = |of: &pb::BackgroundFailure| {
         json!({
             "stream": of.stream, "work": of.work, "attempts": of.attempts, "message": of.message,
+            "process": of.process,
         })
     };
     it.failures.iter().map(value).collect()
@@ -92,18 +121,13 @@ async fn dead_letter_count(client: &mut Client) -> Result<(usize, bool), Box<dyn
 }
 
 fn show_partitions(it: &pb::Status) {
-    let is_shared = !it.owners.is_empty() || !it.owners_unknown.is_empty();
+    let is_shared = is_shared(it);
     say(&format!(
         "\npartition  epoch      offset         seq  ignored  breaks  {}  head",
         if is_shared { "decided by              " } else { "leading " }
     ));
     for of in &it.partitions {
-        let leading = if of.leading { "here" } else { "not here" };
-        let by = match owner(it, of.partition) {
-            Some(process) => process,
-            None if is_shared => "nobody known",
-            None => leading,
-        };
+        let by = worker(it, DECIDER, (of.partition, of.leading));
         say(&format!(
             "{:>9} {:>6} {:>11} {:>11} {:>8} {:>7}  {by:<width$}  {}",
             of.partition,
@@ -133,6 +157,24 @@ fn show_owners(it: &pb::Status) {
     }
 }
 
+fn show_usage(it: &pb::Status) {
+    if it.usage.is_empty() {
+        return;
+    }
+    say("\nusage      counted to        seals  lag events  lag seconds  counted by");
+    for of in &it.usage {
+        let lag = of.lag_events.map_or_else(|| "unknown".to_owned(), |it| it.to_string());
+        say(&format!(
+            "{:>9} {:>11} {:>12} {lag:>11} {:>12.3}  {}",
+            of.partition,
+            of.offset,
+            of.seq,
+            of.lag_seconds,
+            worker(it, METER, (of.partition, of.leading)),
+        ));
+    }
+}
+
 fn show_progress(it: &pb::Status) {
     say("\nview            generation  building  lag events  lag seconds");
     for of in &it.views {
@@ -152,9 +194,15 @@ fn show_progress(it: &pb::Status) {
 
 fn show_failures(it: &pb::Status) {
     if !it.failures.is_empty() {
-        say("\nstream                          work        attempts  message");
+        say(
+            "\nstream                          work        attempts  process                   message",
+        );
     }
     for of in &it.failures {
-        say(&format!("{:<31} {:<11} {:>8}  {}", of.stream, of.work, of.attempts, of.message));
+        let process = if of.process.is_empty() { "here" } else { &of.process };
+        say(&format!(
+            "{:<31} {:<11} {:>8}  {process:<24}  {}",
+            of.stream, of.work, of.attempts, of.message
+        ));
     }
 }

@@ -346,8 +346,8 @@ impl Gateway {
         &self.tail
     }
 
-    /// Background work of this process that is being tried again.
-    pub fn failures(&self) -> &Failures {
+    /// Work of this process that is being tried again, or has stopped.
+    pub fn failures(&self) -> &Arc<Failures> {
         &self.failures
     }
 

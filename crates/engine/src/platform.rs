@@ -13,8 +13,8 @@ use crate::reactor::{Cursors, React};
 use crate::sharing::Share;
 use crate::view::{View, ViewHandle, Views};
 use crate::{
-    EngineError, Outlets, Ports, Tail, audit_topic, clock, decider, erasures, projector, reactor,
-    thresholds,
+    EngineError, Failures, Outlets, Ports, Tail, audit_topic, clock, decider, erasures, failures,
+    projector, reactor, thresholds,
 };
 use exchequer_codec::Entry;
 use exchequer_domain_tenants as tenants;
@@ -42,6 +42,8 @@ const THRESHOLDS: TaskKind = TaskKind { name: "thresholds", on_end: OnEnd::Fine 
 /// Who reads the topic falls behind; nothing here waits for it.
 const SEALER: TaskKind = TaskKind { name: "sealer", on_end: OnEnd::Fine };
 const FOLLOWER: TaskKind = TaskKind { name: "follower", on_end: OnEnd::ShutDown };
+/// Operators see less of what fails here.
+const TELLING: TaskKind = TaskKind { name: "failures", on_end: OnEnd::Fine };
 const BOOTSTRAP: TaskKind = TaskKind { name: "bootstrap", on_end: OnEnd::Fine };
 
 /// What a process does beside answering from its tail. Views and processes are
@@ -74,6 +76,8 @@ pub struct Parts {
     pub definitions: Option<Arc<dyn DefinitionsSource>>,
     /// Which partitions this process works on; when absent, it is the only process.
     pub membership: Option<Arc<dyn Membership>>,
+    /// What operators tell this process from others by; empty where it is the only one.
+    pub process: String,
     /// Topics that others read.
     pub outlets: Outlets,
 }
@@ -98,6 +102,8 @@ pub struct Platform {
     pub meters: Option<Meters>,
     /// Of a process that shares its work with others.
     pub membership: Option<Arc<dyn Membership>>,
+    /// What operators tell it from others by.
+    pub process: Arc<str>,
 }
 
 impl Platform {
@@ -117,7 +123,7 @@ impl Platform {
             None => LiveDefinitions::open(&lives, &tail).map(|it| it as Arc<dyn DefinitionsSource>),
         };
         let gateway = Gateway::new(ports.clone(), Arc::clone(&tail));
-        start_deciders(roles, &ports, &tail, &shares).await?;
+        start_deciders(roles, &ports, &gateway, &shares).await?;
         let mut handles = Vec::new();
         let notices = Arc::new(clock::Notices::new(tail.partitions()));
         for view in given.views {
@@ -131,7 +137,8 @@ impl Platform {
         }
         let views = Views::new(handles);
         lives.connect(&views)?;
-        let meters = start_meters(roles, &ports, definitions, &shares, &given.outlets);
+        let metering = (&shares, gateway.failures(), &given.outlets);
+        let meters = start_meters(roles, &ports, definitions, metering);
         if let (true, Some(meters), Some(view), Some(quotas)) =
             (roles.meters, &meters, views.get(QUOTAS), lives.get())
         {
@@ -151,6 +158,7 @@ impl Platform {
         if let Some(audit) = &given.outlets.audit {
             audit_topic::start(SEALER, &ports, &tail, audit, &shares.of(Group::Sealers));
         }
+        tell_failures(&ports, &gateway, &given.process);
         let cursors = Arc::new(cursors);
         let draining = Arc::new(AtomicBool::new(false));
         let (vault, membership) = (None, given.membership);
@@ -167,6 +175,7 @@ impl Platform {
             vault,
             meters,
             membership,
+            process: given.process.into(),
         };
         if roles.bootstraps {
             platform.ports.runtime.spawn(BOOTSTRAP, Box::pin(platform.clone().bootstrap()));
@@ -267,6 +276,15 @@ fn start_consumers(
     cursors
 }
 
+/// Others are told what fails here, where there are others.
+fn tell_failures(ports: &Ports, gateway: &Gateway, process: &str) {
+    if !process.is_empty() {
+        let failures = Arc::clone(gateway.failures());
+        let tell = failures::tell(ports.clone(), failures, process.to_owned());
+        ports.runtime.spawn(TELLING, Box::pin(tell));
+    }
+}
+
 /// What this process shares with others, by group.
 struct Shares {
     membership: Arc<dyn Membership>,
@@ -292,9 +310,10 @@ impl Shares {
 async fn start_deciders(
     roles: Roles,
     ports: &Ports,
-    tail: &Arc<Tail>,
+    gateway: &Gateway,
     shares: &Shares,
 ) -> Result<(), EngineError> {
+    let tail = gateway.tail();
     for partition in (0..tail.partitions()).map(PartitionId) {
         if shares.are_others {
             tail.begin_at_checkpoint(partition).await?;
@@ -303,7 +322,8 @@ async fn start_deciders(
         let runtime = Arc::clone(&ports.runtime);
         if roles.decides {
             let own = shares.of(Group::Deciders).partition(partition);
-            runtime.spawn(DECIDER, Box::pin(decider::share(ports, tail, own)));
+            let failing = Arc::clone(gateway.failures());
+            runtime.spawn(DECIDER, Box::pin(decider::share(ports, tail, failing, own)));
         } else {
             runtime.spawn(FOLLOWER, Box::pin(async move { tail.follow_on(partition).await }));
         }
@@ -317,8 +337,7 @@ fn start_meters(
     roles: Roles,
     ports: &Ports,
     definitions: Option<Arc<dyn DefinitionsSource>>,
-    shares: &Shares,
-    outlets: &Outlets,
+    (shares, failures, outlets): (&Shares, &Arc<Failures>, &Outlets),
 ) -> Option<Meters> {
     let (runtime, flushes_max) = (Arc::clone(&ports.runtime), ports.settings.usage.flushes_max);
     let meters = Meters::new(ports.usage.clone()?, definitions?, runtime, flushes_max);
@@ -327,9 +346,11 @@ fn start_meters(
         if !roles.meters && !shares.are_others {
             continue;
         }
-        let letters = outlets.dead_letters.clone();
-        let context = meter::Context { ports: ports.clone(), meters: meters.clone(), letters };
-        ports.runtime.spawn(METER, Box::pin(meter::share(context, share.partition(partition))));
+        let (ports, meters) = (ports.clone(), meters.clone());
+        let (failures, letters) = (Arc::clone(failures), outlets.dead_letters.clone());
+        let context = meter::Context { ports, meters, failures, letters };
+        let (runtime, own) = (Arc::clone(&context.ports.runtime), share.partition(partition));
+        runtime.spawn(METER, Box::pin(meter::share(context, own)));
     }
     Some(meters)
 }

@@ -9,6 +9,7 @@ use exchequer_readstore::{Column, Key, Kind, Table, Value, Write};
 use exchequer_types::PartitionId;
 use prost::Message;
 
+use crate::failures::FAILURES;
 use crate::identities::IndexTables;
 
 const fn text(name: &'static str) -> Column {
@@ -32,6 +33,7 @@ pub const TABLES: &[&Table] = &[
     &PARTITIONS,
     &READERS,
     &VIEWS,
+    &FAILURES,
     &USAGE_IDENTITY_RUNS,
     &USAGE_IDENTITY_PAGES,
     &USAGE_IDENTITY_FILTERS,

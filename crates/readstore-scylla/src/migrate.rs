@@ -56,6 +56,7 @@ pub const MIGRATIONS: &[Migration] = &[
         "0005-views-fold",
         include_str!("../../../schemas/store/0005-views-fold.cql"),
     ),
+    Migration::file(6, "0006-failures", include_str!("../../../schemas/store/0006-failures.cql")),
 ];
 
 /// What [`migrate`] did.

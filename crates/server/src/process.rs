@@ -272,6 +272,7 @@ async fn open(config: &Config) -> Result<Opened, RunError> {
     let vault = backend.vault.take();
     let given = Parts {
         membership: backend.membership.clone(),
+        process: backend.process.clone(),
         outlets: backend.outlets.clone(),
         ..parts(config, &ports)
     };

@@ -26,11 +26,12 @@ use futures::future::{BoxFuture, Either, select};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use tracing::{info, warn};
 
+use crate::failures::DECIDER;
 use crate::identities::Merged;
 use crate::settings::SKEW_MAX;
 use crate::sharing::{Claiming, OwnPartition};
 use crate::tail::{Tail, TailItem, fold_record, unavailable};
-use crate::{EngineError, Ports, spans};
+use crate::{EngineError, Failures, Ports, spans};
 use batch::{Batch, Deciding, Prepared, Sealed, keeps_identity, looked_up};
 use intake::{Intake, Pending};
 use resume::WriteBehind;
@@ -45,6 +46,7 @@ const CLAIM_RETRY_FACTOR_MAX: u32 = 30;
 pub(crate) async fn share(
     ports: Ports,
     tail: Arc<Tail>,
+    failing: Arc<Failures>,
     mut own: OwnPartition,
 ) -> Result<(), TaskError> {
     let partition = own.partition();
@@ -56,8 +58,8 @@ pub(crate) async fn share(
             Either::Right((ended, _)) => return ended,
         }
         tail.set_own(partition, true);
-        let deciding = run(ports.clone(), Arc::clone(&tail), own.claiming(), partition);
-        let deciding = core::pin::pin!(deciding);
+        let claiming = own.claiming();
+        let deciding = core::pin::pin!(run((&ports, &tail, &failing), &claiming, partition));
         let ended = match select(core::pin::pin!(own.lost()), deciding).await {
             Either::Left(_) => None,
             Either::Right((ended, _)) => Some(ended),
@@ -68,6 +70,7 @@ pub(crate) async fn share(
         info!(partition = partition.0, "given up");
         tail.set_own(partition, false);
         tail.set_leading(partition, Ok(false));
+        failing.goes_on(partition, DECIDER);
         Metric::DeciderLeading.gauge(&[&partition.to_string()]).set(0.0);
         own.release();
     }
@@ -75,14 +78,13 @@ pub(crate) async fn share(
 
 /// Decides `partition` until the process ends or the journal can't go on.
 async fn run(
-    ports: Ports,
-    tail: Arc<Tail>,
-    claiming: Claiming,
+    (ports, tail, failing): (&Ports, &Tail, &Failures),
+    claiming: &Claiming,
     partition: PartitionId,
 ) -> Result<(), TaskError> {
     let mut failures = 0_u32;
     loop {
-        let led = lead(&ports, &tail, (&claiming, partition), &mut failures).await;
+        let led = lead((ports, tail, failing), (claiming, partition), &mut failures).await;
         let error = match led {
             Ok(reason) => {
                 info!(partition = partition.0, reason, "claiming anew");
@@ -97,6 +99,7 @@ async fn run(
         };
         if let Some(error) = error {
             warn!(partition = partition.0, %error, "cannot decide for now");
+            failing.stuck(partition, DECIDER, error.to_string(), ports.runtime.now());
             let fault = match error {
                 EngineError::Journal(fault) => fault,
                 error => unavailable(error.to_string()),
@@ -122,8 +125,7 @@ fn asked(pending: &Pending) -> Option<Identity> {
 
 /// Claims and decides until the claim is lost; says why it was.
 async fn lead(
-    ports: &Ports,
-    tail: &Tail,
+    (ports, tail, failing): (&Ports, &Tail, &Failures),
     (claiming, partition): (&Claiming, PartitionId),
     failures: &mut u32,
 ) -> Result<&'static str, EngineError> {
@@ -160,6 +162,7 @@ async fn lead(
     state.identities.lead();
     (state.checkpoint_epoch, state.leads) = (epoch, true);
     tail.set_leading(partition, Ok(true));
+    failing.goes_on(partition, DECIDER);
     Metric::DeciderLeading.gauge(&[&partition.to_string()]).set(1.0);
     let intakes = [0, 1].map(|lane: usize| Intake::starting_at(state.progress[lane].low()));
     let flushed_at = ports.runtime.now();

@@ -38,9 +38,10 @@ pub use definitions::{
 pub use handle::{FirstRecord, MeterState, Meters};
 pub(crate) use live::LiveDefinitions;
 
+use crate::failures::METER;
 use crate::sharing::{Claiming, OwnPartition};
 use crate::tail::unavailable;
-use crate::{EngineError, Ports};
+use crate::{EngineError, Failures, Ports};
 use leader::Leader;
 use state::Metering;
 
@@ -54,6 +55,7 @@ const CLAIM_RETRY_FACTOR_MAX: u32 = 30;
 pub(crate) struct Context {
     pub(crate) ports: Ports,
     pub(crate) meters: Meters,
+    pub(crate) failures: Arc<Failures>,
     /// Where records go that cannot be counted as they are.
     pub(crate) letters: Option<Arc<dyn Outlet>>,
 }
@@ -69,6 +71,11 @@ impl Context {
         let cells = self.meters.live.source(state.partition).map_or(0, |source| source.bytes());
         cells >= settings.cells_bytes_max / self.partitions() as usize
             || state.identities.recent_len() >= settings.identity_entries_max
+    }
+
+    /// The partition is not metered, for now or for ever.
+    fn stuck(&self, partition: PartitionId, error: &EngineError) {
+        self.failures.stuck(partition, METER, error.to_string(), self.ports.runtime.now());
     }
 
     /// The fold has passed another record of the seals.
@@ -122,9 +129,11 @@ pub(crate) async fn share(context: Context, mut own: OwnPartition) -> Result<(),
         }
         info!(partition = partition.0, "usage given up");
         context.meters.live.forget(partition);
+        context.failures.goes_on(partition, METER);
         context.meters.update(partition, |it| {
             it.leading = false;
             it.fault = None;
+            it.waiting = 0;
         });
         Metric::MeterLeading.gauge(&[&partition.to_string()]).set(0.0);
         own.release();
@@ -156,6 +165,7 @@ async fn run(
             }
             Err(error) if error.is_retryable() => {
                 warn!(partition = partition.0, %error, "cannot meter for now");
+                context.stuck(partition, &error);
                 if let EngineError::Split { at } = error {
                     context.meters.update(partition, |it| it.split = Some(at));
                 }
@@ -166,6 +176,7 @@ async fn run(
             }
             Err(error) => {
                 error!(partition = partition.0, %error, "usage is not metered any more");
+                context.stuck(partition, &error);
                 let fault = Fault::new(FaultKind::Stopped, error.to_string());
                 context.meters.update(partition, |it| {
                     it.leading = false;
@@ -219,6 +230,7 @@ async fn lead(
     }
     let end = context.meters.ports.log.end(partition).await?;
     context.progressed(&state, &head);
+    context.failures.goes_on(partition, METER);
     context.meters.update(partition, |it| {
         it.leading = true;
         it.fault = None;

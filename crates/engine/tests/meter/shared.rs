@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use exchequer_codec::usage::decode_seal;
+use exchequer_engine::failures_of;
 use exchequer_engine::meter::Meters;
 use exchequer_journal::{
     Fault, FaultKind, Group, Journal as _, Membership, MemoryGroups, MemoryMember, MemoryOutlet,
@@ -13,7 +14,7 @@ use exchequer_journal::{
 };
 use exchequer_kernel::RecordHead;
 use exchequer_readstore::StepHook;
-use exchequer_types::{Offset, PartitionId};
+use exchequer_types::{Offset, PartitionId, StreamId};
 use futures::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
 
@@ -166,19 +167,29 @@ async fn a_partition_that_stopped_goes_to_another_process_that_goes_on() {
     }
     let groups = MemoryGroups::new(PARTITIONS);
     world.membership = Some(Arc::new(groups.join([Group::Meters])));
+    world.process = "one:1".to_owned();
     let stopped = world.start().await;
     let fault = async || stopped.meters.state(damaged).fault.map(|it| it.kind);
     until(async || fault().await == Some(FaultKind::Stopped)).await;
+    let store = Arc::clone(&world.store);
+    let told = async || failures_of(store.as_ref(), "one:1").await.unwrap();
+    until(async || !told().await.is_empty()).await;
+    let all = told().await;
+    let (of, failure) = all.first_key_value().unwrap();
+    assert_eq!(*of, ("meter".to_owned(), StreamId::Partition(damaged).to_string()));
+    assert!(failure.message.contains("has another root than its records"), "{failure:?}");
     // It is mended, and another process comes.
     world.log.truncate(damaged, 0);
     for record in &records {
         world.log.push(damaged, record.clone());
     }
     world.membership = Some(Arc::new(groups.join([Group::Meters])));
+    world.process = "other:1".to_owned();
     let other = world.start().await;
     until(async || other.meters.state(damaged).leading).await;
     assert_eq!(other.meters.state(damaged).next, records.len() as u64);
     until(async || fault().await.is_none()).await;
+    until(async || told().await.is_empty()).await;
     other.stop().await;
     stopped.stop().await;
 }

@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) outlet: Option<Arc<dyn Outlet>>,
     /// With whom partitions are shared; nobody if it is not set.
     pub(crate) membership: Option<Arc<dyn Membership>>,
+    /// Its name, where it tells others what fails.
+    pub(crate) process: String,
     starts: u8,
 }
 
@@ -104,6 +106,7 @@ impl World {
             letters: Arc::new(MemoryOutlet::new(PARTITIONS)),
             outlet: None,
             membership: None,
+            process: String::new(),
             starts: 0,
         }
     }
@@ -138,7 +141,8 @@ impl World {
         let outlets = Outlets { dead_letters: Some(letters), ..Outlets::default() };
         let membership = self.membership.clone();
         let definitions = Some(definitions as Arc<dyn DefinitionsSource>);
-        let given = Parts { definitions, outlets, membership, ..Parts::default() };
+        let process = self.process.clone();
+        let given = Parts { definitions, outlets, membership, process, ..Parts::default() };
         let platform = Platform::start_as(roles, ports, given).await.unwrap();
         let meters = platform.meters.clone().unwrap();
         Process { platform, meters, runtime }

@@ -4,9 +4,11 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use exchequer_e2e::{Answer, Client, Res, Sent, ensure, reason, wait};
+use exchequer_proto::system::v1::BackgroundFailure;
 use exchequer_proto::usage::v1 as pb;
+use exchequer_services::Clock;
 
-use crate::deployment::{Deployment, PARTITIONS, accepted};
+use crate::deployment::{Deployment, Member, PARTITIONS, accepted};
 use crate::metered::{self, SOURCE, TENANT};
 use crate::turn::Turn;
 
@@ -26,7 +28,7 @@ async fn a_gateway_tells_of_events_that_others_meter() -> Res<()> {
     let _turn = Turn::shared();
     let deployment = Deployment::ready()?;
     let _rest = deployment.start("rest", &["decider", "projector", "consumer"])?;
-    let _meter = deployment.start("meter", &["meter"])?;
+    let meter = deployment.start("meter", &["meter"])?;
     let gateway = deployment.start("gateway", &["gateway"])?;
     let client = deployment.client(&gateway).await?;
     metered::make_meter(&client).await?;
@@ -60,7 +62,38 @@ async fn a_gateway_tells_of_events_that_others_meter() -> Res<()> {
         let is_done = cursors.len() == count && cursors.iter().all(|it| it.lag_events == 0);
         Ok(is_done.then_some(()))
     };
-    wait::until_async("consumers to have passed everything", passed).await
+    wait::until_async("consumers to have passed everything", passed).await?;
+    stuck(&deployment, &client, meter).await
+}
+
+/// Operators who ask a gateway learn which usage is not counted, and why.
+async fn stuck(deployment: &Deployment, client: &Client, meter: Member) -> Res<()> {
+    meter.stop()?;
+    metered::publish(client, 100..101).await?;
+    let clock = Clock::new(deployment.folder(), "behind")?;
+    clock.step(-HOUR_SECONDS)?;
+    let _meter = deployment.begin_with(&clock.words(), "behind", &["meter"])?;
+    let told = async || {
+        let status = client.status().await?;
+        let mut waiting = status.usage.iter().filter(|it| it.lag_events == Some(1));
+        let waits = waiting.any(|it| it.lag_seconds > 0.0);
+        let is_of_clocks =
+            |it: &BackgroundFailure| it.work == "meter" && it.message.contains("clock");
+        Ok((waits && status.failures.iter().any(is_of_clocks)).then_some(status))
+    };
+    let status = wait::until_async("the meter's fault to be told", told).await?;
+    let owner = status.owners.iter().find(|it| it.role == "meter");
+    let owner = owner.ok_or("nobody meters")?;
+    ensure(status.failures.iter().all(|it| it.process == owner.process), || format!("{status:?}"))?;
+    clock.step(0)?;
+    metered::counted(client, 210 - 7 + 100).await?;
+    let over = async || {
+        let status = client.status().await?;
+        let is_done = status.usage.len() == PARTITIONS as usize
+            && status.usage.iter().all(|it| it.lag_events == Some(0) && !it.leading);
+        Ok((is_done && status.failures.is_empty()).then_some(()))
+    };
+    wait::until_async("the meter's fault to be over", over).await
 }
 
 fn named(id: &str) -> pb::GetEventFateRequest {

@@ -3,12 +3,22 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use exchequer_types::{StreamId, Timestamp};
+use exchequer_types::{PartitionId, StreamId, Timestamp};
+
+mod told;
+
+pub use told::failures_of;
+pub(crate) use told::{FAILURES, tell};
 
 /// More failures than this are counted in logs and metrics alone.
 const FAILURES_MAX: usize = 10_000;
 
-/// Work that is being tried again.
+/// Deciding a partition, as work.
+pub(crate) const DECIDER: &str = "decider";
+/// Metering a partition of usage.
+pub(crate) const METER: &str = "meter";
+
+/// Work that is being tried again, or has stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     pub message: String,
@@ -51,6 +61,22 @@ impl Failures {
     /// What failed of this work is not tried here any more, or from its beginning.
     pub(crate) fn forget(&self, work: &str) {
         self.lock().retain(|(_, of), _| *of != work);
+    }
+
+    /// As [`Self::failed`], of the work on a partition.
+    pub(crate) fn stuck(
+        &self,
+        partition: PartitionId,
+        work: &'static str,
+        message: String,
+        now: Timestamp,
+    ) {
+        self.failed(&StreamId::Partition(partition), work, message, now);
+    }
+
+    /// The work on a partition goes on, or is another process's.
+    pub(crate) fn goes_on(&self, partition: PartitionId, work: &'static str) {
+        self.succeeded(&StreamId::Partition(partition), work);
     }
 
     pub(crate) fn succeeded(&self, stream: &StreamId, work: &'static str) {
