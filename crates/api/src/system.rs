@@ -165,8 +165,7 @@ impl System {
         let Some(meters) = &self.edge.platform.meters else { return Vec::new() };
         let states = (0..).map(PartitionId).zip(meters.states());
         let asked = states.map(async |(partition, state)| {
-            let end = meters.ports.log.end(partition).await;
-            let lag = end.ok().map(|end| end.saturating_sub(state.next));
+            let lag = meters.lag(partition).await;
             let late = lag.is_some_and(|lag| lag > 0).then(|| now.since(state.through));
             pb::UsagePartitionStatus {
                 partition: partition.0,

@@ -25,6 +25,7 @@ use exchequer_runtime::{Metric, OnEnd, TaskError, TaskKind};
 use exchequer_tenant::Command;
 use exchequer_types::{ActorId, CommandId, Issuer, PartitionId, StreamId, TenantId};
 use exchequer_vault::Vault;
+use futures::future::join_all;
 
 /// The view that the clock reads.
 const TIMERS: &str = "timers";
@@ -221,7 +222,7 @@ impl Platform {
     }
 
     /// Brings the gauges up to date: they are computed when they are asked for.
-    pub fn refresh_gauges(&self) {
+    pub async fn refresh_gauges(&self) {
         let now = self.ports.runtime.now();
         for handle in self.views.iter() {
             let lag = handle.lag(&self.tail, now);
@@ -229,17 +230,26 @@ impl Platform {
             Metric::ViewLagSeconds.gauge(&[lag.view]).set(lag.seconds);
         }
         for (consumer, cursors) in self.cursors.iter() {
-            for (destination, lag) in cursors.lags(&self.tail) {
+            let lags = cursors.lags(&self.tail);
+            for destination in 0..self.tail.partitions() {
                 let labels = [*consumer, &destination.to_string()];
+                // One that is another process's is told of there.
+                let lag = lags.get(&destination).copied().unwrap_or(0);
                 Metric::CursorLagEvents.gauge(&labels).set(lag as f64);
             }
         }
         self.lives.refresh_gauges();
         if let Some(meters) = &self.meters {
-            for (partition, state) in meters.states().iter().enumerate() {
-                let label = partition.to_string();
-                Metric::UsageLagRecords.gauge(&[&label]).set(state.waiting as f64);
-            }
+            let states = (0..).map(PartitionId).zip(meters.states());
+            let lags = states.map(async |(partition, state)| {
+                // One that another process meters is told of there.
+                let lag = if state.leading { meters.lag(partition).await } else { Some(0) };
+                if let Some(lag) = lag {
+                    let label = partition.to_string();
+                    Metric::UsageLagRecords.gauge(&[&label]).set(lag as f64);
+                }
+            });
+            join_all(lags).await;
             Metric::UsageUnwrittenBytes.gauge(&[]).set(meters.live.bytes() as f64);
         }
         Metric::CommandsWaiting.gauge(&[]).set(self.gateway.waiting() as f64);

@@ -47,7 +47,7 @@ pub(crate) async fn bound_headers(request: Request, next: Next) -> Response {
 }
 
 async fn metrics(State(pages): State<Pages>) -> Response {
-    pages.platform.refresh_gauges();
+    pages.platform.refresh_gauges().await;
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], pages.metrics.render()).into_response()
 }

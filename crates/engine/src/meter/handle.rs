@@ -34,8 +34,6 @@ pub struct MeterState {
     pub next: Offset,
     /// Everything received before it has a fate.
     pub through: Timestamp,
-    /// Records that are not judged yet, as far as the meter has seen.
-    pub waiting: u64,
     /// Rows are there up to this seal, though the checkpoint is before it: folded anew,
     /// they are written once more up to exactly there.
     pub(super) split: Option<u64>,
@@ -83,6 +81,8 @@ pub(super) type Permit<'a> = Option<SemaphorePermit<'a>>;
 /// Partitions that merge blocks of their indexes at the same time. They come to it at about
 /// the same time, and would write all that they hold at once; it does not hurry.
 const MERGES_MAX: usize = 1;
+/// How long a log is asked where it ends, to tell how far behind its meter is.
+const END_PATIENCE: Duration = Duration::from_secs(1);
 /// Questions about what others meter that are looked into at the same time.
 const QUESTIONS_MAX: usize = 2;
 /// Questions of one partition that wait.
@@ -200,14 +200,15 @@ impl Meters {
         (0..self.partitions()).map(|it| self.state(PartitionId(it))).collect()
     }
 
-    /// Records that wait to be judged, over all partitions.
-    pub async fn lag(&self) -> Result<u64, EngineError> {
-        let mut lag = 0;
-        for partition in (0..self.partitions()).map(PartitionId) {
-            let end = self.ports.log.end(partition).await?;
-            lag += end.saturating_sub(self.state(partition).next);
+    /// Records of `partition` that have no fate yet; None when its log does not say at once
+    /// where it ends.
+    pub async fn lag(&self, partition: PartitionId) -> Option<u64> {
+        let next = self.state(partition).next;
+        let end = self.ports.log.end(partition);
+        match select(end, self.shared.runtime.sleep(END_PATIENCE)).await {
+            Either::Left((end, _)) => Some(end.ok()?.saturating_sub(next)),
+            Either::Right(_) => None,
         }
-        Ok(lag)
     }
 
     /// Records of `partition` from `from` on, of which a seal tells: they are there, and a

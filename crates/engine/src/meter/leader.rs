@@ -541,13 +541,11 @@ impl<'a> Leader<'a> {
                 Metric::UsageRecordsJudged.counter(&[fate.as_str()]).increment(count);
             }
         }
-        let waiting = self.held.len() as u64;
         context.meters.tell_backfills(partition, &self.state.revisions);
         context.meters.update(partition, |it| {
             it.seq = accepted.seq;
             it.next = batch.to;
             it.through = batch.through;
-            it.waiting = waiting;
         });
     }
 }

@@ -133,7 +133,6 @@ pub(crate) async fn share(context: Context, mut own: OwnPartition) -> Result<(),
         context.meters.update(partition, |it| {
             it.leading = false;
             it.fault = None;
-            it.waiting = 0;
         });
         Metric::MeterLeading.gauge(&[&partition.to_string()]).set(0.0);
         own.release();
