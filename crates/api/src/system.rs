@@ -1,5 +1,6 @@
 //! `exchequer.system.v1.SystemService`, for operators.
 
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use exchequer_engine::{Answer, CursorState, Failure, Submission, failures_of, written_cursor};
@@ -11,7 +12,7 @@ use exchequer_proto::system::v1 as pb;
 use exchequer_proto::system::v1::system_service_server::SystemService;
 use exchequer_tenant::Command;
 use exchequer_types::{PartitionId, StreamId, Timestamp};
-use futures::future::join_all;
+use futures::future::{Either, join_all, select};
 use letters_view::{DeadLetter, LetterId, ParkedStream};
 use tonic::{Request, Response, Status, async_trait};
 
@@ -28,6 +29,8 @@ use crate::status::{
 
 /// The work of telling what fails elsewhere.
 const STATUS: &str = "status";
+/// How long another process's row of it is waited for.
+const TOLD_PATIENCE: Duration = Duration::from_secs(2);
 /// Issuer of what operators ask for beside the tenants' own commands.
 const OPERATOR: &str = "operator";
 const VIEW: &str = "dead-letters";
@@ -122,9 +125,9 @@ impl SystemService for System {
 impl System {
     async fn status(&self) -> pb::Status {
         let (owners, owners_unknown) = self.owners().await;
-        let failures = self.failures(&owners).await;
         let platform = &self.edge.platform;
         let now = platform.ports.runtime.now();
+        let failures = self.failures(&owners, now).await;
         let partitions = (0..platform.tail.partitions()).map(|partition| {
             let state = platform.tail.state(PartitionId(partition));
             pb::PartitionStatus {
@@ -166,14 +169,23 @@ impl System {
         let states = (0..).map(PartitionId).zip(meters.states());
         let asked = states.map(async |(partition, state)| {
             let lag = meters.lag(partition).await;
-            let late = lag.is_some_and(|lag| lag > 0).then(|| now.since(state.through));
+            let late = match lag {
+                Some(0) => Some(0.0),
+                Some(_) if state.through > Timestamp::MIN => {
+                    Some(now.since(state.through).as_secs_f64())
+                }
+                _ => None,
+            };
             pb::UsagePartitionStatus {
                 partition: partition.0,
                 seq: state.seq,
                 offset: state.next,
                 lag_events: lag,
-                lag_seconds: late.unwrap_or_default().as_secs_f64(),
+                lag_seconds: late,
                 leading: state.leading,
+                ignored: state.tally.ignored,
+                breaks: state.tally.breaks,
+                dead_letters: state.tally.dead_letters,
             }
         });
         join_all(asked).await
@@ -193,28 +205,36 @@ impl System {
     }
 
     /// What fails here, and what others of `owners` have written of theirs.
-    async fn failures(&self, owners: &[pb::RoleOwner]) -> Vec<pb::BackgroundFailure> {
+    async fn failures(
+        &self,
+        owners: &[pb::RoleOwner],
+        now: Timestamp,
+    ) -> Vec<pb::BackgroundFailure> {
         let platform = &self.edge.platform;
         let here = platform.process.as_ref();
-        let own = platform.gateway.failures().present().into_iter();
-        let mut all: Vec<_> = own
-            .map(|((stream, work), it)| failure(here, (work.to_owned(), stream.to_string()), it))
-            .collect();
+        let own = platform.gateway.failures().present(now).into_iter();
+        let own = own.map(|((stream, work), it)| failure(here, (work, stream.to_string()), it));
         let others: BTreeSet<&str> =
             owners.iter().map(|it| it.process.as_str()).filter(|it| *it != here).collect();
-        for process in others {
-            match failures_of(platform.ports.store.as_ref(), process).await {
-                Ok(told) => all.extend(told.into_iter().map(|(of, it)| failure(process, of, it))),
-                Err(fault) => {
-                    tracing::warn!(%fault, "cannot read what fails in other processes");
-                    let (message, since) = (fault.to_string(), platform.ports.runtime.now());
-                    let it = Failure { message, attempts: 1, since };
-                    all.push(failure(process, (STATUS.to_owned(), String::new()), it));
-                    break;
+        let store = platform.ports.store.as_ref();
+        let told = others.into_iter().map(async |process| {
+            let told = core::pin::pin!(failures_of(store, process));
+            match select(told, platform.ports.runtime.sleep(TOLD_PATIENCE)).await {
+                Either::Left((Ok(told), _)) => told
+                    .into_iter()
+                    .map(|it| failure(process, (&it.work, it.stream), it.failure))
+                    .collect(),
+                other => {
+                    if let Either::Left((Err(fault), _)) = other {
+                        tracing::warn!(%fault, process, "cannot read what fails in another process");
+                    }
+                    let message = format!("cannot read what fails in {process}");
+                    let it = Failure { message, attempts: 1, since: now };
+                    vec![failure(here, (STATUS, String::new()), it)]
                 }
             }
-        }
-        all
+        });
+        own.chain(join_all(told).await.into_iter().flatten()).collect()
     }
 
     /// Of consumers here, and where others have written theirs, as far as that can be read.
@@ -391,10 +411,10 @@ impl System {
     }
 }
 
-fn failure(process: &str, (work, stream): (String, String), it: Failure) -> pb::BackgroundFailure {
+fn failure(process: &str, (work, stream): (&str, String), it: Failure) -> pb::BackgroundFailure {
     pb::BackgroundFailure {
         stream,
-        work,
+        work: work.to_owned(),
         message: it.message,
         attempts: it.attempts,
         since: Some(instant(it.since)),

@@ -30,7 +30,8 @@ pub(crate) async fn show(client: &mut Client, json: bool) -> Done {
         show_progress(&it);
         show_failures(&it);
         let more = if letters.1 { " or more" } else { "" };
-        say(&format!("\n{}{more} dead letters", letters.0));
+        let of_usage: u64 = it.usage.iter().map(|of| of.dead_letters).sum();
+        say(&format!("\n{}{more} dead letters, and {of_usage} records of usage", letters.0));
     })
 }
 
@@ -60,6 +61,7 @@ fn usage(it: &pb::Status) -> Vec<Value> {
         json!({
             "partition": of.partition, "seq": of.seq, "offset": of.offset,
             "lag_events": of.lag_events, "lag_seconds": of.lag_seconds, "leading": of.leading,
+            "ignored": of.ignored, "breaks": of.breaks, "dead_letters": of.dead_letters,
             "owner": owner(it, METER, of.partition),
         })
     };
@@ -161,15 +163,20 @@ fn show_usage(it: &pb::Status) {
     if it.usage.is_empty() {
         return;
     }
-    say("\nusage      counted to        seals  lag events  lag seconds  counted by");
+    say(
+        "\nusage      counted to        seals  lag events  lag seconds  ignored  breaks  counted by",
+    );
     for of in &it.usage {
-        let lag = of.lag_events.map_or_else(|| "unknown".to_owned(), |it| it.to_string());
+        let unknown = || "unknown".to_owned();
+        let lag = of.lag_events.map_or_else(unknown, |it| it.to_string());
+        let late = of.lag_seconds.map_or_else(unknown, |it| format!("{it:.3}"));
         say(&format!(
-            "{:>9} {:>11} {:>12} {lag:>11} {:>12.3}  {}",
+            "{:>9} {:>11} {:>12} {lag:>11} {late:>12} {:>8} {:>7}  {}",
             of.partition,
             of.offset,
             of.seq,
-            of.lag_seconds,
+            of.ignored,
+            of.breaks,
             worker(it, METER, (of.partition, of.leading)),
         ));
     }

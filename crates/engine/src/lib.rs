@@ -27,7 +27,7 @@ mod thresholds;
 mod token;
 mod view;
 
-pub use failures::{Failure, Failures, failures_of};
+pub use failures::{Failure, Failures, ToldFailure, failures_of};
 pub use gateway::{Answer, Gateway, Submission, SubmitError};
 pub use intake::UsageIntake;
 pub use live::{LiveKind, LiveView, Seen, live_of};

@@ -124,6 +124,7 @@ impl Platform {
             None => LiveDefinitions::open(&lives, &tail).map(|it| it as Arc<dyn DefinitionsSource>),
         };
         let gateway = Gateway::new(ports.clone(), Arc::clone(&tail));
+        tell_failures(&ports, &gateway, &given.process);
         start_deciders(roles, &ports, &gateway, &shares).await?;
         let mut handles = Vec::new();
         let notices = Arc::new(clock::Notices::new(tail.partitions()));
@@ -159,7 +160,6 @@ impl Platform {
         if let Some(audit) = &given.outlets.audit {
             audit_topic::start(SEALER, &ports, &tail, audit, &shares.of(Group::Sealers));
         }
-        tell_failures(&ports, &gateway, &given.process);
         let cursors = Arc::new(cursors);
         let draining = Arc::new(AtomicBool::new(false));
         let (vault, membership) = (None, given.membership);
@@ -243,7 +243,7 @@ impl Platform {
             let states = (0..).map(PartitionId).zip(meters.states());
             let lags = states.map(async |(partition, state)| {
                 // One that another process meters is told of there.
-                let lag = if state.leading { meters.lag(partition).await } else { Some(0) };
+                let lag = if state.followed { Some(0) } else { meters.lag(partition).await };
                 if let Some(lag) = lag {
                     let label = partition.to_string();
                     Metric::UsageLagRecords.gauge(&[&label]).set(lag as f64);

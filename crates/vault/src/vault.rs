@@ -4,6 +4,7 @@
 
 use core::fmt;
 use core::hash::Hash;
+use core::time::Duration;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,8 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Unwrapped keys that are held: a person's take about 150 bytes.
 const TENANTS_CACHED_MAX: usize = 16_384;
 const KEYS_CACHED_MAX: usize = 131_072;
+/// Latest erasures that are remembered.
+const ERASURES_CACHED_MAX: usize = 16_384;
 /// Keys are made side by side, but for one person one after the other.
 const SHARDS: usize = 64;
 /// Of BLAKE3's key derivation.
@@ -57,6 +60,9 @@ struct Shared {
     making: Vec<tokio::sync::Mutex<()>>,
     /// How often something was taken out of the caches: what was read before is kept no more.
     forgotten: AtomicU64,
+    /// By tenant and subject: until when what was made is erased, as the journal tells. What is
+    /// made later is made behind it, whatever the clock says: others erase by that.
+    erased_until: Mutex<Cache<String, Timestamp>>,
 }
 
 struct TenantKey {
@@ -103,6 +109,7 @@ impl Vault {
             keys: Mutex::new(Cache::new(KEYS_CACHED_MAX)),
             making: (0..SHARDS).map(|_| tokio::sync::Mutex::default()).collect(),
             forgotten: AtomicU64::new(0),
+            erased_until: Mutex::new(Cache::new(ERASURES_CACHED_MAX)),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -249,6 +256,11 @@ impl Vault {
         let Some(tenant_key) = self.known_tenant_key(tenant).await? else {
             return self.erase(keys).await;
         };
+        // No key is half made meanwhile.
+        let _making = self.shared.making[shard(subject)].lock().await;
+        let name = cached_name(tenant, subject);
+        let until = lock(&self.shared.erased_until).get(name.as_str());
+        lock(&self.shared.erased_until).insert(name, until.map_or(at, |it| it.max(at)));
         let hash = tenant_key.hash(subject);
         let rows = self.shared.store.of_subject(tenant, hash).await?;
         let until = rows.into_iter().filter(|row| row.created_at <= at).map(|row| row.key);
@@ -320,28 +332,34 @@ impl Vault {
         tenant: &TenantId,
         subject: &str,
     ) -> Result<Arc<SubjectKey>, VaultError> {
-        let name = format!("{tenant} {subject}");
-        let since = self.forgotten();
+        let name = cached_name(tenant, subject);
         let cached = lock(&self.shared.subjects).get(name.as_str());
         if let Some(key) = cached.filter(|key| !self.shared.store.is_erased(key.id)) {
             return Ok(key);
         }
         let tenant_key = self.tenant_key(tenant).await?;
         let _making = self.shared.making[shard(subject)].lock().await;
+        let since = self.forgotten();
         let hash = tenant_key.hash(subject);
         let key = match self.shared.store.of_subject(tenant, hash).await?.pop() {
             Some(row) => self.unwrap(row, since).await?,
-            None => self.make(tenant, &tenant_key, hash, since).await?,
+            None => self.make((tenant, &tenant_key, hash), self.made_at(&name), since).await?,
         };
         self.cache(&self.shared.subjects, name, &key, since);
         Ok(key)
     }
 
+    /// When a key of this name is made: behind every erasure that is known of it.
+    fn made_at(&self, name: &str) -> Timestamp {
+        let until = lock(&self.shared.erased_until).get(name);
+        let now = (self.shared.clock)();
+        until.map_or(now, |until| until.saturating_add(Duration::from_micros(1)).max(now))
+    }
+
     async fn make(
         &self,
-        tenant: &TenantId,
-        tenant_key: &TenantKey,
-        subject: SubjectHash,
+        (tenant, tenant_key, subject): (&TenantId, &TenantKey, SubjectHash),
+        created_at: Timestamp,
         since: u64,
     ) -> Result<Arc<SubjectKey>, VaultError> {
         let entropy = self.shared.entropy.as_ref();
@@ -349,7 +367,6 @@ impl Vault {
         entropy.fill(&mut id.0);
         let key = Key::random(entropy);
         let place = key_place(tenant, id);
-        let created_at = (self.shared.clock)();
         let row = SubjectKeyRow {
             key: id,
             tenant: tenant.clone(),
@@ -453,6 +470,10 @@ impl TenantKey {
         short.copy_from_slice(&hash.as_bytes()[..16]);
         short
     }
+}
+
+fn cached_name(tenant: &TenantId, subject: &str) -> String {
+    format!("{tenant} {subject}")
 }
 
 fn field_place(tenant: &TenantId, key: KeyId, field: &str) -> Vec<u8> {

@@ -13,7 +13,9 @@ use exchequer_vault::{
     MemoryKeys, Row, SeededEntropy, SubjectHash, SubjectKeyRow, TenantKeyRow, Vault, VaultError,
     open, seal,
 };
+use futures::channel::oneshot;
 use futures::executor::block_on;
+use futures::future::join;
 use proptest::prelude::*;
 
 struct World {
@@ -32,11 +34,17 @@ impl World {
 
     /// A vault that has nothing cached, as after a restart or in another process.
     fn vault(&self, seed: u64) -> Vault {
+        self.vault_held_back(seed, None)
+    }
+
+    /// The same; what it finds first comes back when it is told so.
+    fn vault_held_back(&self, seed: u64, held_back: Option<oneshot::Receiver<()>>) -> Vault {
         let now = Arc::clone(&self.now);
         let clock: Clock =
             Arc::new(move || Timestamp::saturating_from_micros(now.load(Ordering::Relaxed)));
         let (shared, erased) = (Arc::clone(&self.store), Mutex::default());
-        let store: Arc<dyn KeyStore> = Arc::new(Process { shared, erased });
+        let held_back = Mutex::new(held_back);
+        let store: Arc<dyn KeyStore> = Arc::new(Process { shared, erased, held_back });
         let kms: Arc<dyn Kms> = Arc::<MasterKeys>::clone(&self.kms);
         Vault::new(store, kms, Arc::new(SeededEntropy::new(seed)), clock)
     }
@@ -48,6 +56,8 @@ impl World {
 struct Process {
     shared: Arc<MemoryKeys>,
     erased: Mutex<BTreeSet<KeyId>>,
+    /// What is found of a key comes back when it says so.
+    held_back: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl KeyStore for Process {
@@ -64,7 +74,15 @@ impl KeyStore for Process {
     }
 
     fn find(&self, key: KeyId) -> Finding<'_, Found> {
-        KeyStore::find(self.shared.as_ref(), key)
+        let found = KeyStore::find(self.shared.as_ref(), key);
+        let held_back = self.held_back.lock().unwrap().take();
+        Box::pin(async move {
+            let found = found.await;
+            if let Some(held_back) = held_back {
+                held_back.await.unwrap();
+            }
+            found
+        })
     }
 
     fn of_subject<'a>(
@@ -205,6 +223,42 @@ fn an_erasure_takes_what_another_process_made_and_a_third_one_wiped() {
     assert_ne!(back.key, name.key);
     block_on(gateway.erase_person(&acme, "u-1", &[], at)).unwrap();
     assert_eq!(block_on(reader.reveal(&acme, NAME, &back)).unwrap().as_deref(), Some("Ada"));
+}
+
+// REQ: EDG-06
+#[test]
+fn a_key_that_was_read_before_an_erasure_is_not_kept_behind_it() {
+    let world = World::new();
+    let acme = tenant("acme");
+    let (go_on, held_back) = oneshot::channel();
+    let (maker, reader) = (world.vault(2), world.vault_held_back(3, Some(held_back)));
+    world.now.store(10, Ordering::Relaxed);
+    let name = block_on(maker.protect(&acme, "u-1", NAME, "Ada")).unwrap();
+    let at = Timestamp::saturating_from_micros(20);
+    let erased = async {
+        maker.erase_person(&acme, "u-1", &[], at).await.unwrap();
+        reader.erase_person(&acme, "u-1", &[], at).await.unwrap();
+        go_on.send(()).unwrap();
+    };
+    // Asked before the erasure, and answered behind it.
+    block_on(join(reader.reveal(&acme, NAME, &name), erased)).0.unwrap();
+    assert_eq!(block_on(reader.reveal(&acme, NAME, &name)).unwrap(), None);
+}
+
+// REQ: EDG-06
+#[test]
+fn what_is_made_behind_an_erasure_stays_though_the_clock_is_behind() {
+    let world = World::new();
+    let acme = tenant("acme");
+    let [gateway, other] = [2, 3].map(|seed| world.vault(seed));
+    let at = Timestamp::saturating_from_micros(20);
+    world.now.store(5, Ordering::Relaxed);
+    block_on(gateway.protect(&acme, "u-1", NAME, "Ada")).unwrap();
+    block_on(gateway.erase_person(&acme, "u-1", &[], at)).unwrap();
+    let back = block_on(gateway.protect(&acme, "u-1", NAME, "Ada")).unwrap();
+    block_on(other.erase_person(&acme, "u-1", &[], at)).unwrap();
+    let read = block_on(world.vault(4).reveal(&acme, NAME, &back)).unwrap();
+    assert_eq!(read.as_deref(), Some("Ada"));
 }
 
 // REQ: EDG-06

@@ -2,9 +2,9 @@
 //! memory and add to these rows now and then, so a crash loses what was not added yet.
 //!
 //! Each process adds to rows of its own, so that none overwrites what another one counted, and
-//! whoever asks adds them up. Rows of processes that are gone are taken over by one of those
-//! that are there: by the first by name that used the credential of late, once a row has not
-//! grown for so long that its owner is surely not adding to it just now.
+//! whoever asks adds them up. Rows that have not grown for long, of processes that are gone as
+//! a rule, are taken over by one of those that use the credential. Nobody adds to a row any
+//! more by then: a process whose row has not grown for half as long begins another one.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -21,7 +21,8 @@ use crate::rows::part_key;
 pub static ACCESS_USES: Table = Table {
     name: "access_uses",
     partition_key: &[Column { name: "tenant", kind: Kind::Text }],
-    // Its id; where processes share the work, then a space and the name of one.
+    // Its id; where processes share the work, then a space and the name of one, and, of its
+    // later rows, a space and the day on which it began the row.
     clustering: &[Column { name: "credential", kind: Kind::Text }],
     columns: &[
         Column { name: "last_used_at", kind: Kind::Int },
@@ -38,10 +39,13 @@ const ROWS_MAX: usize = 256;
 const SEPARATOR: char = ' ';
 /// What is behind every row of the credential, and before those of others.
 const BEHIND: char = '!';
-/// A process that used a credential within it may take over rows of others,
+/// A process whose row has grown within it may take over rows,
 const RECENT: Duration = Duration::from_secs(86_400);
-/// which were not used for so long.
+/// to which nothing was added for so long.
 const IDLE: Duration = Duration::from_secs(7 * 86_400);
+const DAY_MICROS: i64 = 86_400_000_000;
+/// Rows that are taken over at once: they and the one that grows are one write.
+const TAKEN_MAX: usize = 64;
 
 /// How a credential was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,20 +83,19 @@ pub async fn uses_of(
     Ok(found)
 }
 
-/// Adds `more`, a few of a tenant's credentials, to what `process` has counted before; its
-/// name is empty where it is the only one. Done once at a time in a process.
+/// Adds `more` of a credential to what `process` has counted before; its name is empty where it
+/// is the only one. Done once at a time in a process.
 pub async fn add_uses(
     store: &dyn ReadStore,
-    tenant: &TenantId,
+    (tenant, credential): (&TenantId, &str),
     process: &str,
-    more: &[(String, Uses)],
+    more: Uses,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let all = try_join_all(more.iter().map(|(id, _)| counted(store, tenant, id))).await?;
-    let rows = more.iter().zip(all).flat_map(|((id, more), rows)| {
-        added(rows, &name(id, process), *more, now).into_iter().map(|it| it.write(tenant))
-    });
-    store.write(Batch { rows: rows.collect(), last: Vec::new() }).await
+    let rows = counted(store, tenant, credential).await?;
+    let rows = added(rows, &name(credential, process), more, now);
+    let rows = rows.into_iter().map(|it| it.write(tenant)).collect();
+    store.write(Batch { rows, last: Vec::new() }).await
 }
 
 /// A row as it is, or is to be.
@@ -117,35 +120,59 @@ impl Counted<Option<Uses>> {
     }
 }
 
-/// What becomes of a credential's rows: the row `own` has `more`, and what it takes over.
+/// What becomes of a credential's rows: one of those called `own` has `more`, and what it takes
+/// over.
 fn added(
     rows: Vec<Counted<Uses>>,
     own: &str,
     more: Uses,
     now: Timestamp,
 ) -> Vec<Counted<Option<Uses>>> {
-    let recent = now.saturating_sub(RECENT);
-    let mut others = rows.iter().filter(|row| row.name != own);
-    let takes_over = others.all(|row| row.uses.last_used_at < recent || row.name.as_str() > own);
-    let idle = now.saturating_sub(IDLE);
+    let (recent, idle) = (now.saturating_sub(RECENT), now.saturating_sub(IDLE));
+    let mine = rows.iter().filter(|row| row.is_of(own)).max_by_key(|row| row.uses.last_used_at);
+    let has_grown = mine.is_some_and(|row| row.uses.last_used_at >= recent);
+    let mut others = rows.iter().filter(|row| !row.is_of(own));
+    let is_first = others.all(|row| row.uses.last_used_at < recent || row.name.as_str() > own);
     let at = u64::try_from(now.micros()).unwrap_or(0);
-    let mut mine = Counted { name: own.to_owned(), uses: Some(more), timestamp: at };
-    let mut taken = Vec::new();
-    for row in rows {
-        if row.name != own && !(takes_over && row.uses.last_used_at < idle) {
-            continue;
-        }
-        mine.uses = mine.uses.map(|uses| uses.and(row.uses));
+    let mut grown = match mine {
         // Also where the clock has gone back.
-        let timestamp = at.max(row.timestamp + 1);
-        if row.name == own {
-            mine.timestamp = timestamp;
-        } else {
-            taken.push(Counted { name: row.name, uses: None, timestamp });
+        Some(row) if row.may_grow(now) => Counted {
+            name: row.name.clone(),
+            uses: Some(row.uses.and(more)),
+            timestamp: at.max(row.timestamp + 1),
+        },
+        Some(_) => {
+            let name = format!("{own}{SEPARATOR}{}", now.micros() / DAY_MICROS);
+            Counted { name, uses: Some(more), timestamp: at }
+        }
+        None => Counted { name: own.to_owned(), uses: Some(more), timestamp: at },
+    };
+    let mut changed = Vec::new();
+    if has_grown && is_first {
+        let taken = rows.into_iter().filter(|row| row.uses.last_used_at < idle);
+        for row in taken.take(TAKEN_MAX) {
+            grown.uses = grown.uses.map(|uses| uses.and(row.uses));
+            changed.push(Counted { name: row.name, uses: None, timestamp: row.timestamp + 1 });
         }
     }
-    taken.push(mine);
-    taken
+    changed.push(grown);
+    changed
+}
+
+impl Counted<Uses> {
+    /// Is it a row of the process whose first one is called `own`?
+    fn is_of(&self, own: &str) -> bool {
+        let rest = self.name.strip_prefix(own);
+        // The only process has one row, and those of others begin like it.
+        rest.is_some_and(|rest| {
+            rest.is_empty() || own.contains(SEPARATOR) && rest.starts_with(SEPARATOR)
+        })
+    }
+
+    /// May its owner add to it, whoever takes over rows at the same time?
+    fn may_grow(&self, now: Timestamp) -> bool {
+        !self.name.contains(SEPARATOR) || self.uses.last_used_at >= now.saturating_sub(IDLE / 2)
+    }
 }
 
 /// All rows of a credential.
@@ -216,8 +243,8 @@ mod tests {
     }
 
     /// Adds to the credential `a`.
-    async fn add(store: &MemoryStore, process: &str, more: Uses, now: Timestamp) {
-        add_uses(store, &acme(), process, &[("a".to_owned(), more)], now).await.unwrap();
+    async fn add(store: &dyn ReadStore, process: &str, more: Uses, now: Timestamp) {
+        add_uses(store, (&acme(), "a"), process, more, now).await.unwrap();
     }
 
     async fn found(store: &MemoryStore) -> Option<Uses> {
@@ -229,8 +256,8 @@ mod tests {
     async fn uses_add_up() {
         let store = MemoryStore::new(true);
         assert_eq!(found(&store).await, None);
-        let first = [("a".to_owned(), used(5, 3)), ("a-1".to_owned(), used(6, 1))];
-        add_uses(&store, &acme(), "", &first, at(10)).await.unwrap();
+        add(&store, "", used(5, 3), at(10)).await;
+        add_uses(&store, (&acme(), "a-1"), "", used(6, 1), at(10)).await.unwrap();
         // The clock has gone back.
         add(&store, "", used(4, 2), at(8)).await;
         let found = uses_of(&store, &acme(), &["a", "a-1", "c"]).await.unwrap();
@@ -255,7 +282,7 @@ mod tests {
             Box::pin(async move {
                 let other = self.by.lock().unwrap().take();
                 if let Some((process, more)) = other {
-                    add(&self.store, process, more, at(11)).await;
+                    add(&self.store, process, more, more.last_used_at).await;
                 }
                 self.store.write(batch).await
             })
@@ -290,33 +317,63 @@ mod tests {
         let store = Overtaking { store: MemoryStore::new(true), by };
         // From when there was one process.
         add(&store.store, "", used(1, 100), at(2)).await;
-        let more = [("a".to_owned(), used(7, 4))];
-        add_uses(&store, &acme(), "gw-1:7448", &more, at(10)).await.unwrap();
+        add(&store, "gw-1:7448", used(7, 4), at(10)).await;
         assert_eq!(found(&store.store).await, Some(used(9, 134)));
-        add_uses(&store, &acme(), "gw-1:7448", &more, at(12)).await.unwrap();
+        add(&store, "gw-1:7448", used(7, 4), at(12)).await;
         assert_eq!(found(&store.store).await, Some(used(9, 138)));
+    }
+
+    const DAY: i64 = 86_400;
+
+    async fn names(store: &MemoryStore) -> Vec<String> {
+        let rows = counted(store, &acme(), "a").await.unwrap();
+        rows.into_iter().map(|it| it.name).collect()
+    }
+
+    /// One use by `process` at that time.
+    async fn once(store: &dyn ReadStore, process: &str, seconds: i64) {
+        add(store, process, used(seconds, 1), at(seconds)).await;
     }
 
     // REQ: IAM-13
     #[tokio::test]
     async fn rows_of_processes_that_are_gone_are_taken_over_once() {
         let store = MemoryStore::new(true);
-        let day = 86_400;
-        let rows = async || counted(&store, &acme(), "a").await.unwrap();
-        let names = async || rows().await.into_iter().map(|it| it.name).collect::<Vec<_>>();
-        let once = async |process: &str, now| add(&store, process, used(now, 1), at(now)).await;
         for number in 0..300 {
-            once(&format!("old-{number:03}"), day).await;
+            once(&store, &format!("old-{number:03}"), DAY).await;
         }
-        once("gw-1", 2 * day).await;
-        assert_eq!(rows().await.len(), 301, "nobody is gone for long enough");
-        once("gw-2", 9 * day).await;
-        assert_eq!(names().await, ["a gw-1", "a gw-2"]);
-        assert_eq!(found(&store).await, Some(used(9 * day, 302)));
-        once("gw-3", 10 * day).await;
-        assert_eq!(names().await, ["a gw-1", "a gw-2", "a gw-3"], "gw-2 comes before");
-        once("gw-2", 10 * day).await;
-        assert_eq!(names().await, ["a gw-2", "a gw-3"]);
-        assert_eq!(found(&store).await, Some(used(10 * day, 304)));
+        once(&store, "gw-1", 2 * DAY).await;
+        once(&store, "gw-1", 2 * DAY).await;
+        assert_eq!(names(&store).await.len(), 301, "nobody is gone for long enough");
+        once(&store, "gw-2", 9 * DAY).await;
+        assert_eq!(names(&store).await.len(), 302, "gw-2 is new");
+        for _ in 0..5 {
+            once(&store, "gw-2", 9 * DAY).await;
+        }
+        assert_eq!(names(&store).await, ["a gw-1", "a gw-2"]);
+        assert_eq!(found(&store).await, Some(used(9 * DAY, 308)));
+        once(&store, "gw-3", 9 * DAY + 9).await;
+        once(&store, "gw-3", 9 * DAY + 9).await;
+        assert_eq!(names(&store).await, ["a gw-1", "a gw-2", "a gw-3"], "gw-2 comes before");
+        once(&store, "gw-2", 9 * DAY + 9).await;
+        assert_eq!(names(&store).await, ["a gw-2", "a gw-3"]);
+        assert_eq!(found(&store).await, Some(used(9 * DAY + 9, 311)));
+    }
+
+    // REQ: IAM-13
+    #[tokio::test]
+    async fn a_row_that_is_taken_over_is_not_added_to_at_the_same_time() {
+        let by = Mutex::default();
+        let store = Overtaking { store: MemoryStore::new(true), by };
+        once(&store, "gw-1", DAY).await;
+        once(&store, "gw-2", 9 * DAY).await;
+        // While gw-2 takes over its row, gw-1 uses the credential again.
+        *store.by.lock().unwrap() = Some(("gw-1", used(9 * DAY, 1)));
+        once(&store, "gw-2", 9 * DAY).await;
+        assert_eq!(names(&store.store).await, ["a gw-1 9", "a gw-2"]);
+        assert_eq!(found(&store.store).await, Some(used(9 * DAY, 4)));
+        once(&store, "gw-1", 9 * DAY).await;
+        assert_eq!(names(&store.store).await, ["a gw-1 9", "a gw-2"]);
+        assert_eq!(found(&store.store).await, Some(used(9 * DAY, 5)));
     }
 }

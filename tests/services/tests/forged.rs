@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use exchequer_codec::usage::{decode_seal, encode_event};
-use exchequer_codec::{decode_record, encode_claim};
+use exchequer_codec::usage::{decode_seal, encode_event, encode_seal};
+use exchequer_codec::{decode_record, encode_claim, encode_commit};
 use exchequer_consumer_adoption::Adoption;
 use exchequer_domain_tenants as tenants;
 use exchequer_engine::meter::{MemoryDefinitions, Meters};
@@ -192,7 +192,10 @@ struct Format {
     read: fn(&Bytes) -> (RecordHead, Hash),
     /// The same record with other fields.
     with: fn(&Bytes, &Fields) -> Bytes,
-    claim: fn(u64) -> Bytes,
+    /// Of a partition.
+    claim: fn(PartitionId, u64) -> Bytes,
+    /// A record of the first epoch, which nobody has claimed.
+    unclaimed: fn() -> Bytes,
 }
 
 const JOURNAL: Format = Format {
@@ -209,9 +212,14 @@ const JOURNAL: Format = Format {
         it.claim = fields.claim.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(&it.0));
         record.encode_to_vec().into()
     },
-    claim: |epoch| {
+    claim: |partition, epoch| {
         let owner = Bytes::from_static(&FORGER);
-        encode_claim(P0, pb::Claim { epoch, owner, ..pb::Claim::default() })
+        encode_claim(partition, pb::Claim { epoch, owner, ..pb::Claim::default() })
+    },
+    unclaimed: || {
+        let (epoch, owner) = (1, Bytes::from_static(&FORGER));
+        let prev = Bytes::from_static(&[0; 32]);
+        encode_commit(P0, pb::Commit { epoch, owner, seq: 1, prev, ..pb::Commit::default() }).0
     },
 };
 
@@ -229,10 +237,15 @@ const SEALS: Format = Format {
         it.claim = fields.claim.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(&it.0));
         record.encode_to_vec().into()
     },
-    claim: |epoch| {
+    claim: |partition, epoch| {
         let owner = Bytes::from_static(&FORGER);
         let claim = usage::SealClaim { epoch, owner, ..usage::SealClaim::default() };
-        exchequer_codec::usage::encode_claim(P0, claim)
+        exchequer_codec::usage::encode_claim(partition, claim)
+    },
+    unclaimed: || {
+        let (epoch, owner) = (1, Bytes::from_static(&FORGER));
+        let prev = Bytes::from_static(&[0; 32]);
+        encode_seal(P0, usage::Seal { epoch, owner, seq: 1, prev, ..usage::Seal::default() }).0
     },
 };
 
@@ -275,17 +288,22 @@ impl Reader {
         Fields { epoch: claim.epoch, owner: claim.owner, seq, prev, claim: None }
     }
 
-    fn forged(&self, shape: Shape) -> Bytes {
+    fn forged(&self, shape: Shape) -> Vec<Bytes> {
         let next = self.next();
         let with = |fields: Fields| (self.format.with)(&self.last, &fields);
-        match shape {
+        let claim = |epoch| (self.format.claim)(P0, epoch);
+        // The first record under a claim that was accepted.
+        let fresh = |claim| Fields { epoch: next.epoch + 1, owner: FORGER, claim, ..next.clone() };
+        let ousting = claim(next.epoch + 1);
+        vec![match shape {
             Shape::OlderCommit => with(Fields { epoch: next.epoch - 1, ..next }),
-            Shape::OlderClaim => (self.format.claim)(next.epoch - 1),
-            Shape::SameClaim => (self.format.claim)(next.epoch),
+            Shape::OlderClaim => claim(next.epoch - 1),
+            Shape::SameClaim => claim(next.epoch),
             Shape::Repetition => self.last.clone(),
             Shape::Garbage => Bytes::from_static(b"no record at all"),
+            Shape::OtherPartition => (self.format.claim)(PartitionId(1), next.epoch + 1),
             Shape::FutureCommit => with(Fields { epoch: next.epoch + 1, ..next }),
-            Shape::FutureClaim => (self.format.claim)(next.epoch + 2),
+            Shape::FutureClaim => claim(next.epoch + 2),
             Shape::ForeignOwner => with(Fields { owner: FORGER, ..next }),
             Shape::SkippedSeq => with(Fields { seq: next.seq + 1, ..next }),
             Shape::OtherPrev => with(Fields { prev: Hash([7; 32]), ..next }),
@@ -293,8 +311,24 @@ impl Reader {
                 let claim = self.head.claim.as_ref().map(|it| it.hash);
                 with(Fields { claim, ..next })
             }
-            Shape::NextClaim => (self.format.claim)(next.epoch + 1),
+            Shape::NextClaim => ousting,
+            Shape::ClaimNotNamed => return vec![ousting, with(fresh(None))],
+            Shape::OtherClaimNamed => return vec![ousting, with(fresh(Some(Hash([7; 32]))))],
+        }]
+    }
+
+    /// What would count, is garbage, or claims, if it did not stand behind a break.
+    fn behind_break(&self, is_ousted: bool) -> Vec<Bytes> {
+        let mut next = self.next();
+        if is_ousted {
+            (next.epoch, next.owner) = (next.epoch + 1, FORGER);
         }
+        let garbage = Bytes::from_static(b"no record either");
+        vec![
+            (self.format.with)(&self.last, &next),
+            garbage,
+            (self.format.claim)(P0, next.epoch + 9),
+        ]
     }
 }
 
@@ -305,6 +339,7 @@ enum Shape {
     SameClaim,
     Repetition,
     Garbage,
+    OtherPartition,
     FutureCommit,
     FutureClaim,
     ForeignOwner,
@@ -313,21 +348,27 @@ enum Shape {
     NamedClaim,
     /// It is accepted, for nobody can tell it from another writer's: that writer is ousted.
     NextClaim,
+    /// The same, and then a record that should name the claim.
+    ClaimNotNamed,
+    OtherClaimNamed,
 }
 
-const SHAPES: &[(Shape, Verdict)] = &[
-    (Shape::OlderCommit, Verdict::Ignorable(Ignorable::OlderEpoch)),
-    (Shape::OlderClaim, Verdict::Ignorable(Ignorable::LosingClaim)),
-    (Shape::SameClaim, Verdict::Ignorable(Ignorable::LosingClaim)),
-    (Shape::Repetition, Verdict::Ignorable(Ignorable::Repetition)),
-    (Shape::Garbage, Verdict::Break(Break::Unreadable)),
-    (Shape::FutureCommit, Verdict::Break(Break::UnclaimedEpoch)),
-    (Shape::FutureClaim, Verdict::Break(Break::UnclaimedEpoch)),
-    (Shape::ForeignOwner, Verdict::Break(Break::ForeignOwner)),
-    (Shape::SkippedSeq, Verdict::Break(Break::Seq)),
-    (Shape::OtherPrev, Verdict::Break(Break::Prev)),
-    (Shape::NamedClaim, Verdict::Break(Break::ClaimHash)),
-    (Shape::NextClaim, Verdict::Accepted),
+const SHAPES: &[(Shape, &[Verdict])] = &[
+    (Shape::OlderCommit, &[Verdict::Ignorable(Ignorable::OlderEpoch)]),
+    (Shape::OlderClaim, &[Verdict::Ignorable(Ignorable::LosingClaim)]),
+    (Shape::SameClaim, &[Verdict::Ignorable(Ignorable::LosingClaim)]),
+    (Shape::Repetition, &[Verdict::Ignorable(Ignorable::Repetition)]),
+    (Shape::Garbage, &[Verdict::Break(Break::Unreadable)]),
+    (Shape::OtherPartition, &[Verdict::Break(Break::Unreadable)]),
+    (Shape::FutureCommit, &[Verdict::Break(Break::UnclaimedEpoch)]),
+    (Shape::FutureClaim, &[Verdict::Break(Break::UnclaimedEpoch)]),
+    (Shape::ForeignOwner, &[Verdict::Break(Break::ForeignOwner)]),
+    (Shape::SkippedSeq, &[Verdict::Break(Break::Seq)]),
+    (Shape::OtherPrev, &[Verdict::Break(Break::Prev)]),
+    (Shape::NamedClaim, &[Verdict::Break(Break::ClaimHash)]),
+    (Shape::NextClaim, &[Verdict::Accepted]),
+    (Shape::ClaimNotNamed, &[Verdict::Accepted, Verdict::Break(Break::ClaimHash)]),
+    (Shape::OtherClaimNamed, &[Verdict::Accepted, Verdict::Break(Break::ClaimHash)]),
 ];
 
 /// Work until the writer is at rest: it appended one record, with nobody else's between.
@@ -345,29 +386,28 @@ async fn rest(reader: &mut Reader, work: &mut impl AsyncFnMut()) {
     }
 }
 
-/// Appends every shape, and another one behind a break, with work between; how many broke
-/// the chain.
-async fn forge(reader: &mut Reader, mut work: impl AsyncFnMut()) -> usize {
+/// Appends every shape, and more behind a break, with work between; how many were ignored, and
+/// how many broke the chain.
+async fn forge(reader: &mut Reader, mut work: impl AsyncFnMut()) -> [u64; 2] {
     for (shape, expected) in SHAPES {
         rest(reader, &mut work).await;
         let epoch = reader.head.epoch();
-        let mut forged = vec![reader.forged(*shape)];
-        if matches!(expected, Verdict::Break(_)) {
-            // It would be accepted, if the claim had not ended.
-            forged.push((reader.format.with)(&reader.last, &reader.next()));
+        let mut forged = reader.forged(*shape);
+        let mut expected = expected.to_vec();
+        if matches!(expected.last(), Some(Verdict::Break(_))) {
+            let behind = reader.behind_break(expected[0] == Verdict::Accepted);
+            expected.extend(behind.iter().map(|_| Verdict::Ignorable(Ignorable::AfterBreak)));
+            forged.extend(behind);
         }
-        let at = reader.log.append_all(P0, forged.clone()).await.unwrap().unwrap();
+        let at = reader.log.append_all(P0, forged).await.unwrap().unwrap();
         assert_eq!(at, reader.head.offset, "nobody else appends meanwhile");
         work().await;
         reader.catch_up().await;
         let records = &reader.records[at as usize..];
-        assert_eq!(records[0].0, *expected, "{shape:?}");
-        if forged.len() > 1 {
-            let after = Verdict::Ignorable(Ignorable::AfterBreak);
-            assert_eq!(records[1].0, after, "behind {shape:?}");
-        }
-        let mut goes_on = records[1..].iter().filter(|it| it.0 == Verdict::Accepted);
-        match (expected, &goes_on.next().unwrap().1) {
+        let verdicts: Vec<Verdict> = records.iter().map(|it| it.0).collect();
+        assert_eq!(verdicts[..expected.len()], expected, "{shape:?}");
+        let mut goes_on = records[expected.len()..].iter().filter(|it| it.0 == Verdict::Accepted);
+        match (expected[0], &goes_on.next().unwrap().1) {
             // What the writer appended behind it counts.
             (Verdict::Ignorable(_), RecordHead::Commit { epoch: found, .. }) => {
                 assert_eq!(*found, epoch, "{shape:?}: {records:?}");
@@ -382,13 +422,21 @@ async fn forge(reader: &mut Reader, mut work: impl AsyncFnMut()) -> usize {
         }
     }
     rest(reader, &mut work).await;
-    reader.records.iter().filter(|(verdict, _)| matches!(verdict, Verdict::Break(_))).count()
+    assert_eq!(reader.records[0].0, Verdict::Break(Break::UnclaimedEpoch));
+    let count = |is: fn(&Verdict) -> bool| {
+        reader.records.iter().filter(|(verdict, _)| is(verdict)).count() as u64
+    };
+    [count(|it| matches!(it, Verdict::Ignorable(_))), count(|it| matches!(it, Verdict::Break(_)))]
 }
 
 // REQ: KER-02, KER-08, USE-12
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_record_changes_nothing_or_breaks_the_chain_and_is_named() {
     let world = World::new();
+    let logs = [("journal", JOURNAL.unclaimed), ("usage-seals", SEALS.unclaimed)];
+    for (name, unclaimed) in logs {
+        world.log(name).append(P0, unclaimed()).await.unwrap();
+    }
     let process = world.start(1).await;
     process.create().await;
     // Before the first record under a second claim nothing is of an older epoch.
@@ -397,22 +445,28 @@ async fn a_forged_record_changes_nothing_or_breaks_the_chain_and_is_named() {
 
     let (mut renames, mut events) = (0, 0);
     let mut journal = Reader::new(world.log("journal"), JOURNAL);
-    let breaks = forge(&mut journal, async || {
+    let named = forge(&mut journal, async || {
         renames += 1;
         process.rename(renames).await;
     });
-    let breaks = breaks.await;
+    let [_, breaks] = named.await;
+    // Where no one claimed, and where each shape breaks the chain.
+    assert_eq!(breaks, 1 + 10);
+    // Operators see it.
     let state = process.platform.tail.state(P0);
-    assert_eq!(state.breaks as usize, breaks);
+    assert_eq!(state.breaks, breaks);
     assert!(state.ignored > 0, "{state:?}");
 
     let mut seals = Reader::new(world.log("usage-seals"), SEALS);
-    let broken = forge(&mut seals, async || {
+    let named = forge(&mut seals, async || {
         events += 1;
         process.event(events).await;
     });
-    assert_eq!(broken.await, breaks);
+    let named = named.await;
+    assert_eq!(named[1], breaks);
     assert_eq!(process.counted().await, events as u64);
+    let tally = process.meters.state(P0).tally;
+    assert_eq!([tally.ignored, tally.breaks], named);
     process.stop().await;
 
     // Whoever reads the topics from zero comes to the same.
@@ -421,7 +475,9 @@ async fn a_forged_record_changes_nothing_or_breaks_the_chain_and_is_named() {
     process.event(events + 1).await;
     assert_eq!(process.counted().await, events as u64 + 1);
     let state = process.platform.tail.state(P0);
-    assert_eq!(state.breaks as usize, breaks);
+    assert_eq!(state.breaks, breaks);
+    let tally = process.meters.state(P0).tally;
+    assert_eq!([tally.ignored, tally.breaks], named);
     journal.catch_up().await;
     assert_eq!(state.head.hash, journal.head.hash);
     process.stop().await;

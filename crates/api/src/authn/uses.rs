@@ -2,13 +2,13 @@
 //! down from time to time. What was not written before a crash is lost.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use exchequer_engine::Ports;
 use exchequer_projection_access::{Uses, add_uses};
 use exchequer_runtime::{OnEnd, TaskKind};
 use exchequer_types::{TenantId, Timestamp};
+use futures::{StreamExt as _, stream};
 
 use crate::hashed::ByHash;
 use crate::limits::Keys;
@@ -17,8 +17,8 @@ use crate::limits::Keys;
 const CREDENTIALS_MAX: usize = 65_536;
 /// Calls of different credentials seldom wait for each other.
 const SHARDS: usize = 16;
-/// Credentials of a tenant that are written together.
-const WRITTEN_AT_ONCE: usize = 32;
+/// Credentials that are written side by side.
+const WRITES_AT_ONCE_MAX: usize = 32;
 const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 const WRITE: TaskKind = TaskKind { name: "credential-uses", on_end: OnEnd::Fine };
 
@@ -57,38 +57,29 @@ impl UseCounter {
         }
     }
 
-    /// Everything counted since the last time, by tenant.
-    fn take(&self) -> BTreeMap<TenantId, Vec<(String, Uses)>> {
-        let mut taken: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for shard in &self.shards {
+    /// Everything counted since the last time.
+    fn take(&self) -> Vec<Used> {
+        let taken = self.shards.iter().map(|shard| {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            for used in core::mem::take(&mut *shard).into_values() {
-                taken.entry(used.tenant).or_default().push((used.credential, used.uses));
-            }
-        }
-        taken
+            core::mem::take(&mut *shard).into_values()
+        });
+        taken.flatten().collect()
     }
 
     /// Writes down what was counted in this process, whose name is empty where it is the only
     /// one. What cannot be written is counted on.
     pub async fn write(&self, ports: &Ports, process: &str) {
         let _writing = self.writing.lock().await;
-        for (tenant, all) in self.take() {
-            for more in all.chunks(WRITTEN_AT_ONCE) {
-                let (store, now) = (ports.store.as_ref(), ports.runtime.now());
-                if let Err(fault) = add_uses(store, &tenant, process, more, now).await {
-                    tracing::warn!(%fault, "uses of credentials were not written down");
-                    self.take_back(&tenant, more);
-                }
+        let writes = self.take().into_iter().map(async |Used { tenant, credential, uses }| {
+            let (store, now) = (ports.store.as_ref(), ports.runtime.now());
+            let added = add_uses(store, (&tenant, &credential), process, uses, now).await;
+            if let Err(fault) = added {
+                tracing::warn!(%fault, "uses of a credential were not written down");
+                let key = Keys::of(&tenant, &credential).credential();
+                self.add(key, &tenant, &credential, uses);
             }
-        }
-    }
-
-    fn take_back(&self, tenant: &TenantId, more: &[(String, Uses)]) {
-        for (credential, uses) in more {
-            let key = Keys::of(tenant, credential).credential();
-            self.add(key, tenant, credential, *uses);
-        }
+        });
+        let () = stream::iter(writes).buffer_unordered(WRITES_AT_ONCE_MAX).collect().await;
     }
 
     /// Writes every few seconds for as long as the process runs.
@@ -122,12 +113,15 @@ mod tests {
             let key = Keys::of(tenant, credential).credential();
             counter.count(key, tenant, credential, at(now));
         }
-        let mut taken = counter.take();
-        let of_one = taken.get_mut(&one).unwrap();
-        of_one.sort_by(|left, right| left.0.cmp(&right.0));
-        let uses = |last, requests| Uses { last_used_at: at(last), requests };
-        assert_eq!(of_one, &[("a".to_owned(), uses(9, 3)), ("b".to_owned(), uses(4, 1))]);
-        assert_eq!(taken[&two], [("a".to_owned(), uses(3, 1))]);
+        let mut taken: Vec<_> =
+            counter.take().into_iter().map(|it| (it.tenant, it.credential, it.uses)).collect();
+        taken.sort_by(|left, right| (&left.0, &left.1).cmp(&(&right.0, &right.1)));
+        let uses = |tenant: &TenantId, credential: &str, last, requests| {
+            let uses = Uses { last_used_at: at(last), requests };
+            (tenant.clone(), credential.to_owned(), uses)
+        };
+        let expected = [uses(&one, "a", 9, 3), uses(&one, "b", 4, 1), uses(&two, "a", 3, 1)];
+        assert_eq!(taken, expected);
         assert!(counter.take().is_empty());
     }
 }

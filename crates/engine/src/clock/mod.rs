@@ -133,6 +133,12 @@ impl Clock {
         for gained in latest.difference(&self.own) {
             self.lanes[gained.index()].look_at_all(Timestamp::MIN);
         }
+        let lost: BTreeSet<_> = self.own.difference(&latest).copied().collect();
+        if !lost.is_empty() {
+            let tail = self.gateway.tail();
+            let is_lost = |stream: &StreamId| lost.contains(&tail.partition_of(stream));
+            self.gateway.failures().forget_of(TIMER, is_lost);
+        }
         self.own.clone_from(&latest);
     }
 

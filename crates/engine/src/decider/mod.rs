@@ -70,7 +70,7 @@ pub(crate) async fn share(
         info!(partition = partition.0, "given up");
         tail.set_own(partition, false);
         tail.set_leading(partition, Ok(false));
-        failing.goes_on(partition, DECIDER);
+        failing.given_up(partition, DECIDER);
         Metric::DeciderLeading.gauge(&[&partition.to_string()]).set(0.0);
         own.release();
     }
@@ -162,7 +162,7 @@ async fn lead(
     state.identities.lead();
     (state.checkpoint_epoch, state.leads) = (epoch, true);
     tail.set_leading(partition, Ok(true));
-    failing.goes_on(partition, DECIDER);
+    failing.resumed(partition, DECIDER, ports.runtime.now());
     Metric::DeciderLeading.gauge(&[&partition.to_string()]).set(1.0);
     let intakes = [0, 1].map(|lane: usize| Intake::starting_at(state.progress[lane].low()));
     let flushed_at = ports.runtime.now();

@@ -1,52 +1,74 @@
-//! What fails in one process of a cluster, written where the others read it. Each process has
-//! rows of its own, so that none has to be told from those of whoever had the work before.
+//! What fails in one process of a cluster, written where the others read it. Each process has a
+//! row of its own, which is written anew as a whole and never taken away: no timestamp of what
+//! was there before stands above it unseen.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use exchequer_readstore::{
-    Batch, Column, Fault, Key, Kind, ReadStore, Row, Scan, Table, Value, Write,
-};
+use exchequer_readstore::{Batch, Column, Fault, Key, Kind, ReadStore, Row, Table, Value, Write};
 use exchequer_runtime::TaskError;
 use exchequer_types::{StreamId, Timestamp};
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::{Failure, Failures};
 use crate::Ports;
 
-/// By process, then by work and stream.
+/// By process.
 pub(crate) static FAILURES: Table = Table {
     name: "failures",
     partition_key: &[Column { name: "process", kind: Kind::Text }],
-    clustering: &[
-        Column { name: "work", kind: Kind::Text },
-        Column { name: "stream", kind: Kind::Text },
-    ],
-    columns: &[
-        Column { name: "message", kind: Kind::Text },
-        Column { name: "attempts", kind: Kind::Int },
-        // In microseconds since the Unix epoch.
-        Column { name: "since", kind: Kind::Int },
-    ],
+    clustering: &[],
+    // A JSON list of [`Line`].
+    columns: &[Column { name: "failures", kind: Kind::Text }],
 };
 
 const GENERATION: u64 = 0;
-/// How often it is written what fails.
+/// How often it is looked at what fails.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// More failures of a process are known there alone.
-const TOLD_MAX: usize = 256;
+const TOLD_MAX: usize = 100;
+const MESSAGE_CHARS_MAX: usize = 500;
 
-/// Work and stream.
-type Name = (String, String);
+/// What a process tells the others of work that fails there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldFailure {
+    pub work: String,
+    pub stream: String,
+    pub failure: Failure,
+}
 
-/// What a process has written last of what fails in it, by work and stream.
-pub async fn failures_of(
-    store: &dyn ReadStore,
-    process: &str,
-) -> Result<BTreeMap<(String, String), Failure>, Fault> {
-    let rows = rows_of(store, process).await?;
-    Ok(rows.iter().filter_map(read).collect())
+/// The same as it is written.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    work: String,
+    stream: String,
+    message: String,
+    attempts: u64,
+    /// In microseconds since the Unix epoch.
+    since: i64,
+}
+
+impl From<&ToldFailure> for Line {
+    fn from(it: &ToldFailure) -> Self {
+        let Failure { message, attempts, since } = it.failure.clone();
+        let (work, stream) = (it.work.clone(), it.stream.clone());
+        Self { work, stream, message, attempts, since: since.micros() }
+    }
+}
+
+impl From<Line> for ToldFailure {
+    fn from(it: Line) -> Self {
+        let Line { work, stream, message, attempts, since } = it;
+        let since = Timestamp::saturating_from_micros(since);
+        Self { work, stream, failure: Failure { message, attempts, since } }
+    }
+}
+
+/// What a process has written last of what fails in it.
+pub async fn failures_of(store: &dyn ReadStore, process: &str) -> Result<Vec<ToldFailure>, Fault> {
+    let row = store.get(&FAILURES, GENERATION, key(process)).await?;
+    Ok(row.as_ref().map(read).unwrap_or_default())
 }
 
 /// Tells of `failures` as those of `process`, for as long as it runs.
@@ -60,7 +82,7 @@ pub(crate) async fn tell(
         let now = ports.runtime.now();
         if let Err(fault) = telling.pass(ports.store.as_ref(), &failures, now).await {
             warn!(%fault, "cannot tell other processes what fails here");
-            // Some of it may be written.
+            // It may be written.
             telling.told = None;
         }
         ports.runtime.sleep(INTERVAL).await;
@@ -70,8 +92,8 @@ pub(crate) async fn tell(
 struct Telling {
     process: String,
     /// What is written, also by whoever was called so before; None when it is not known.
-    told: Option<BTreeMap<Name, Failure>>,
-    /// Of the last write; the next one stands above it, whatever the clock says.
+    told: Option<Vec<ToldFailure>>,
+    /// Of what is written; the next one stands above it, whatever the clock says.
     stamp: u64,
 }
 
@@ -85,71 +107,61 @@ impl Telling {
         let told = if let Some(told) = self.told.take() {
             told
         } else {
-            let rows = rows_of(store, &self.process).await?;
-            let latest = rows.iter().map(|row| row.timestamp).max();
-            self.stamp = self.stamp.max(latest.unwrap_or(0));
-            rows.iter().filter_map(read).collect()
+            let row = store.get(&FAILURES, GENERATION, key(&self.process)).await?;
+            self.stamp = self.stamp.max(row.as_ref().map_or(0, |row| row.timestamp));
+            row.as_ref().map(read).unwrap_or_default()
         };
-        let named = |((stream, work), failure): ((StreamId, &str), Failure)| {
-            ((work.to_owned(), stream.to_string()), failure)
-        };
-        let present: BTreeMap<Name, Failure> =
-            failures.present().into_iter().take(TOLD_MAX).map(named).collect();
+        let present = to_tell(failures, now);
         if present != told {
             self.stamp = u64::try_from(now.micros()).unwrap_or(0).max(self.stamp + 1);
-            let gone = told.keys().filter(|name| !present.contains_key(*name));
-            let changed = present.iter().filter(|(name, it)| told.get(*name) != Some(*it));
-            let gone = gone.map(|name| self.write(name, None));
-            let changed = changed.map(|(name, it)| self.write(name, Some(it)));
-            let rows = gone.chain(changed).collect();
-            store.write(Batch { rows, last: Vec::new() }).await?;
+            let lines: Vec<Line> = present.iter().map(Line::from).collect();
+            let text = serde_json::to_string(&lines).unwrap_or_default();
+            let write = Write {
+                table: &FAILURES,
+                generation: GENERATION,
+                key: key(&self.process),
+                values: Some(vec![Value::text(text)]),
+                timestamp: self.stamp,
+            };
+            store.write(Batch { rows: vec![write], last: Vec::new() }).await?;
         }
         self.told = Some(present);
         Ok(())
     }
-
-    fn write(&self, (work, stream): &Name, failure: Option<&Failure>) -> Write {
-        let values = |it: &Failure| {
-            let since = Value::Int(it.since.micros());
-            vec![Value::text(it.message.as_str()), Value::uint(it.attempts), since]
-        };
-        Write {
-            table: &FAILURES,
-            generation: GENERATION,
-            key: Key {
-                partition: vec![Value::text(self.process.as_str())],
-                clustering: vec![Value::text(work.as_str()), Value::text(stream.as_str())],
-            },
-            values: failure.map(values),
-            timestamp: self.stamp,
-        }
-    }
 }
 
-async fn rows_of(store: &dyn ReadStore, process: &str) -> Result<Vec<Row>, Fault> {
-    let partition = vec![Value::text(process)];
-    // A write that was cut off may have left some of those before.
-    store.scan(Scan::of(&FAILURES, GENERATION, partition, 2 * TOLD_MAX)).await
+/// First partitions, which are why tenants' work fails there.
+fn to_tell(failures: &Failures, now: Timestamp) -> Vec<ToldFailure> {
+    let (partitions, tenants): (Vec<_>, Vec<_>) = failures
+        .present(now)
+        .into_iter()
+        .partition(|((stream, _), _)| matches!(stream, StreamId::Partition(_)));
+    let told = |((stream, work), failure): ((StreamId, &str), Failure)| ToldFailure {
+        work: work.to_owned(),
+        stream: stream.to_string(),
+        failure: Failure {
+            message: failure.message.chars().take(MESSAGE_CHARS_MAX).collect(),
+            ..failure
+        },
+    };
+    partitions.into_iter().chain(tenants).take(TOLD_MAX).map(told).collect()
 }
 
-fn read(row: &Row) -> Option<(Name, Failure)> {
-    let ([work, stream], [message, attempts, since]) =
-        (row.key.clustering.as_slice(), row.values.as_slice())
-    else {
-        return None;
-    };
-    let failure = Failure {
-        message: message.as_text().to_owned(),
-        attempts: attempts.as_uint(),
-        since: Timestamp::saturating_from_micros(since.as_int()),
-    };
-    Some(((work.as_text().to_owned(), stream.as_text().to_owned()), failure))
+/// What another version wrote otherwise is not told.
+fn read(row: &Row) -> Vec<ToldFailure> {
+    let text = row.values.first().map_or("", Value::as_text);
+    let lines: Vec<Line> = serde_json::from_str(text).unwrap_or_default();
+    lines.into_iter().map(ToldFailure::from).collect()
+}
+
+fn key(process: &str) -> Key {
+    Key { partition: vec![Value::text(process)], clustering: Vec::new() }
 }
 
 #[cfg(test)]
 mod tests {
     use exchequer_readstore::MemoryStore;
-    use exchequer_types::PartitionId;
+    use exchequer_types::{PartitionId, TenantId};
 
     use super::*;
     use crate::failures::{DECIDER, METER};
@@ -162,12 +174,14 @@ mod tests {
         Telling { process: "one:1".to_owned(), told: None, stamp: 0 }
     }
 
-    async fn works(store: &MemoryStore) -> Vec<Name> {
-        failures_of(store, "one:1").await.unwrap().into_keys().collect()
-    }
-
-    fn name(work: &str, stream: &str) -> Name {
-        (work.to_owned(), stream.to_owned())
+    fn told(
+        work: &str,
+        partition: u32,
+        (message, attempts, since): (&str, u64, i64),
+    ) -> ToldFailure {
+        let failure = Failure { message: message.to_owned(), attempts, since: at(since) };
+        let stream = StreamId::Partition(PartitionId(partition)).to_string();
+        ToldFailure { work: work.to_owned(), stream, failure }
     }
 
     // REQ: OPS-05
@@ -178,25 +192,45 @@ mod tests {
         failures.stuck(PartitionId(2), DECIDER, "no clock".to_owned(), at(1));
         failures.stuck(PartitionId(3), METER, "no log".to_owned(), at(2));
         telling.pass(&store, &failures, at(3)).await.unwrap();
-        failures.goes_on(PartitionId(2), DECIDER);
+        failures.given_up(PartitionId(2), DECIDER);
         failures.stuck(PartitionId(3), METER, "no seals".to_owned(), at(4));
         telling.pass(&store, &failures, at(5)).await.unwrap();
         let found = failures_of(&store, "one:1").await.unwrap();
-        let failure = Failure { message: "no seals".to_owned(), attempts: 2, since: at(2) };
-        assert_eq!(found, [(name("meter", "~partition-3"), failure)].into());
+        assert_eq!(found, [told("meter", 3, ("no seals", 2, 2))]);
         assert!(failures_of(&store, "other:1").await.unwrap().is_empty());
     }
 
     // REQ: OPS-05
     #[tokio::test]
-    async fn a_process_clears_what_it_left_behind_though_its_clock_has_gone_back() {
+    async fn clocks_that_go_back_hide_nothing() {
+        let store = MemoryStore::new(false);
+        for (seconds, message) in [(9_000, Some("no clock")), (9_001, None), (10, Some("no log"))] {
+            // Each time another process of the same name.
+            let failures = Failures::default();
+            if let Some(message) = message {
+                failures.stuck(PartitionId(2), DECIDER, message.to_owned(), at(seconds));
+            }
+            telling().pass(&store, &failures, at(seconds)).await.unwrap();
+            let expected = message.map(|it| told("decider", 2, (it, 1, seconds)));
+            let found = failures_of(&store, "one:1").await.unwrap();
+            assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    // REQ: OPS-05
+    #[tokio::test]
+    async fn partitions_are_told_of_before_tenants() {
         let (store, failures) = (MemoryStore::new(false), Failures::default());
-        failures.stuck(PartitionId(2), DECIDER, "no clock".to_owned(), at(9_000));
-        telling().pass(&store, &failures, at(9_000)).await.unwrap();
-        assert_eq!(works(&store).await, [name("decider", "~partition-2")]);
-        let failures = Failures::default();
-        failures.stuck(PartitionId(1), METER, "no log".to_owned(), at(10));
-        telling().pass(&store, &failures, at(10)).await.unwrap();
-        assert_eq!(works(&store).await, [name("meter", "~partition-1")]);
+        for number in 0..TOLD_MAX * 2 {
+            let tenant = StreamId::Tenant(TenantId::parse(format!("t-{number}")).unwrap());
+            failures.failed(&tenant, "timer", "not decided".repeat(1_000), at(1));
+        }
+        failures.stuck(PartitionId(2), DECIDER, "no clock".to_owned(), at(1));
+        telling().pass(&store, &failures, at(2)).await.unwrap();
+        let found = failures_of(&store, "one:1").await.unwrap();
+        assert_eq!(found.first(), Some(&told("decider", 2, ("no clock", 1, 1))));
+        assert_eq!(found.len(), TOLD_MAX);
+        let chars = found.iter().map(|it| it.failure.message.chars().count());
+        assert_eq!(chars.max(), Some(MESSAGE_CHARS_MAX));
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::handle::{Asked, FirstRecord};
+use super::state::Tally;
 use super::{Context, correcting, resume};
 use crate::EngineError;
 use crate::tail::unavailable;
@@ -55,11 +56,13 @@ async fn progress_once(context: &Context, partition: PartitionId) -> Result<(), 
         return Ok(());
     }
     let meter = pb::MeterCheckpoint::decode(found.meter);
-    let revisions = revisions_from_proto(&meter.map_err(exchequer_codec::DecodeError::from)?)?;
+    let meter = meter.map_err(exchequer_codec::DecodeError::from)?;
+    let revisions = revisions_from_proto(&meter)?;
     context.meters.follow_backfills(partition, revisions.backfills);
     context.meters.update(partition, |it| {
         it.followed = true;
         it.fault = None;
+        it.tally = Tally::of(&meter);
         (it.seq, it.next, it.through) = news;
     });
     Ok(())

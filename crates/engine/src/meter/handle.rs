@@ -16,6 +16,7 @@ use futures::future::{Either, select};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 
 use super::definitions::DefinitionsSource;
+use super::state::Tally;
 use crate::tail::unavailable;
 use crate::{EngineError, UsagePorts};
 
@@ -34,6 +35,7 @@ pub struct MeterState {
     pub next: Offset,
     /// Everything received before it has a fate.
     pub through: Timestamp,
+    pub tally: Tally,
     /// Rows are there up to this seal, though the checkpoint is before it: folded anew,
     /// they are written once more up to exactly there.
     pub(super) split: Option<u64>,
@@ -83,6 +85,7 @@ pub(super) type Permit<'a> = Option<SemaphorePermit<'a>>;
 const MERGES_MAX: usize = 1;
 /// How long a log is asked where it ends, to tell how far behind its meter is.
 const END_PATIENCE: Duration = Duration::from_secs(1);
+const END_PAUSE: Duration = Duration::from_secs(30);
 /// Questions about what others meter that are looked into at the same time.
 const QUESTIONS_MAX: usize = 2;
 /// Questions of one partition that wait.
@@ -109,6 +112,8 @@ struct Shared {
     wanted: Vec<watch::Sender<Timestamp>>,
     asks: Vec<mpsc::Sender<Asked>>,
     asked: Vec<Mutex<Option<mpsc::Receiver<Asked>>>>,
+    /// Before it a log is not asked where it ends, for those who only want to know.
+    ends_asked_after: Vec<Mutex<Timestamp>>,
     /// How often they have changed, and how far they are, by partition.
     backfills: Vec<Mutex<(u64, Vec<BackfillProgress>)>>,
     /// Of those who write, who may at once.
@@ -131,6 +136,7 @@ impl Meters {
         let shared = Shared {
             asks,
             asked: asked.into_iter().map(|it| Mutex::new(Some(it))).collect(),
+            ends_asked_after: (0..partitions).map(|_| Mutex::new(Timestamp::MIN)).collect(),
             states: (0..partitions).map(|_| Mutex::default()).collect(),
             changes: watch::Sender::new(0),
             wanted: (0..partitions).map(|_| watch::Sender::new(Timestamp::MIN)).collect(),
@@ -201,13 +207,25 @@ impl Meters {
     }
 
     /// Records of `partition` that have no fate yet; None when its log does not say at once
-    /// where it ends.
+    /// where it ends. One that did not is left alone for a while: the question goes on behind
+    /// whoever gave it up.
     pub async fn lag(&self, partition: PartitionId) -> Option<u64> {
         let next = self.state(partition).next;
+        let runtime = &self.shared.runtime;
+        let asked_after = || {
+            let it = self.shared.ends_asked_after.get(partition.index())?;
+            Some(it.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        if runtime.now() < *asked_after()? {
+            return None;
+        }
         let end = self.ports.log.end(partition);
-        match select(end, self.shared.runtime.sleep(END_PATIENCE)).await {
+        match select(end, runtime.sleep(END_PATIENCE)).await {
             Either::Left((end, _)) => Some(end.ok()?.saturating_sub(next)),
-            Either::Right(_) => None,
+            Either::Right(_) => {
+                *asked_after()? = runtime.now().saturating_add(END_PAUSE);
+                None
+            }
         }
     }
 

@@ -69,6 +69,7 @@ type Ack = Result<Option<Offset>, Fault>;
 struct InFlight<'a> {
     acknowledged: BoxFuture<'a, Ack>,
     batch: Batch,
+    dead_letters: u64,
     head: RecordHead,
     hash: Hash,
     expected: Offset,
@@ -432,6 +433,7 @@ impl<'a> Leader<'a> {
     fn append(&mut self, mut batch: Batch) -> InFlight<'a> {
         let (context, partition) = (self.context, self.state.partition);
         let letters = letters::of(context, partition, &batch);
+        let dead_letters = letters::count(&letters);
         let forwards = core::mem::take(&mut batch.forwards);
         let fresh = self.head.claim.as_ref().filter(|claim| claim.fresh).map(|claim| claim.hash);
         let (expected, prev) = (self.state.next_seal, self.state.hash);
@@ -472,7 +474,7 @@ impl<'a> Leader<'a> {
         };
         let (sent_at, left) = (context.ports.runtime.now(), self.state.identities.left());
         self.sealed_at = sent_at;
-        InFlight { acknowledged, batch, head, hash, expected, sent_at, left }
+        InFlight { acknowledged, batch, dead_letters, head, hash, expected, sent_at, left }
     }
 
     /// The answer rule. Says why the claim is lost, if it is.
@@ -493,6 +495,7 @@ impl<'a> Leader<'a> {
             if fold(&mut self.head, &sent.head, &sent.hash) != Verdict::Accepted {
                 return Ok(Some("the fold did not accept a seal at its own place"));
             }
+            self.state.tally.dead_letters += sent.dead_letters;
             self.accepted(&sent.batch, at);
             self.state.identities.accepted(sent.left);
             self.state.spare.take_back(sent.batch);
@@ -542,10 +545,12 @@ impl<'a> Leader<'a> {
             }
         }
         context.meters.tell_backfills(partition, &self.state.revisions);
+        let tally = self.state.tally;
         context.meters.update(partition, |it| {
             it.seq = accepted.seq;
             it.next = batch.to;
             it.through = batch.through;
+            it.tally = tally;
         });
     }
 }

@@ -64,6 +64,10 @@ pub(super) fn of(context: &Context, partition: PartitionId, batch: &Batch) -> Le
     letters
 }
 
+pub(super) fn count(letters: &Letters) -> u64 {
+    letters.values().map(|it| it.len() as u64).sum()
+}
+
 /// Publishes them, however often it takes: resolves when all are durable. Whoever loses the
 /// partition meanwhile drops it.
 pub(super) async fn publish(context: &Context, partition: PartitionId, letters: Letters) {

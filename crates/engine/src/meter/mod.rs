@@ -37,6 +37,7 @@ pub use definitions::{
 };
 pub use handle::{FirstRecord, MeterState, Meters};
 pub(crate) use live::LiveDefinitions;
+pub use state::Tally;
 
 use crate::failures::METER;
 use crate::sharing::{Claiming, OwnPartition};
@@ -85,6 +86,7 @@ impl Context {
             it.seq = head.seq;
             it.next = state.next;
             it.through = state.through;
+            it.tally = state.tally;
         });
     }
 }
@@ -129,7 +131,7 @@ pub(crate) async fn share(context: Context, mut own: OwnPartition) -> Result<(),
         }
         info!(partition = partition.0, "usage given up");
         context.meters.live.forget(partition);
-        context.failures.goes_on(partition, METER);
+        context.failures.given_up(partition, METER);
         context.meters.update(partition, |it| {
             it.leading = false;
             it.fault = None;
@@ -229,7 +231,7 @@ async fn lead(
     }
     let end = context.meters.ports.log.end(partition).await?;
     context.progressed(&state, &head);
-    context.failures.goes_on(partition, METER);
+    context.failures.resumed(partition, METER, context.ports.runtime.now());
     context.meters.update(partition, |it| {
         it.leading = true;
         it.fault = None;

@@ -25,8 +25,8 @@ use super::handle::Permit;
 use super::judging::{Batch, decoded, judge};
 use super::recounting::{Recounts, Touched};
 use super::revising::revise;
-use super::state::Metering;
-use super::{Context, adopting, correcting, recounting};
+use super::state::{Metering, Tally};
+use super::{Context, adopting, correcting, letters, recounting};
 use crate::EngineError;
 use crate::identities::{self, Identities, IndexShape, Merge, Merged};
 use crate::tables::{USAGE_ADOPTED, USAGE_IDENTITIES, checkpoint_stamp, partition_value};
@@ -133,6 +133,7 @@ pub(super) async fn read(
         adopted_at: BTreeMap::new(),
         absent: std::collections::BTreeSet::new(),
         checkpoint_epoch: 0,
+        tally: Tally::of(&checkpoint),
     };
     load_adopted(context, &mut state, head.seq).await?;
     Ok((state, head, stored.seal))
@@ -173,6 +174,7 @@ pub(super) async fn catch_up(
             let (record_head, hash, seal) = decode_seal(state.partition, &record.bytes);
             let verdict = fold(head, &record_head, &hash);
             super::count(state.partition, verdict, head.offset);
+            state.tally.passed(verdict);
             if let (Verdict::Accepted, Some(seal)) = (verdict, seal) {
                 replay(context, state, &mut ahead, (&seal, record.offset)).await?;
                 context.progressed(state, head);
@@ -243,6 +245,7 @@ async fn replay(
     state.through = state.through.max(Timestamp::saturating_from_micros(seal.through));
     let batch = Batch { through: state.through, ..batch };
     state.seq = seal.seq;
+    state.tally.dead_letters += letters::count(&letters::of(context, state.partition, &batch));
     let accepted = Accepted { partition: state.partition, seq: seal.seq, offset };
     fold_batch(&context.meters.live, &context.ports.key, accepted, &batch);
     recounting::note(state, accepted.seq, &batch.contributions);
@@ -350,6 +353,9 @@ pub(super) async fn snapshot<'a>(
         blocks: flush.blocks.clone(),
         runs: Some(Range { from: flush.runs.0, to: flush.runs.1 }),
         has_corrections: state.may_have_corrections || !state.corrections.is_empty(),
+        ignored: state.tally.ignored,
+        breaks: state.tally.breaks,
+        dead_letters: state.tally.dead_letters,
         ..pb::MeterCheckpoint::default()
     };
     revisions_to_proto(&state.revisions, &mut meter);

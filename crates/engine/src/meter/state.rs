@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use exchequer_kernel::Head;
+use exchequer_kernel::{Head, Verdict};
 use exchequer_metering::{Adoption, Definitions, Revisions};
 use exchequer_proto::usage::v1 as pb;
 use exchequer_types::{Hash, Identity, Offset, PartitionId, TenantId, Timestamp};
@@ -26,6 +26,32 @@ impl Adoptee {
         match adoption {
             Adoption::Tenant(it) => Self::Tenant(it.tenant.clone()),
             Adoption::Meters(it) => Self::Provider(it.provider.clone()),
+        }
+    }
+}
+
+/// What operators look at, counted from the beginning of the logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Records of the seals that were ignored.
+    pub ignored: u64,
+    /// Records of the seals that cannot belong to their chain.
+    pub breaks: u64,
+    /// Records of usage that were put aside as dead letters.
+    pub dead_letters: u64,
+}
+
+impl Tally {
+    pub(super) fn of(it: &pb::MeterCheckpoint) -> Self {
+        Self { ignored: it.ignored, breaks: it.breaks, dead_letters: it.dead_letters }
+    }
+
+    /// The fold has passed a record of the seals.
+    pub(super) fn passed(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Accepted => {}
+            Verdict::Ignorable(_) => self.ignored += 1,
+            Verdict::Break(_) => self.breaks += 1,
         }
     }
 }
@@ -69,6 +95,8 @@ pub(super) struct Metering {
     pub(super) absent: BTreeSet<String>,
     /// Epoch of the claim, under which checkpoints are written.
     pub(super) checkpoint_epoch: u64,
+    /// Of the accepted seals, and of what stands between them.
+    pub(super) tally: Tally,
 }
 
 impl Metering {

@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::known::{self, Known, Note};
-use super::spec::descriptions;
+use super::spec::{DESCRIPTIONS, descriptions};
 use super::{Setting, Spec};
 use crate::SetupError;
 use crate::client::{self, Reporter};
@@ -44,8 +44,13 @@ pub(super) fn check_for(
 ) -> Result<Vec<Known>, SetupError> {
     settings.check()?;
     let consumer = reach(settings)?;
+    // What it says cannot be trusted when it forgets.
+    let of_notes = settings.named(DESCRIPTIONS);
+    let mut problems = match shape(&consumer, settings, &of_notes)? {
+        Some(_) => differences(settings, &consumer, &of_notes, &descriptions(specs))?,
+        None => Vec::new(),
+    };
     let notes = known::read(settings, &consumer)?;
-    let mut problems = Vec::new();
     let mut found = Vec::new();
     let mut absent = Vec::new();
     let mut other_numbers: BTreeMap<u32, Vec<String>> = BTreeMap::new();
@@ -117,7 +122,7 @@ fn fixed(found: u32, wanted: u32) -> String {
 /// apart from one that is not there.
 pub(crate) fn reach(settings: &Settings) -> Result<BaseConsumer<Reporter>, SetupError> {
     let consumer = reader(settings)?;
-    let notes = settings.named(&descriptions(1).name);
+    let notes = settings.named(DESCRIPTIONS);
     let Err(silent) = consumer.fetch_metadata(Some(&notes), settings.request_wait()) else {
         return Ok(consumer);
     };

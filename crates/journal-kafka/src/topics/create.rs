@@ -6,6 +6,7 @@ use exchequer_types::LogId;
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::Spec;
@@ -13,7 +14,7 @@ use super::check::{check_partitions, differences, reach, reader};
 use super::known::{self, Note};
 use super::spec::descriptions;
 use crate::SetupError;
-use crate::client;
+use crate::client::{self, Reporter};
 use crate::settings::Settings;
 
 /// What was done for one topic.
@@ -33,9 +34,10 @@ const APPEAR_WAIT_MAX: Duration = Duration::from_secs(30);
 /// noted and gone is an error, never made anew: its records are lost. Blocks.
 pub fn create(settings: &Settings, specs: &[Spec]) -> Result<Vec<(String, Created)>, SetupError> {
     settings.check()?;
-    let replicas = specs.iter().map(|spec| spec.replicas).max().unwrap_or(1);
     let consumer = reach(settings)?;
-    make(settings, &descriptions(replicas))?;
+    let of_notes = descriptions(specs);
+    make(settings, &of_notes)?;
+    agree(settings, &consumer, &of_notes)?;
     let notes = known::read(settings, &consumer)?;
     let mut done = Vec::new();
     for spec in specs {
@@ -55,10 +57,7 @@ pub fn create(settings: &Settings, specs: &[Spec]) -> Result<Vec<(String, Create
         if !is_there {
             make(settings, spec)?;
         }
-        let problems = differences(settings, &consumer, &name, spec)?;
-        if !problems.is_empty() {
-            return Err(SetupError::topics(problems.join("\n  ")));
-        }
+        agree(settings, &consumer, spec)?;
         if !is_noted {
             let note = Note { id: new_id()?, partitions: spec.partitions, moved: None };
             known::write(settings, &name, note)?;
@@ -71,6 +70,16 @@ pub fn create(settings: &Settings, specs: &[Spec]) -> Result<Vec<(String, Create
         done.push((name, what));
     }
     Ok(done)
+}
+
+/// Is the topic as described?
+fn agree(
+    settings: &Settings,
+    consumer: &BaseConsumer<Reporter>,
+    spec: &Spec,
+) -> Result<(), SetupError> {
+    let problems = differences(settings, consumer, &settings.named(&spec.name), spec)?;
+    if problems.is_empty() { Ok(()) } else { Err(SetupError::topics(problems.join("\n  "))) }
 }
 
 /// Creates one topic and waits until it is known. One that exists is left as it is.

@@ -16,7 +16,7 @@ use rdkafka::{ClientContext, Offset as KafkaOffset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use super::check::check_partitions;
-use super::spec::{Spec, descriptions};
+use super::spec::{DESCRIPTIONS, Spec};
 use crate::SetupError;
 use crate::client::{self, Reporter};
 use crate::settings::Settings;
@@ -57,7 +57,7 @@ pub(crate) fn read(
     settings: &Settings,
     consumer: &BaseConsumer<Reporter>,
 ) -> Result<BTreeMap<String, Note>, SetupError> {
-    let name = settings.named(&descriptions(1).name);
+    let name = settings.named(DESCRIPTIONS);
     let failed =
         |error| SetupError::of("read the notes on topics", &settings.bootstrap, None, &error);
     match check_partitions(consumer, settings, &name, 1) {
@@ -105,7 +105,7 @@ pub(crate) fn write(settings: &Settings, name: &str, note: Note) -> Result<(), S
     let producer: ThreadedProducer<Outcome> =
         client::make(&settings.producer(), outcome.clone()).map_err(failed)?;
     let value = encode(note);
-    let topic = settings.named(&descriptions(1).name);
+    let topic = settings.named(DESCRIPTIONS);
     producer
         .send(BaseRecord::to(&topic).partition(0).key(name).payload(&value))
         .map_err(|(error, _)| failed(error))?;

@@ -53,6 +53,9 @@ pub struct Layout {
     /// Of all topics but `heads`: fixed for good when they are created.
     pub partitions: u32,
     pub replicas: u32,
+    /// Replicas that must have a record before it is acknowledged; 0: 2 where there are 3
+    /// replicas or more, else 1.
+    pub min_insync_replicas: u32,
     pub commands_retention_hours: u32,
     /// At least 35: as long as an event's identity is remembered.
     pub usage_retention_days: u32,
@@ -63,6 +66,7 @@ impl Default for Layout {
         Self {
             partitions: 16,
             replicas: 3,
+            min_insync_replicas: 0,
             commands_retention_hours: 168,
             usage_retention_days: 40,
         }
@@ -102,8 +106,21 @@ impl Layout {
         self.topics().into_iter().find(|spec| spec.name == name)
     }
 
+    fn in_sync(&self) -> Setting {
+        let in_sync = match self.min_insync_replicas {
+            0 if self.replicas >= 3 => 2,
+            0 => 1,
+            given => given,
+        };
+        Setting {
+            name: MIN_IN_SYNC,
+            value: in_sync.to_string(),
+            rule: Rule::AtLeast,
+            why: "an acknowledged record must survive the loss of a broker",
+        }
+    }
+
     fn settings(&self, retention: Setting) -> Vec<Setting> {
-        let in_sync = if self.replicas >= 3 { 2 } else { 1 };
         vec![
             exactly(
                 "cleanup.policy",
@@ -115,17 +132,8 @@ impl Layout {
                 "LogAppendTime",
                 "the time of a record is when the broker appended it, not what a producer says",
             ),
-            exactly(
-                "unclean.leader.election.enable",
-                "false",
-                "a leader that was behind loses acknowledged records",
-            ),
-            Setting {
-                name: "min.insync.replicas",
-                value: in_sync.to_string(),
-                rule: Rule::AtLeast,
-                why: "an acknowledged record must survive the loss of a broker",
-            },
+            clean_leaders(),
+            self.in_sync(),
             Setting {
                 name: "max.message.bytes",
                 value: BATCH_BYTES_MAX.to_string(),
@@ -143,10 +151,29 @@ impl Layout {
     }
 }
 
-/// Where ids and numbers of topics are written down when they are created.
-pub(crate) fn descriptions(replicas: u32) -> Spec {
-    let policy = exactly("cleanup.policy", "compact", "the newest description of each is kept");
-    Spec { name: "exchequer-topics".to_owned(), partitions: 1, replicas, settings: vec![policy] }
+/// The topic where ids and numbers of topics are written down when they are created.
+pub(crate) const DESCRIPTIONS: &str = "exchequer-topics";
+const MIN_IN_SYNC: &str = "min.insync.replicas";
+
+/// How [`DESCRIPTIONS`] must be beside `specs`.
+pub(crate) fn descriptions(specs: &[Spec]) -> Spec {
+    let policy = exactly(
+        "cleanup.policy",
+        "compact",
+        "without its note nobody knows which records a topic must have",
+    );
+    let mut in_sync = specs.iter().flat_map(|it| &it.settings).filter(|it| it.name == MIN_IN_SYNC);
+    let settings = [policy, clean_leaders()].into_iter().chain(in_sync.next().cloned()).collect();
+    let replicas = specs.iter().map(|spec| spec.replicas).max().unwrap_or(1);
+    Spec { name: DESCRIPTIONS.to_owned(), partitions: 1, replicas, settings }
+}
+
+fn clean_leaders() -> Setting {
+    exactly(
+        "unclean.leader.election.enable",
+        "false",
+        "a leader that was behind loses acknowledged records",
+    )
 }
 
 fn exactly(name: &'static str, value: &str, why: &'static str) -> Setting {
@@ -197,5 +224,9 @@ mod tests {
             found.unwrap().value.clone()
         };
         assert_eq!((value(1), value(2), value(3)), ("1".into(), "1".into(), "2".into()));
+        let layout = Layout { replicas: 5, min_insync_replicas: 3, ..Layout::default() };
+        let notes = descriptions(&layout.topics());
+        let found = notes.settings.iter().find(|it| it.name == MIN_IN_SYNC);
+        assert_eq!(found.unwrap().value, "3");
     }
 }

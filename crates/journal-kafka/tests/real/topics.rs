@@ -55,11 +55,14 @@ fn all_topics_are_created_once_and_found_right() {
 fn each_wrong_setting_is_named_with_its_cure() {
     let kafka = broker();
     let settings = settings(&kafka, "wrong");
-    let specs = create(&settings, layout(2, 1), &["commands", "journal"]);
+    let specs = create(&settings, layout(2, 1), &["commands", "journal", "usage"]);
     configure(&kafka, "wrong.commands", "message.timestamp.type=CreateTime");
     configure(&kafka, "wrong.journal", "cleanup.policy=compact");
     configure(&kafka, "wrong.journal", "retention.ms=1000");
     configure(&kafka, "wrong.journal", "unclean.leader.election.enable=true");
+    configure(&kafka, "wrong.usage", "max.message.bytes=1000");
+    configure(&kafka, "wrong.usage", "retention.bytes=1000000");
+    configure(&kafka, "wrong.exchequer-topics", "cleanup.policy=delete");
     let error = topics::check(&settings, &specs).unwrap_err().to_string();
     for line in [
         "wrong.commands: message.timestamp.type is CreateTime and must be LogAppendTime",
@@ -67,10 +70,15 @@ fn each_wrong_setting_is_named_with_its_cure() {
         "wrong.journal: retention.ms is 1000 and must be -1",
         "wrong.journal: unclean.leader.election.enable is true and must be false",
         "--entity-name wrong.journal --add-config cleanup.policy=delete",
+        "wrong.usage: max.message.bytes is 1000 and must be ",
+        "wrong.usage: retention.bytes is 1000000 and must be -1",
+        "wrong.exchequer-topics: cleanup.policy is delete and must be compact",
     ] {
         assert!(error.contains(line), "{line:?} is missing in: {error}");
     }
-    assert_eq!(error.lines().count(), 5, "{error}");
+    assert_eq!(error.lines().count(), 8, "{error}");
+    let error = topics::create(&settings, &specs).unwrap_err().to_string();
+    assert!(error.contains("wrong.exchequer-topics: cleanup.policy is delete"), "{error}");
 }
 
 // REQ: KER-06
@@ -91,6 +99,7 @@ fn another_number_of_partitions_or_replicas_is_refused() {
     let error = topics::check(&settings, &replicated).unwrap_err().to_string();
     assert!(error.contains("1 replicas and must have 3"), "{error}");
     let seals = [Layout::default().topic("usage-seals").unwrap()];
+    let settings = crate::support::settings(&kafka, "more");
     let error = topics::create(&settings, &seals).unwrap_err().to_string();
     assert!(error.contains("needs 3 replicas, and there are not as many brokers"), "{error}");
 }

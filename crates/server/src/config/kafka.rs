@@ -19,6 +19,9 @@ section! {
         /// found. Below 3 the loss of a broker may stop the deployment or lose what was
         /// acknowledged.
         replicas: u32 = 3, "replicas", within(1, 9);
+        /// Replicas that must have a record before it is acknowledged, for new topics and as the
+        /// least for those that are found. 0: 2 where there are 3 replicas or more, else 1.
+        min_insync_replicas: u32 = 0, "replicas", within(0, 9);
         /// How long commands are kept: at least as long as deciders may be away.
         commands_retention_hours: u32 = 168, "hours", at_least(24);
         /// How long events of use are kept.
@@ -65,6 +68,10 @@ impl Kafka {
         if self.bootstrap.trim().is_empty() {
             let cure = "name some brokers, such as \"broker-1:9092,broker-2:9092\"";
             reader.wrong("kafka.bootstrap", "is missing", cure);
+        }
+        if self.min_insync_replicas > self.replicas {
+            let what = "is more than kafka.replicas: nothing could ever be acknowledged";
+            reader.wrong("kafka.min_insync_replicas", what, "set it to less than kafka.replicas");
         }
         let Self { tls, ca_file, cert_file, key_file, .. } = self;
         Pems { table: "kafka", tls: *tls, ca_file, cert_file, key_file }.check(reader);
@@ -134,6 +141,7 @@ mod of_adapter {
             Layout {
                 partitions,
                 replicas: self.replicas,
+                min_insync_replicas: self.min_insync_replicas,
                 commands_retention_hours: self.commands_retention_hours,
                 usage_retention_days: self.usage_retention_days,
             }

@@ -76,9 +76,10 @@ async fn stuck(deployment: &Deployment, client: &Client, meter: Member) -> Res<(
     let told = async || {
         let status = client.status().await?;
         let mut waiting = status.usage.iter().filter(|it| it.lag_events == Some(1));
-        let waits = waiting.any(|it| it.lag_seconds > 0.0);
-        let is_of_clocks =
-            |it: &BackgroundFailure| it.work == "meter" && it.message.contains("clock");
+        let waits = waiting.any(|it| it.lag_seconds.is_some_and(|it| it > 0.0 && it < 7_200.0));
+        let is_of_clocks = |it: &BackgroundFailure| {
+            it.work == "meter" && it.message.contains("clock") && it.attempts > 1
+        };
         Ok((waits && status.failures.iter().any(is_of_clocks)).then_some(status))
     };
     let status = wait::until_async("the meter's fault to be told", told).await?;
