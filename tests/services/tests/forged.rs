@@ -244,8 +244,9 @@ const SEALS: Format = Format {
     },
     unclaimed: || {
         let (epoch, owner) = (1, Bytes::from_static(&FORGER));
-        let prev = Bytes::from_static(&[0; 32]);
-        encode_seal(P0, usage::Seal { epoch, owner, seq: 1, prev, ..usage::Seal::default() }).0
+        let (prev, root) = (Bytes::from_static(&[0; 32]), Bytes::from_static(&[0; 32]));
+        let seal = usage::Seal { epoch, owner, seq: 1, prev, root, ..usage::Seal::default() };
+        encode_seal(P0, seal).0
     },
 };
 
