@@ -201,7 +201,7 @@ async fn programs_of_the_guide_count_once_and_mend_what_was_refused() {
     assert_eq!(process.count(Kind::Fate(Fate::Forwarded)).await, 0, "all partitioners agree");
 
     // What this one writes is wrong in several ways.
-    let told = programs::run_own("producers_wrong.py", &bootstrap);
+    let told = programs::run_own("producers_wrong.py", &bootstrap, &[]);
     let wrong: u64 = told.trim().parse().unwrap();
     assert_eq!(process.figure().await, "404", "two stood on another partition, and count");
     // Of the wrong ones, the event that is too old stood elsewhere as well.

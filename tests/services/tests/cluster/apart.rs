@@ -1,8 +1,6 @@
 //! A gateway that has no other role: what the processes with the others know, its callers are
 //! told.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use exchequer_e2e::{Answer, Client, Res, Sent, ensure, reason, wait};
 use exchequer_proto::system::v1::BackgroundFailure;
 use exchequer_proto::usage::v1 as pb;
@@ -125,7 +123,7 @@ async fn backfilled(client: &Client) -> Res<()> {
         ..<_>::default()
     };
     let _: pb::Meter = client.ask(CREATE_METER, &create, None).await?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
+    let now = metered::now()?;
     let from = prost_types::Timestamp { seconds: now - HOUR_SECONDS, nanos: 0 };
     let backfill = pb::BackfillMeterRequest {
         tenant: PROVIDER.to_owned(),

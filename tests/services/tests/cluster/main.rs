@@ -5,9 +5,13 @@ mod apart;
 mod authority;
 mod bad_surroundings;
 mod deployment;
+mod foreign;
 mod guide;
 mod metered;
 mod moving;
+#[cfg(test)]
+#[path = "../programs/mod.rs"]
+mod programs;
 mod retention;
 mod roles;
 mod rolling;

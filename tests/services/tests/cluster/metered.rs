@@ -53,8 +53,13 @@ pub(crate) async fn published(
 
 /// Adds the tokens up.
 pub(crate) async fn make_meter(client: &Client) -> Res<()> {
+    make_meter_of(client, "llm.call").await
+}
+
+/// The same of events of this type.
+pub(crate) async fn make_meter_of(client: &Client, event_type: &str) -> Res<()> {
     let rules = pb::MeterRules {
-        event_type: "llm.call".to_owned(),
+        event_type: event_type.to_owned(),
         aggregation: pb::Aggregation::Sum.into(),
         value: "$.tokens".to_owned(),
         unit: "tokens".to_owned(),
@@ -72,13 +77,23 @@ pub(crate) async fn make_meter(client: &Client) -> Res<()> {
 
 /// What the meter says of the days around today, once it is this much.
 pub(crate) async fn counted(client: &Client, wanted: u64) -> Res<()> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
+    counted_of(client, TENANT, wanted).await
+}
+
+/// In seconds since the Unix epoch.
+pub(crate) fn now() -> Res<i64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64)
+}
+
+/// The same of another tenant.
+pub(crate) async fn counted_of(client: &Client, tenant: &str, wanted: u64) -> Res<()> {
+    let now = now()?;
     let day = |days: i64| prost_types::Timestamp {
         seconds: (now / DAY_SECONDS + days) * DAY_SECONDS,
         nanos: 0,
     };
     let request = pb::QueryUsageRequest {
-        tenant: TENANT.to_owned(),
+        tenant: tenant.to_owned(),
         meter: "tokens".to_owned(),
         from: Some(day(-1)),
         to: Some(day(2)),

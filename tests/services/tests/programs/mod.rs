@@ -39,19 +39,23 @@ impl Guide {
     /// Runs a program of the guide, which must succeed.
     pub(crate) fn run(&self, name: &str, bootstrap: &str) -> Said {
         let program = self.folder.join(name);
-        let output = if program.extension().is_some_and(|it| it == "java") {
-            clients::java(bootstrap, &program)
-        } else {
-            clients::python(bootstrap, &program, &[])
-        };
-        said(name, &output.unwrap())
+        said(name, &run(&program, bootstrap, &[]))
     }
 }
 
-/// Runs a program of the tests.
-pub(crate) fn run_own(name: &str, bootstrap: &str) -> String {
+/// Runs a program of the tests, which must succeed, and tells what it printed.
+pub(crate) fn run_own(name: &str, bootstrap: &str, arguments: &[&str]) -> String {
     let program = root().join("tests/services/clients").join(name);
-    said(name, &clients::python(bootstrap, &program, &[]).unwrap()).stdout
+    said(name, &run(&program, bootstrap, arguments)).stdout
+}
+
+fn run(program: &Path, bootstrap: &str, arguments: &[&str]) -> std::process::Output {
+    let output = if program.extension().is_some_and(|it| it == "java") {
+        clients::java(bootstrap, program)
+    } else {
+        clients::python(bootstrap, program, arguments)
+    };
+    output.unwrap()
 }
 
 fn said(name: &str, output: &std::process::Output) -> Said {
