@@ -9,6 +9,7 @@ mod foreign;
 mod guide;
 mod metered;
 mod moving;
+mod operators;
 #[cfg(test)]
 #[path = "../programs/mod.rs"]
 mod programs;

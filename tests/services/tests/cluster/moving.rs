@@ -169,7 +169,7 @@ async fn a_data_folder_goes_on_as_a_cluster() -> Res<()> {
     says(&migrate_log(config, &data, &[])?, 0, &["was carried already"])?;
     member.stop()?;
 
-    restored(&deployment, &copy, &persons)
+    restored(deployment, (&copy, &persons), &before).await
 }
 
 /// Those that this test sent, in their order; refusals are counted under ids of their own.
@@ -284,7 +284,11 @@ fn back_up(data: &Path, copy: &Path, persons: &Path) -> Res<()> {
 }
 
 /// A backup goes to a cluster as a folder does: here beside the other one.
-fn restored(deployment: &Deployment, copy: &Path, persons: &Path) -> Res<()> {
+async fn restored(
+    mut deployment: Deployment,
+    (copy, persons): (&Path, &Path),
+    before: &[Book],
+) -> Res<()> {
     let beside = "prefix = \"restored.\"\nreplicas = 1\n";
     let config = deployment.changed("restored.toml", "replicas = 1\n", beside)?;
     let text = std::fs::read_to_string(&config)?;
@@ -296,5 +300,8 @@ fn restored(deployment: &Deployment, copy: &Path, persons: &Path) -> Res<()> {
     says(&done, 0, &["was verified and carried", "restored.journal: ", "0 found there"])?;
     says(&done, 0, &["keys of persons: ", "every chain ends with the hash"])?;
     let done = migrate_log(&config, copy, &["--persons", &persons])?;
-    says(&done, 0, &["was carried already"])
+    says(&done, 0, &["was carried already"])?;
+    deployment.use_config(config);
+    let member = deployment.start("restored", &[])?;
+    check(&deployment.client(&member).await?, before).await
 }
