@@ -20,6 +20,8 @@ const PARTITIONS: u32 = 4;
 /// So many that appends of a partition gather while others of it are on their way.
 const CALLERS: usize = 400;
 const STEP_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Whatever happens to one broker, each caller has an acknowledgement after this.
+const BROKER_LOSS_MAX: Duration = Duration::from_secs(20);
 
 /// What each caller was told: its record, and the offset if the log told.
 #[derive(Default)]
@@ -55,7 +57,7 @@ impl Told {
 
 /// Appends from several callers until `enough` says so.
 async fn append_until(journal: &KafkaJournal, round: &str, enough: impl Fn(usize) -> bool) -> Told {
-    let done = std::cell::Cell::new(0_usize);
+    let (done, begun) = (std::cell::Cell::new(0_usize), Instant::now());
     let callers = (0..CALLERS).map(|caller| {
         let (done, enough) = (&done, &enough);
         async move {
@@ -66,7 +68,10 @@ async fn append_until(journal: &KafkaJournal, round: &str, enough: impl Fn(usize
                     break;
                 }
                 let record = format!("{round}/{caller}/{number}");
-                let answer = journal.append(partition, record.clone().into()).await;
+                let append = journal.append(partition, record.clone().into());
+                let due = told.last.unwrap_or(begun) + BROKER_LOSS_MAX;
+                let answer = tokio::time::timeout_at(due.into(), append).await;
+                let answer = answer.unwrap_or_else(|_| panic!("{record} waits for too long"));
                 done.set(done.get() + usize::from(answer.is_ok()));
                 told.note(partition, record, answer);
             }

@@ -92,6 +92,22 @@ impl Deployment {
         Ok(deployment)
     }
 
+    /// From here on nobody answers.
+    pub(crate) fn lose_servers(&mut self) -> Res<()> {
+        for id in 1..=self.kafka.brokers() {
+            self.kafka.kill_broker(id)?;
+        }
+        Ok(self.store.kill()?)
+    }
+
+    /// They are there again, with what they had.
+    pub(crate) fn find_servers(&mut self) -> Res<()> {
+        for id in 1..=self.kafka.brokers() {
+            self.kafka.start_broker(id)?;
+        }
+        Ok(self.store.start_again()?)
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

@@ -18,4 +18,5 @@ mod roles;
 mod rolling;
 mod secure;
 mod secure_store;
+mod storm;
 mod turn;
