@@ -104,7 +104,11 @@ pub(crate) fn is_refusal(error: &KafkaError) -> bool {
 
 /// Some refusals the client tells in words alone, and as a failed transport.
 pub(crate) fn tells_refusal(line: &str) -> bool {
-    ["SSL handshake failed", "SASL authentication error"].iter().any(|it| line.contains(it))
+    // By TLS 1.3 a client's certificate is refused behind the handshake.
+    let is_of_certificate = line.contains("SSL alert number")
+        && ["certificate", "unknown ca"].iter().any(|it| line.contains(it));
+    is_of_certificate
+        || ["SSL handshake failed", "SASL authentication error"].iter().any(|it| line.contains(it))
 }
 
 /// What a failed append means for whoever appended.
@@ -125,6 +129,18 @@ pub(crate) fn unavailable(doing: &str, error: &KafkaError) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // REQ: KER-07
+    #[test]
+    fn a_certificate_that_is_refused_behind_the_handshake_is_a_refusal() {
+        for alert in ["bad certificate", "certificate required", "unknown ca"] {
+            let line = format!("Receive failed: ssl/tls alert {alert}: SSL alert number 42");
+            assert!(tells_refusal(&line), "{line}");
+        }
+        assert!(!tells_refusal(
+            "Receive failed: ssl/tls alert internal error: SSL alert number 80"
+        ));
+    }
 
     // REQ: KER-07
     #[test]

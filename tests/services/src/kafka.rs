@@ -40,12 +40,14 @@ struct Node {
     process: Option<Process>,
 }
 
-/// What a third listener asks of clients: TLS, and a user with a password, by PLAIN or
-/// SCRAM-SHA-512.
+/// What a third listener asks of clients: TLS, perhaps a certificate, and a user with a
+/// password, by PLAIN or SCRAM.
 #[derive(Clone, Debug)]
 pub struct Guard {
     /// PEM: the brokers' key and the chain of its certificate, for 127.0.0.1.
     pub identity: String,
+    /// PEM of the authority that vouches for clients, each of which must show a certificate.
+    pub clients: Option<String>,
     pub user: String,
     pub password: String,
 }
@@ -280,10 +282,11 @@ impl Kafka {
 
 impl Guard {
     /// Of users who sign in by SCRAM the brokers keep a hash; it is made with their storage.
-    fn user_to_make(&self) -> [String; 2] {
+    fn user_to_make(&self) -> [String; 4] {
         let Self { user, password, .. } = self;
-        let made = format!("SCRAM-SHA-512=[name={user},password={password}]");
-        ["--add-scram".to_owned(), made]
+        let made = |by: &str| format!("{by}=[name={user},password={password}]");
+        let add = || "--add-scram".to_owned();
+        [add(), made("SCRAM-SHA-256"), add(), made("SCRAM-SHA-512")]
     }
 
     fn settings(&self, folder: &Path) -> Result<String, Error> {
@@ -293,12 +296,26 @@ impl Guard {
         let of_listener = "listener.name.sasl_ssl";
         let modules = "org.apache.kafka.common.security";
         let Self { user, password, .. } = self;
+        let mut of_clients = String::new();
+        if let Some(clients) = &self.clients {
+            let file = folder.join("clients.pem");
+            fs::write(&file, clients).map_err(|error| Error::io("write", &file, &error))?;
+            of_clients = format!(
+                "{of_listener}.ssl.client.auth=required\n\
+                 {of_listener}.ssl.truststore.type=PEM\n\
+                 {of_listener}.ssl.truststore.location={}\n",
+                file.display()
+            );
+        }
         Ok(format!(
-            "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512\n\
+            "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512\n\
+             {of_clients}\
              {of_listener}.ssl.keystore.type=PEM\n\
              {of_listener}.ssl.keystore.location={}\n\
              {of_listener}.plain.sasl.jaas.config={modules}.plain.PlainLoginModule required \
              user_{user}=\"{password}\";\n\
+             {of_listener}.scram-sha-256.sasl.jaas.config={modules}.scram.ScramLoginModule \
+             required;\n\
              {of_listener}.scram-sha-512.sasl.jaas.config={modules}.scram.ScramLoginModule \
              required;\n",
             identity.display()

@@ -23,6 +23,8 @@ struct SignIn<'a> {
     user: &'a str,
     password: &'a str,
     authority: &'a str,
+    /// Key and certificate of the process.
+    identity: Option<&'a str>,
 }
 
 /// Brokers that ask who comes, and the authority that vouches for them.
@@ -35,10 +37,11 @@ struct World {
 }
 
 impl World {
-    fn start(host: &str, store: Cassandra) -> Res<(Self, Authority)> {
+    fn start(host: &str, clients: Option<&Authority>, store: Cassandra) -> Res<(Self, Authority)> {
         let authority = Authority::new("brokers")?;
         let guard = Guard {
             identity: authority.identity(host)?,
+            clients: clients.map(|it| it.pem.clone()),
             user: USER.to_owned(),
             password: PASSWORD.to_owned(),
         };
@@ -52,7 +55,7 @@ impl World {
 
     /// Settings that sign in so, with the password in a file.
     fn config(&self, name: &str, how: &SignIn<'_>) -> Res<PathBuf> {
-        let SignIn { mechanism, user, password, authority } = how;
+        let SignIn { mechanism, user, password, authority, identity } = how;
         let files = self.files.display();
         std::fs::write(self.files.join(format!("{name}.password")), format!("{password}\n"))?;
         std::fs::write(self.files.join(format!("{name}.ca.pem")), authority)?;
@@ -61,6 +64,16 @@ impl World {
              sasl_mechanism = \"{mechanism}\"\nsasl_user = \"{user}\"\n\
              sasl_password_file = \"{files}/{name}.password\"\n"
         );
+        let of_process = match identity {
+            Some(identity) => {
+                let file = self.files.join(format!("{name}.identity.pem"));
+                std::fs::write(&file, identity)?;
+                let file = file.display();
+                format!("cert_file = \"{file}\"\nkey_file = \"{file}\"\n")
+            }
+            None => String::new(),
+        };
+        let of_sign_in = format!("{of_sign_in}{of_process}");
         let text = self.open.replace(&self.deployment.bootstrap(), &self.guarded);
         let file = self.files.join(format!("{name}.toml"));
         std::fs::write(&file, text.replace("replicas = 1\n", &of_sign_in))?;
@@ -86,14 +99,24 @@ async fn everything_works_with_tls_and_a_password() -> Res<()> {
     let _turn = Turn::shared();
     let nodes = Authority::new("nodes")?;
     let tls = NodeTls { identity: nodes.identity("127.0.0.1")?, clients: None };
-    let (mut world, authority) = World::start("127.0.0.1", Cassandra::start_guarded(&tls)?)?;
+    let clients = Authority::new("clients")?;
+    let store = Cassandra::start_guarded(&tls)?;
+    let (mut world, authority) = World::start("127.0.0.1", Some(&clients), store)?;
     let to_store = ToStore::with_password(&nodes.pem);
     world.open = to_store.settings(&world.open, &world.files, "all")?;
-    let right =
-        |mechanism| SignIn { mechanism, user: USER, password: PASSWORD, authority: &authority.pem };
+    let own = clients.identity("process.example")?;
+    let right = |mechanism| SignIn {
+        mechanism,
+        user: USER,
+        password: PASSWORD,
+        authority: &authority.pem,
+        identity: Some(&own),
+    };
     let scram = world.config("scram", &right("SCRAM-SHA-512"))?;
     says(&admin(&scram, &["init"])?, 0, &["journal created"])?;
     says(&admin(&scram, &["migrate"])?, 0, &["keyspace exchequer created"])?;
+    let shorter = world.config("shorter", &right("SCRAM-SHA-256"))?;
+    says(&admin(&shorter, &["init"])?, 0, &["journal is as it must be"])?;
     let plain = world.config("plain", &right("PLAIN"))?;
     says(&admin(&plain, &["init"])?, 0, &["journal is as it must be"])?;
 
@@ -111,7 +134,7 @@ async fn everything_works_with_tls_and_a_password() -> Res<()> {
     ensure(book.tenant.name == "Acme", || format!("{book:?}"))?;
     drop(member);
 
-    for mechanism in ["PLAIN", "SCRAM-SHA-512"] {
+    for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
         let how = SignIn { password: "wrong-staple", ..right(mechanism) };
         let wrong = world.config("wrong", &how)?;
         let words = [world.guarded.as_str(), "check user, password"];
@@ -121,10 +144,16 @@ async fn everything_works_with_tls_and_a_password() -> Res<()> {
     let how = SignIn { authority: &other.pem, ..right("PLAIN") };
     let strange = world.config("strange", &how)?;
     ends_at_once(&strange, EXIT_NO_PERMISSION, &[&world.guarded, "certificate"])?;
+    let not_theirs = other.identity("process.example")?;
+    for identity in [None, Some(not_theirs.as_str())] {
+        let unknown = world.config("unknown", &SignIn { identity, ..right("PLAIN") })?;
+        ends_at_once(&unknown, EXIT_NO_PERMISSION, &[&world.guarded, "certificate"])?;
+    }
     // What asks for TLS is spoken to in clear.
     let text = std::fs::read_to_string(world.config("clear", &right("SCRAM-SHA-512"))?)?;
     let clear = world.files.join("clear.toml");
-    let lines = text.lines().filter(|it| !it.starts_with("tls") && !it.starts_with("ca_file"));
+    let of_tls = ["tls", "ca_file", "cert_file", "key_file"];
+    let lines = text.lines().filter(|it| !of_tls.iter().any(|name| it.starts_with(name)));
     std::fs::write(&clear, lines.collect::<Vec<_>>().join("\n"))?;
     ends_at_once(&clear, EXIT_UNAVAILABLE, &[&world.guarded, "check"])?;
     std::fs::remove_file(world.files.join("scram.password"))?;
@@ -142,9 +171,14 @@ fn servers_with_another_name_are_not_trusted_nor_clients_without_a_certificate()
     let (nodes, clients) = (Authority::new("nodes")?, Authority::new("clients")?);
     let identity = nodes.identity("store.example")?;
     let tls = NodeTls { identity, clients: Some(clients.pem.clone()) };
-    let (world, authority) = World::start("broker.example", Cassandra::start_guarded(&tls)?)?;
-    let how =
-        SignIn { mechanism: "PLAIN", user: USER, password: PASSWORD, authority: &authority.pem };
+    let (world, authority) = World::start("broker.example", None, Cassandra::start_guarded(&tls)?)?;
+    let how = SignIn {
+        mechanism: "PLAIN",
+        user: USER,
+        password: PASSWORD,
+        authority: &authority.pem,
+        identity: None,
+    };
     let config = world.config("name", &how)?;
     says(&admin(&config, &["init"])?, EXIT_NO_PERMISSION, &[&world.guarded, "certificate"])?;
     says(&world.deployment.admin(&["init"])?, 0, &["journal created"])?;
