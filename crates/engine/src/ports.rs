@@ -53,9 +53,9 @@ pub enum EngineError {
         "partition {partition}: the journal ends at offset {end}, and {reader} has read it to {offset}: it is older than the views. If it is the right one, as after a restore, stop and remove the folder `views`; else put the newer journal back"
     )]
     Older { reader: String, partition: u32, offset: u64, end: u64 },
-    /// A newer program has written the journal.
+    /// A newer program has written the log.
     #[error(
-        "partition {partition}: the journal was last claimed by a program of feature level {found}, and this one knows levels up to {known}: start that program again, or a later one"
+        "partition {partition}: the log was last written by a program of feature level {found}, and this one knows levels up to {known}: start that program again, or a later one"
     )]
     Newer { partition: u32, found: u32, known: u32 },
     /// Some rows of a meter are at seal `at`, because a write that ended there was not done.

@@ -21,4 +21,4 @@ pub use record::{
 };
 pub use revision::{revisions_from_proto, revisions_to_proto, why_from_proto, why_to_proto};
 pub use root::Root;
-pub use seal::{decode_seal, encode_claim, encode_seal, seal_head};
+pub use seal::{claim_level, decode_seal, encode_claim, encode_seal, seal_head};

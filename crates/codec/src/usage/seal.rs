@@ -12,6 +12,14 @@ pub fn encode_claim(partition: PartitionId, claim: pb::SealClaim) -> Bytes {
     Bytes::from(pb::SealRecord { partition: partition.0, body }.encode_to_vec())
 }
 
+/// The feature level that a claim's record tells. None when it is no claim.
+pub fn claim_level(bytes: &Bytes) -> Option<u32> {
+    match pb::SealRecord::decode(bytes.clone()).ok()?.body? {
+        pb::seal_record::Body::Claim(claim) => Some(claim.feature_level),
+        pb::seal_record::Body::Seal(_) => None,
+    }
+}
+
 /// The bytes of a seal's record, and their hash.
 pub fn encode_seal(partition: PartitionId, seal: pb::Seal) -> (Bytes, Hash) {
     let body = Some(pb::seal_record::Body::Seal(seal));

@@ -36,8 +36,17 @@ use batch::{Batch, Deciding, Prepared, Sealed, keeps_identity, looked_up};
 use intake::{Intake, Pending};
 use resume::WriteBehind;
 
-/// The highest feature level this version understands.
+/// The highest feature level this version understands, of the journal and of the seals.
 pub const FEATURE_LEVEL: u32 = 1;
+
+/// Refuses to go on from what a program wrote that may have written what nobody here
+/// understands.
+pub(crate) fn check_level(partition: PartitionId, found: u32) -> Result<(), EngineError> {
+    if found <= FEATURE_LEVEL {
+        return Ok(());
+    }
+    Err(EngineError::Newer { partition: partition.0, found, known: FEATURE_LEVEL })
+}
 /// The longest wait before a claim is tried again, as a multiple of the first.
 const CLAIM_RETRY_FACTOR_MAX: u32 = 30;
 

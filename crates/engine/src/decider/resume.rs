@@ -17,9 +17,9 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use prost::Message;
 
-use super::FEATURE_LEVEL;
 use super::batch::Deciding;
 use super::streams::Streams;
+use super::{FEATURE_LEVEL, check_level};
 use crate::identities::{self, Flush, Identities, IndexShape, Known};
 use crate::settings::{COMMIT_BYTES_MAX, IDENTITY_WINDOW};
 use crate::tables::{
@@ -73,6 +73,7 @@ pub(crate) async fn load(
         Some(row) => read_checkpoint(row)?,
         None => pb::PartitionCheckpoint::default(),
     };
+    check_level(partition, checkpoint.feature_level)?;
     let head = match &checkpoint.head {
         Some(head) => head_from_proto(head)?,
         None => Head::default(),
@@ -125,7 +126,10 @@ pub(crate) async fn catch_up(
             let (verdict, item) = fold_record(state.partition, head, &record.bytes);
             match &item {
                 Some(item) => replay(ports, state, item).await?,
-                None => check_level(state.partition, verdict, &record.bytes)?,
+                None if verdict == Verdict::Accepted => {
+                    check_level(state.partition, claim_level(&record.bytes).unwrap_or(0))?;
+                }
+                None => {}
             }
             tail.advance(state.partition, verdict, head, item);
         }
@@ -138,20 +142,6 @@ pub(crate) async fn catch_up(
     state.hash = head.hash;
     state.next_offset = head.offset;
     Ok(())
-}
-
-/// Refuses to follow a writer that may have written what nobody here understands.
-fn check_level(
-    partition: PartitionId,
-    verdict: Verdict,
-    record: &bytes::Bytes,
-) -> Result<(), EngineError> {
-    match claim_level(record).filter(|_| verdict == Verdict::Accepted) {
-        Some(found) if found > FEATURE_LEVEL => {
-            Err(EngineError::Newer { partition: partition.0, found, known: FEATURE_LEVEL })
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Takes an accepted commit over.
@@ -258,6 +248,7 @@ pub(crate) fn snapshot(state: &Deciding, head: &Head) -> WriteBehind {
         progress: state.progress_message(),
         blocks: identities.blocks.clone(),
         runs: Some(pb::Range { from: identities.runs.0, to: identities.runs.1 }),
+        feature_level: FEATURE_LEVEL,
     };
     let last = vec![Write {
         table: &PARTITIONS,

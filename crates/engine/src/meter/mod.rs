@@ -39,6 +39,7 @@ pub use handle::{FirstRecord, MeterState, Meters};
 pub(crate) use live::LiveDefinitions;
 pub use state::Tally;
 
+use crate::decider::FEATURE_LEVEL;
 use crate::failures::METER;
 use crate::sharing::{Claiming, OwnPartition};
 use crate::tail::unavailable;
@@ -46,8 +47,6 @@ use crate::{EngineError, Failures, Ports};
 use leader::Leader;
 use state::Metering;
 
-/// The highest feature level this version understands.
-const FEATURE_LEVEL: u32 = 1;
 /// The longest wait before a claim is tried again, as a multiple of the first.
 const CLAIM_RETRY_FACTOR_MAX: u32 = 30;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use exchequer_codec::usage::{
-    counts_to_proto, decode_seal, revisions_from_proto, revisions_to_proto,
+    claim_level, counts_to_proto, decode_seal, revisions_from_proto, revisions_to_proto,
 };
 use exchequer_codec::{head_from_proto, head_to_proto};
 use exchequer_journal::Record as LogRecord;
@@ -28,6 +28,7 @@ use super::revising::revise;
 use super::state::{Metering, Tally};
 use super::{Context, adopting, correcting, letters, recounting};
 use crate::EngineError;
+use crate::decider::{FEATURE_LEVEL, check_level};
 use crate::identities::{self, Identities, IndexShape, Merge, Merged};
 use crate::tables::{USAGE_ADOPTED, USAGE_IDENTITIES, checkpoint_stamp, partition_value};
 use crate::tail::check_remembered;
@@ -41,6 +42,7 @@ pub(super) async fn head(
     let stored = usage::checkpoint(context.ports.store.as_ref(), partition).await?;
     let checkpoint = pb::MeterCheckpoint::decode(stored.unwrap_or_default().meter)
         .map_err(exchequer_codec::DecodeError::from)?;
+    check_level(partition, checkpoint.feature_level)?;
     let mut head = checkpoint.head.as_ref().map(head_from_proto).transpose()?.unwrap_or_default();
     let seals = context.meters.ports.seals.as_ref();
     check_remembered(seals, "the meter", partition, &head).await?;
@@ -48,7 +50,8 @@ pub(super) async fn head(
     Ok((head, checkpoint.next))
 }
 
-/// Passes the seals from `head` to their present end, whatever they say.
+/// Passes the seals from `head` to their present end, whatever they say, unless a newer program
+/// has claimed them.
 pub(super) async fn pass(
     context: &Context,
     partition: PartitionId,
@@ -60,7 +63,10 @@ pub(super) async fn pass(
         let read = context.ports.settings.read_bytes_max;
         for record in seals.read(partition, head.offset, read).await? {
             let (record_head, hash, _) = decode_seal(partition, &record.bytes);
-            fold(head, &record_head, &hash);
+            let is_accepted = fold(head, &record_head, &hash) == Verdict::Accepted;
+            if let Some(level) = claim_level(&record.bytes).filter(|_| is_accepted) {
+                check_level(partition, level)?;
+            }
         }
     }
     Ok(())
@@ -96,6 +102,7 @@ pub(super) async fn read(
     let stored = usage::checkpoint(store, partition).await?.unwrap_or_default();
     let checkpoint = pb::MeterCheckpoint::decode(stored.meter.clone())
         .map_err(exchequer_codec::DecodeError::from)?;
+    check_level(partition, checkpoint.feature_level)?;
     let head = checkpoint.head.as_ref().map(head_from_proto).transpose()?.unwrap_or_default();
     let seals = context.meters.ports.seals.as_ref();
     check_remembered(seals, "the meter", partition, &head).await?;
@@ -353,6 +360,7 @@ pub(super) async fn snapshot<'a>(
         blocks: flush.blocks.clone(),
         runs: Some(Range { from: flush.runs.0, to: flush.runs.1 }),
         has_corrections: state.may_have_corrections || !state.corrections.is_empty(),
+        feature_level: FEATURE_LEVEL,
         ignored: state.tally.ignored,
         breaks: state.tally.breaks,
         dead_letters: state.tally.dead_letters,

@@ -10,9 +10,12 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
+use exchequer_codec::usage::encode_claim;
+use exchequer_engine::decider::FEATURE_LEVEL;
 use exchequer_engine::meter::MemoryDefinitions;
 use exchequer_journal::{FaultKind, Journal as _};
 use exchequer_metering::{Body, Fate, Terms};
+use exchequer_proto::usage::v1::SealClaim;
 use exchequer_types::{PartitionId, Timestamp};
 use world::{PARTITIONS, PATIENCE, World, counter, event, now, sum_of_tokens, tenant};
 
@@ -209,6 +212,29 @@ async fn a_record_that_was_changed_stops_its_partition_and_no_other() {
     assert_eq!(fault.kind, FaultKind::Stopped);
     assert!(fault.message.contains("has another root than its records"), "{}", fault.message);
     process.stop().await;
+}
+
+// REQ: OPS-05, KER-20
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_newer_program_has_claimed_is_not_metered() {
+    let mut world = World::new();
+    let process = world.start().await;
+    let (partition, _) = world.send("e-1", DATA);
+    process.settled().await;
+    process.stop().await;
+    let claim =
+        SealClaim { epoch: 2, owner: [9; 16].to_vec().into(), feature_level: FEATURE_LEVEL + 1 };
+    world.seals.push(partition, encode_claim(partition, claim));
+    let records = world.seals.records(partition).len();
+    world.send("e-1-again", DATA);
+    let process = world.start().await;
+    let fault = async || process.meters.state(partition).fault;
+    until(async || fault().await.is_some()).await;
+    let fault = fault().await.unwrap();
+    assert_eq!(fault.kind, FaultKind::Stopped);
+    assert!(fault.message.contains("of feature level 2"), "{}", fault.message);
+    process.stop().await;
+    assert_eq!(world.seals.records(partition).len(), records, "nothing was written");
 }
 
 // REQ: USE-04
