@@ -98,8 +98,11 @@ impl TailListener for Listener {
     fn accepted(&self, item: &TailItem) {
         // What does not decode ends the follower, which reads it too.
         for erasure in erasures(&item.entry).unwrap_or_default() {
+            let Erasure { tenant, subject, keys, at } = &erasure;
+            // What is made from now on stays, before anybody has an answer.
+            self.vault.note_erasure(tenant, subject.as_str(), *at);
             // Durable when the follower has come by.
-            drop(self.vault.erase(&erasure.keys));
+            drop(self.vault.erase(keys));
         }
     }
 }

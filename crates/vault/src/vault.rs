@@ -244,6 +244,15 @@ impl Vault {
         durable
     }
 
+    /// What is made for the person from now on is made behind `at`, when an erasure was decided
+    /// that is still to be applied: others erase what was made until then.
+    pub fn note_erasure(&self, tenant: &TenantId, subject: &str, at: Timestamp) {
+        let name = cached_name(tenant, subject);
+        let mut erased_until = lock(&self.shared.erased_until);
+        let until = erased_until.get(name.as_str()).map_or(at, |until| until.max(at));
+        erased_until.insert(name, until);
+    }
+
     /// Applies an erasure that the journal tells of: `keys`, and whatever else was
     /// made for the person until `at`, while the erasure was being decided.
     pub async fn erase_person(
@@ -253,14 +262,12 @@ impl Vault {
         keys: &[KeyId],
         at: Timestamp,
     ) -> Result<(), VaultError> {
+        self.note_erasure(tenant, subject, at);
         let Some(tenant_key) = self.known_tenant_key(tenant).await? else {
             return self.erase(keys).await;
         };
         // No key is half made meanwhile.
         let _making = self.shared.making[shard(subject)].lock().await;
-        let name = cached_name(tenant, subject);
-        let until = lock(&self.shared.erased_until).get(name.as_str());
-        lock(&self.shared.erased_until).insert(name, until.map_or(at, |it| it.max(at)));
         let hash = tenant_key.hash(subject);
         let rows = self.shared.store.of_subject(tenant, hash).await?;
         let until = rows.into_iter().filter(|row| row.created_at <= at).map(|row| row.key);

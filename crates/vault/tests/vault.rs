@@ -253,10 +253,14 @@ fn what_is_made_behind_an_erasure_stays_though_the_clock_is_behind() {
     let [gateway, other] = [2, 3].map(|seed| world.vault(seed));
     let at = Timestamp::saturating_from_micros(20);
     world.now.store(5, Ordering::Relaxed);
-    block_on(gateway.protect(&acme, "u-1", NAME, "Ada")).unwrap();
-    block_on(gateway.erase_person(&acme, "u-1", &[], at)).unwrap();
+    let first = block_on(gateway.protect(&acme, "u-1", NAME, "Ada")).unwrap();
+    // As soon as the journal tells of it, and long before it is applied.
+    gateway.note_erasure(&acme, "u-1", at);
+    drop(gateway.erase(&[first.key]));
     let back = block_on(gateway.protect(&acme, "u-1", NAME, "Ada")).unwrap();
-    block_on(other.erase_person(&acme, "u-1", &[], at)).unwrap();
+    for vault in [&other, &gateway] {
+        block_on(vault.erase_person(&acme, "u-1", &[first.key], at)).unwrap();
+    }
     let read = block_on(world.vault(4).reveal(&acme, NAME, &back)).unwrap();
     assert_eq!(read.as_deref(), Some("Ada"));
 }

@@ -131,8 +131,10 @@ fn added(
     let (recent, idle) = (now.saturating_sub(RECENT), now.saturating_sub(IDLE));
     let mine = rows.iter().filter(|row| row.is_of(own)).max_by_key(|row| row.uses.last_used_at);
     let has_grown = mine.is_some_and(|row| row.uses.last_used_at >= recent);
-    let mut others = rows.iter().filter(|row| !row.is_of(own));
-    let is_first = others.all(|row| row.uses.last_used_at < recent || row.name.as_str() > own);
+    let mut rivals =
+        rows.iter().filter(|row| !row.is_of(own) && row.uses.last_used_at >= recent).peekable();
+    let is_alone = rivals.peek().is_none();
+    let takes_all = has_grown && rivals.all(|row| row.name.as_str() > own);
     let at = u64::try_from(now.micros()).unwrap_or(0);
     let mut grown = match mine {
         // Also where the clock has gone back.
@@ -143,17 +145,25 @@ fn added(
         },
         Some(_) => {
             let name = format!("{own}{SEPARATOR}{}", now.micros() / DAY_MICROS);
-            Counted { name, uses: Some(more), timestamp: at }
+            let begun = rows.iter().find(|row| row.name == name);
+            Counted {
+                name,
+                uses: Some(begun.map_or(more, |row| row.uses.and(more))),
+                timestamp: begun.map_or(at, |row| at.max(row.timestamp + 1)),
+            }
         }
         None => Counted { name: own.to_owned(), uses: Some(more), timestamp: at },
     };
     let mut changed = Vec::new();
-    if has_grown && is_first {
-        let taken = rows.into_iter().filter(|row| row.uses.last_used_at < idle);
-        for row in taken.take(TAKEN_MAX) {
-            grown.uses = grown.uses.map(|uses| uses.and(row.uses));
-            changed.push(Counted { name: row.name, uses: None, timestamp: row.timestamp + 1 });
-        }
+    // Nobody else takes over its own ones, where nobody else's has grown.
+    let is_taken = |row: &Counted<Uses>| {
+        row.uses.last_used_at < idle && (takes_all || is_alone && row.is_of(own))
+    };
+    let is_grown = grown.name.clone();
+    let taken = rows.into_iter().filter(|row| is_taken(row) && row.name != is_grown);
+    for row in taken.take(TAKEN_MAX) {
+        grown.uses = grown.uses.map(|uses| uses.and(row.uses));
+        changed.push(Counted { name: row.name, uses: None, timestamp: row.timestamp + 1 });
     }
     changed.push(grown);
     changed
@@ -358,6 +368,22 @@ mod tests {
         once(&store, "gw-2", 9 * DAY + 9).await;
         assert_eq!(names(&store).await, ["a gw-2", "a gw-3"]);
         assert_eq!(found(&store).await, Some(used(9 * DAY + 9, 311)));
+    }
+
+    // REQ: IAM-13
+    #[tokio::test]
+    async fn a_process_that_seldom_uses_a_credential_keeps_few_rows() {
+        let store = MemoryStore::new(true);
+        for week in 1..=20 {
+            once(&store, "gw-1", week * 5 * DAY).await;
+            assert!(names(&store).await.len() <= 3, "{:?}", names(&store).await);
+        }
+        assert_eq!(found(&store).await, Some(used(100 * DAY, 20)));
+        // What was held back for days by a store that was away, twice on one day.
+        for _ in 0..2 {
+            add(&store, "gw-1", used(90 * DAY, 1), at(110 * DAY)).await;
+        }
+        assert_eq!(found(&store).await, Some(used(100 * DAY, 22)));
     }
 
     // REQ: IAM-13

@@ -225,8 +225,9 @@ async fn a_consumer_that_has_only_the_page_reads_every_entry_and_finds_what_was_
 
     // A sealer may publish again what it published before.
     let once = world.found("audit");
-    assert!(once.values().all(|(_, repeated)| *repeated == 0), "{once:?}");
-    let twice = once.iter().map(|(tenant, (entries, _))| (tenant.clone(), (*entries, *entries)));
+    let twice = once
+        .iter()
+        .map(|(tenant, (entries, repeated))| (tenant.clone(), (*entries, *entries + 2 * repeated)));
     assert_eq!(world.found(&world.forged("twice")), twice.collect());
     // Whoever may write to the topic without being a sealer is found out.
     for (shape, alarm) in [

@@ -40,6 +40,12 @@ impl Failing {
         self.waits.remove(stream).is_some()
     }
 
+    /// These are woken elsewhere.
+    pub(super) fn forget(&mut self, is_gone: impl Fn(&StreamId) -> bool) {
+        self.waits.retain(|stream, _| !is_gone(stream));
+        self.queue.retain(|(_, stream)| !is_gone(stream));
+    }
+
     /// One whose time has come, and since when it is due; the caller says how it went.
     pub(super) fn take(&mut self, now: Timestamp) -> Option<(StreamId, Timestamp)> {
         if self.next().is_none_or(|at| at > now) {

@@ -138,6 +138,7 @@ impl Clock {
             let tail = self.gateway.tail();
             let is_lost = |stream: &StreamId| lost.contains(&tail.partition_of(stream));
             self.gateway.failures().forget_of(TIMER, is_lost);
+            self.failing.forget(is_lost);
         }
         self.own.clone_from(&latest);
     }
@@ -255,6 +256,9 @@ impl Clock {
                 }
                 self.gateway.failures().succeeded(&stream, TIMER);
                 lane.woken(stream, answer.place.offset + 1);
+            }
+            Err(_) if !self.own.contains(&partition) => {
+                self.streams.remove(&stream);
             }
             Err(message) => {
                 warn!(%stream, message, "not woken");

@@ -49,7 +49,9 @@ impl Failures {
     /// What fails at the moment.
     pub fn present(&self, now: Timestamp) -> BTreeMap<(StreamId, &'static str), Failure> {
         let mut present = self.lock();
-        present.retain(|_, it| it.resumed_at.is_none_or(|at| now.since(at) < WELL_AFTER));
+        // A clock that has gone back says nothing of how long it has been well.
+        let is_well = |at: Timestamp| now < at || now.since(at) >= WELL_AFTER;
+        present.retain(|_, it| it.resumed_at.is_none_or(|at| !is_well(at)));
         present.iter().map(|(of, it)| (of.clone(), it.failure.clone())).collect()
     }
 

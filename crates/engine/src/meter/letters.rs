@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 use super::Context;
 use super::judging::{Batch, Told};
+use crate::failures::METER;
 
 /// Bytes of one append.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -82,6 +83,7 @@ pub(super) async fn publish(context: &Context, partition: PartitionId, letters: 
     }
     if trouble.failures > 0 {
         info!(partition = partition.0, failures = trouble.failures, "dead letters go on");
+        context.failures.resumed(partition, METER, context.ports.runtime.now());
         context.meters.update(partition, |it| it.fault = None);
     }
 }
@@ -102,6 +104,8 @@ impl Trouble {
             let error = &fault;
             warn!(partition = partition.0, %error, "counting waits for the topic of dead letters");
         }
+        let message = format!("counting waits for the topic of dead letters: {fault}");
+        context.failures.stuck(partition, METER, message, now);
         context.meters.update(partition, |it| it.fault = Some(fault));
         let doubled = 2_u32.saturating_pow(self.failures.min(16));
         self.failures += 1;

@@ -30,7 +30,8 @@ impl Adoptee {
     }
 }
 
-/// What operators look at, counted from the beginning of the logs.
+/// What operators look at: from the beginning of the logs, or from the checkpoint behind which
+/// it was first counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Records of the seals that were ignored.

@@ -18,7 +18,7 @@ use exchequer_types::{Offset, PartitionId};
 use futures::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
 
-use crate::world::{PARTITIONS, World, now, own_of};
+use crate::world::{PARTITIONS, Process, World, now, own_of};
 use crate::{DATA, until};
 
 /// A member that notes what it is told of a group.
@@ -261,6 +261,44 @@ async fn counting_waits_for_the_topic_of_dead_letters_and_drops_nothing() {
     assert!(process.meters.state(broken).fault.is_none());
     assert_eq!(claims(&world, broken), 1, "nothing was claimed anew");
     process.stop().await;
+}
+
+// REQ: OPS-05 KER-11
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_told_once_each_whoever_meters() {
+    let mut world = World::new();
+    let partition = own_of("e-0");
+    let wrong = |world: &World, times: usize| {
+        for _ in 0..times {
+            world.produce(partition, &[("content-type", b"application/cloudevents+json")], "{");
+        }
+    };
+    let told = |process: &Process| process.meters.state(partition).tally.dead_letters;
+    let process = world.start().await;
+    world.send("e-0", DATA);
+    wrong(&world, 3);
+    process.settled().await;
+    process.written().await;
+    assert_eq!(told(&process), 3);
+    process.stop().await;
+    // Some stand in the checkpoint, and some in seals behind it that nobody has written.
+    world.settings.usage.flush_interval = Duration::from_secs(3_600);
+    world.settings.usage.idle_flush_interval = Duration::from_secs(3_600);
+    let process = world.start().await;
+    wrong(&world, 2);
+    process.settled().await;
+    assert_eq!(told(&process), 5);
+    process.stop().await;
+    let process = world.start().await;
+    process.settled().await;
+    until(async || told(&process) == 5).await;
+    process.stop().await;
+    world.store = Arc::new(exchequer_readstore::MemoryStore::new(true));
+    let process = world.start().await;
+    process.settled().await;
+    until(async || told(&process) == 5).await;
+    process.stop().await;
+    assert_eq!(world.letters().len(), 5);
 }
 
 // REQ: KER-02 USE-03

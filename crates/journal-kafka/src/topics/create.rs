@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use super::Spec;
 use super::check::{check_partitions, differences, reach, reader};
 use super::known::{self, Note};
-use super::spec::descriptions;
+use super::spec::{descriptions, new_descriptions};
 use crate::SetupError;
 use crate::client::{self, Reporter};
 use crate::settings::Settings;
@@ -35,9 +35,8 @@ const APPEAR_WAIT_MAX: Duration = Duration::from_secs(30);
 pub fn create(settings: &Settings, specs: &[Spec]) -> Result<Vec<(String, Created)>, SetupError> {
     settings.check()?;
     let consumer = reach(settings)?;
-    let of_notes = descriptions(specs);
-    make(settings, &of_notes)?;
-    agree(settings, &consumer, &of_notes)?;
+    make(settings, &new_descriptions(specs))?;
+    agree(settings, &consumer, &descriptions(specs))?;
     let notes = known::read(settings, &consumer)?;
     let mut done = Vec::new();
     for spec in specs {

@@ -155,17 +155,25 @@ impl Layout {
 pub(crate) const DESCRIPTIONS: &str = "exchequer-topics";
 const MIN_IN_SYNC: &str = "min.insync.replicas";
 
-/// How [`DESCRIPTIONS`] must be beside `specs`.
+/// How [`DESCRIPTIONS`] must be beside `specs`: one that was made by an earlier version has
+/// nothing but its policy.
 pub(crate) fn descriptions(specs: &[Spec]) -> Spec {
     let policy = exactly(
         "cleanup.policy",
         "compact",
         "without its note nobody knows which records a topic must have",
     );
-    let mut in_sync = specs.iter().flat_map(|it| &it.settings).filter(|it| it.name == MIN_IN_SYNC);
-    let settings = [policy, clean_leaders()].into_iter().chain(in_sync.next().cloned()).collect();
     let replicas = specs.iter().map(|spec| spec.replicas).max().unwrap_or(1);
-    Spec { name: DESCRIPTIONS.to_owned(), partitions: 1, replicas, settings }
+    Spec { name: DESCRIPTIONS.to_owned(), partitions: 1, replicas, settings: vec![policy] }
+}
+
+/// How a new one is made.
+pub(crate) fn new_descriptions(specs: &[Spec]) -> Spec {
+    let mut made = descriptions(specs);
+    let mut in_sync = specs.iter().flat_map(|it| &it.settings).filter(|it| it.name == MIN_IN_SYNC);
+    made.settings.push(clean_leaders());
+    made.settings.extend(in_sync.next().cloned());
+    made
 }
 
 fn clean_leaders() -> Setting {
@@ -225,7 +233,7 @@ mod tests {
         };
         assert_eq!((value(1), value(2), value(3)), ("1".into(), "1".into(), "2".into()));
         let layout = Layout { replicas: 5, min_insync_replicas: 3, ..Layout::default() };
-        let notes = descriptions(&layout.topics());
+        let notes = new_descriptions(&layout.topics());
         let found = notes.settings.iter().find(|it| it.name == MIN_IN_SYNC);
         assert_eq!(found.unwrap().value, "3");
     }

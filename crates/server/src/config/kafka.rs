@@ -71,7 +71,7 @@ impl Kafka {
         }
         if self.min_insync_replicas > self.replicas {
             let what = "is more than kafka.replicas: nothing could ever be acknowledged";
-            reader.wrong("kafka.min_insync_replicas", what, "set it to less than kafka.replicas");
+            reader.wrong("kafka.min_insync_replicas", what, "set it to kafka.replicas at most");
         }
         let Self { tls, ca_file, cert_file, key_file, .. } = self;
         Pems { table: "kafka", tls: *tls, ca_file, cert_file, key_file }.check(reader);
