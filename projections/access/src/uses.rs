@@ -159,8 +159,8 @@ fn added(
     let is_taken = |row: &Counted<Uses>| {
         row.uses.last_used_at < idle && (takes_all || is_alone && row.is_of(own))
     };
-    let is_grown = grown.name.clone();
-    let taken = rows.into_iter().filter(|row| is_taken(row) && row.name != is_grown);
+    let kept = grown.name.clone();
+    let taken = rows.into_iter().filter(|row| is_taken(row) && row.name != kept);
     for row in taken.take(TAKEN_MAX) {
         grown.uses = grown.uses.map(|uses| uses.and(row.uses));
         changed.push(Counted { name: row.name, uses: None, timestamp: row.timestamp + 1 });

@@ -10,7 +10,7 @@ use exchequer_codec::usage::{
 };
 use exchequer_codec::{head_from_proto, head_to_proto};
 use exchequer_journal::Record as LogRecord;
-use exchequer_kernel::{Head, Verdict, fold};
+use exchequer_kernel::{Head, RecordHead, Verdict, fold};
 use exchequer_metering::Definitions;
 use exchequer_projection_usage::{self as usage, Checkpoint, FlushError, Position, Segment};
 use exchequer_proto::journal::v1::Range;
@@ -64,8 +64,8 @@ pub(super) async fn pass(
         for record in seals.read(partition, head.offset, read).await? {
             let (record_head, hash, _) = decode_seal(partition, &record.bytes);
             let is_accepted = fold(head, &record_head, &hash) == Verdict::Accepted;
-            if let Some(level) = claim_level(&record.bytes).filter(|_| is_accepted) {
-                check_level(partition, level)?;
+            if is_accepted && matches!(record_head, RecordHead::Claim { .. }) {
+                check_level(partition, claim_level(&record.bytes).unwrap_or(0))?;
             }
         }
     }
