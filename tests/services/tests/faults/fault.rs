@@ -79,11 +79,16 @@ impl Fault {
         }
     }
 
+    /// Is a broker away?
+    pub(crate) fn is_of_broker(self) -> bool {
+        matches!(self, Self::KillBroker | Self::PauseBroker)
+    }
+
     /// How long a caller may wait for its answer, where that is promised.
     pub(crate) fn answer_max(self) -> Option<Duration> {
         match self {
             Self::Kill("decider") => Some(TAKEOVER_MAX),
-            Self::KillBroker | Self::PauseBroker => Some(BROKER_LOSS_MAX),
+            it if it.is_of_broker() => Some(BROKER_LOSS_MAX),
             _ => None,
         }
     }

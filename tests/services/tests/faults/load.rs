@@ -345,20 +345,32 @@ fn event_id(id: u64) -> String {
     format!("event-{id}")
 }
 
+/// In so many groups.
+fn model(id: u64) -> u64 {
+    id % 7
+}
+
+/// Of so many subjects of each tenant.
+fn subject(id: u64) -> String {
+    format!("customer-{}", id % 31)
+}
+
 fn data(id: u64) -> String {
-    format!("{{\"tokens\":{},\"user\":\"user-{}\"}}", tokens(id), user(id))
+    let (tokens, user, model) = (tokens(id), user(id), model(id));
+    format!("{{\"tokens\":{tokens},\"user\":\"user-{user}\",\"model\":\"model-{model}\"}}")
 }
 
 fn cloud_event(tenant: &str, id: u64) -> events::CloudEvent {
     use events::cloud_event::cloud_event_attribute_value::Attr;
     use events::cloud_event::{CloudEventAttributeValue, Data};
-    let text = CloudEventAttributeValue { attr: Some(Attr::CeString(tenant.to_owned())) };
+    let text = |it: String| CloudEventAttributeValue { attr: Some(Attr::CeString(it)) };
+    let named = [("tenant", tenant.to_owned()), ("subject", subject(id))];
     events::CloudEvent {
         id: event_id(id),
         source: SOURCE.to_owned(),
         spec_version: "1.0".to_owned(),
         r#type: EVENT_TYPE.to_owned(),
-        attributes: [("tenant".to_owned(), text)].into(),
+        attributes: named.map(|(name, it)| (name.to_owned(), text(it))).into(),
         data: Some(Data::TextData(data(id))),
     }
 }
@@ -366,8 +378,8 @@ fn cloud_event(tenant: &str, id: u64) -> events::CloudEvent {
 fn record(tenant: &str, id: u64) -> (PartitionId, Bytes) {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
-    let (id, data) = (event_id(id), data(id));
-    let body = Body { kind: EVENT_TYPE, schema: "", subject: "user-17", time: None, data: &data };
+    let (id, data, subject) = (event_id(id), data(id), subject(id));
+    let body = Body { kind: EVENT_TYPE, schema: "", subject: &subject, time: None, data: &data };
     let event = EventRecord { tenant, source: SOURCE, id: &id, body };
     let partition = partition_of_event(tenant, &id, PARTITIONS, &mut Vec::new());
     let now = Timestamp::saturating_from_micros(now);

@@ -5,8 +5,10 @@ mod audit_topic;
 mod fault;
 mod journal;
 mod load;
+mod metered_again;
 mod notice;
 mod round;
+mod told;
 mod usage;
 mod views;
 mod world;
@@ -15,6 +17,7 @@ use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use exchequer_e2e::Res;
+use fault::Fault;
 use round::Course;
 
 /// Rounds of an ordinary run.
@@ -40,10 +43,17 @@ async fn rounds() -> Res<()> {
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
     let seed = number(SEED_VARIABLE)?.unwrap_or_else(clock);
     say(&format!("faults: {rounds} rounds from --seed {seed}"));
+    let mut all: Vec<(u64, Fault)> =
+        (seed..seed.saturating_add(rounds)).map(|it| (it, Fault::of_seed(it))).collect();
+    // What is promised of it is seen in each run.
+    if !all.iter().any(|it| it.1.is_of_broker()) {
+        all.push((seed, Fault::KillBroker));
+    }
     let mut course = Course::start().await?;
     let mut wrong = Vec::new();
-    for seed in seed..seed.saturating_add(rounds) {
-        wrong = course.round(seed).await.unwrap_or_else(|error| vec![error.to_string()]);
+    for (number, (seed, fault)) in (1..).zip(all) {
+        let done = course.round(number, seed, fault).await;
+        wrong = done.unwrap_or_else(|error| vec![error.to_string()]);
         for line in &wrong {
             say(&format!("  {line}"));
         }

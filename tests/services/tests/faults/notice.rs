@@ -4,11 +4,13 @@
 use bytes::Bytes;
 use exchequer_codec::Entry;
 use exchequer_e2e::{Client, Res, ensure, wait};
+use exchequer_projection_usage::{USAGE_COMMON, USAGE_FATES, USAGE_SEALS};
 use exchequer_types::PartitionId;
 
 use crate::audit_topic::AuditTopic;
 use crate::journal::Journal;
 use crate::load::{Events, Kept, Ledger};
+use crate::metered_again::MeteredAgain;
 use crate::usage::differs;
 use crate::views::{Expected, open};
 use crate::world::World;
@@ -67,6 +69,17 @@ async fn notices_a_view(world: &World, journal: &mut Journal, tenant: &str) -> R
     without_last.fold(&entries[..last]).await?;
     without_last.fold(&entries[last + 1..]).await?;
     notices("a row that is behind", &without_last.compare(&store).await?, "rows, must be")
+}
+
+/// What is not noticed where a row of use is missing.
+pub(crate) async fn without_rows(again: &MeteredAgain) -> Res<Vec<String>> {
+    let mut unnoticed = Vec::new();
+    for table in [&USAGE_COMMON, &USAGE_FATES, &USAGE_SEALS] {
+        if again.without_a_row(table).await?.is_empty() {
+            unnoticed.push(format!("the checks do not notice a missing row of {}", table.name));
+        }
+    }
+    Ok(unnoticed)
 }
 
 fn notices(what: &str, said: &[String], words: &str) -> Res<()> {

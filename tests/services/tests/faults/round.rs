@@ -10,6 +10,7 @@ use crate::audit_topic::AuditTopic;
 use crate::fault::Fault;
 use crate::journal::Journal;
 use crate::load::{Ledger, Load};
+use crate::metered_again::MeteredAgain;
 use crate::notice;
 use crate::say;
 use crate::usage::{Usage, make_meters};
@@ -81,16 +82,15 @@ impl Course {
         })
     }
 
-    /// What is wrong after the round of that seed.
-    pub(crate) async fn round(&mut self, seed: u64) -> Res<Vec<String>> {
-        let (name, mut random) = (format!("s{seed}"), Random::new(seed, 0));
+    /// What is wrong after the round of that number and seed.
+    pub(crate) async fn round(&mut self, number: u64, seed: u64, fault: Fault) -> Res<Vec<String>> {
+        let (name, mut random) = (format!("r{number}-s{seed}"), Random::new(seed, 0));
         let (ignored, claims) = (self.journal.ignored, self.journal.claims);
         let mut times = Times::begin();
         let load = Load::start(&self.gateways, self.usage.log(), &name, seed);
         load.go_on(ANSWERS_BEFORE).await?;
         wait::pass_async(Duration::from_millis(random.below(LIFE_MS_MAX))).await;
         times.done("before");
-        let fault = Fault::of_seed(seed);
         let what = fault.run(&mut self.world, &mut self.journal, &load, &mut random).await;
         let what = what.map_err(|error| format!("{fault:?}: {error}"))?;
         let told = |error: exchequer_e2e::Failure| format!("{what}: {error}");
@@ -155,8 +155,22 @@ impl Course {
         }
         wrong.extend(views(&mut again, &Expected::new(), &self.world).await?);
         wrong.extend(AuditTopic::new(self.world.log("audit")?).compare(&mut again).await?);
+        wrong.extend(self.usage_again().await?);
         let (commits, claims, ignored) = (again.commits, again.claims, again.ignored);
         say(&format!("from zero: {commits} commits, {claims} claims, {ignored} records ignored"));
+        Ok(wrong)
+    }
+
+    /// Counts all usage anew: what the deployment tells of it is what comes out.
+    async fn usage_again(&self) -> Res<Vec<String>> {
+        let begun = Instant::now();
+        let again = MeteredAgain::start(&self.world, &self.usage.log()).await?;
+        let mut wrong = again.compare(&self.world).await?;
+        if wrong.is_empty() {
+            wrong = notice::without_rows(&again).await?;
+        }
+        again.end().await;
+        say(&format!("usage from zero: {} s", begun.elapsed().as_secs()));
         Ok(wrong)
     }
 }

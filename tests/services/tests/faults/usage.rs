@@ -23,8 +23,10 @@ const CREATE_METER: &str = "/exchequer.usage.v1.MeterService/CreateMeter";
 const QUERY: &str = "/exchequer.usage.v1.UsageService/QueryUsage";
 const RECONCILE: &str = "/exchequer.usage.v1.UsageService/ReconcileUsage";
 /// Summed; and counted once each.
-const TOKENS: &str = "tokens";
-const USERS: &str = "users";
+pub(crate) const TOKENS: &str = "tokens";
+pub(crate) const USERS: &str = "users";
+/// By which tokens are told apart.
+pub(crate) const MODEL: &str = "model";
 const READ_BYTES_MAX: usize = 4 << 20;
 const HOUR_SECONDS: i64 = 3_600;
 /// Much longer than a round takes.
@@ -37,11 +39,14 @@ pub(crate) async fn make_meters(client: &Client) -> Res<()> {
         (TOKENS, pb::Aggregation::Sum, "$.tokens"),
         (USERS, pb::Aggregation::UniqueCount, "$.user"),
     ];
+    let model = pb::MeterGroupBy { name: MODEL.to_owned(), path: "$.model".to_owned() };
     for (key, aggregation, value) in meters {
+        let group_by = if key == TOKENS { vec![model.clone()] } else { Vec::new() };
         let rules = pb::MeterRules {
             event_type: EVENT_TYPE.to_owned(),
             aggregation: aggregation.into(),
             value: value.to_owned(),
+            group_by,
             unit: key.to_owned(),
             ..<_>::default()
         };

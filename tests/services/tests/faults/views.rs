@@ -17,6 +17,7 @@ use exchequer_projection_quotas as quotas;
 use exchequer_projection_subscriptions as subscriptions;
 use exchequer_projection_tenants as tenants;
 use exchequer_projection_timers as timers;
+use exchequer_projection_usage as usage;
 use exchequer_readstore::{Batch, MemoryStore, ReadStore as _, Row, RowSet, Table, load_missing};
 use exchequer_readstore_scylla::{MIGRATIONS, ScyllaReadStore, Settings};
 use exchequer_types::Hash;
@@ -24,7 +25,8 @@ use exchequer_types::Hash;
 /// The engine's table that says which generation of a view is read.
 const GENERATIONS: &str = "views";
 
-fn views() -> Vec<Arc<dyn View>> {
+/// All views of the journal.
+pub(crate) fn views() -> Vec<Arc<dyn View>> {
     vec![
         Arc::new(ViewOf { projection: tenants::TenantsView, tables: tenants::TABLES }),
         Arc::new(ViewOf { projection: access::AccessView, tables: access::TABLES }),
@@ -112,7 +114,7 @@ impl Expected {
 pub(crate) async fn open(settings: &Settings) -> Res<ScyllaReadStore> {
     let views = views();
     let tables: Vec<&'static Table> = views.iter().flat_map(|it| it.tables()).copied().collect();
-    let all = [exchequer_engine::TABLES, tables.as_slice()].concat();
+    let all = [exchequer_engine::TABLES, usage::TABLES, tables.as_slice()].concat();
     Ok(ScyllaReadStore::open(settings, MIGRATIONS, &all).await?)
 }
 
