@@ -162,3 +162,39 @@ fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(8)..].join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Folder;
+
+    const FOLDER: &str = "EXCHEQUER_TEST_PROCESS_FOLDER";
+    const WAIT_MAX: Duration = Duration::from_secs(30);
+
+    /// Run once more as a program of its own, which starts a server and is killed.
+    #[test]
+    fn a_server_ends_with_the_program_that_started_it() {
+        if let Some(folder) = std::env::var_os(FOLDER) {
+            let words = ["sleep", "600"].map(str::to_owned);
+            let _server =
+                Process::start(&words, Path::new(&folder), "server", Lifetime::Owned).unwrap();
+            wait_until("the kill", Duration::from_secs(600), || Ok(None::<()>)).unwrap();
+        }
+        let folder = Folder::temporary("process").unwrap();
+        let mut program = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "process::tests::a_server_ends_with_the_program_that_started_it"])
+            .env(FOLDER, folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let file = folder.path().join("server.pid");
+        let written = || Ok(fs::read_to_string(&file).ok().and_then(|it| it.trim().parse().ok()));
+        let server: u32 = wait_until("the server's id", WAIT_MAX, written).unwrap();
+        signal(server, "0").unwrap();
+        program.kill().unwrap();
+        program.wait().unwrap();
+        let is_gone = || Ok(signal(server, "0").is_err().then_some(()));
+        wait_until("the end of the server", WAIT_MAX, is_gone).unwrap();
+    }
+}

@@ -9,9 +9,15 @@ use crate::fetch::cache_dir;
 use crate::process::signal;
 use crate::{Cassandra, Error, Folder, Kafka, Lifetime, Users, wait_until};
 
-/// The folder of the standing servers called `name`.
+/// The folder of the standing servers called `name`: in `EXCHEQUER_STANDING_DIR`, or beside the
+/// servers' programs.
 pub fn state_dir(name: &str) -> Result<PathBuf, Error> {
-    Ok(cache_dir()?.join("standing").join(name))
+    let given = std::env::var_os("EXCHEQUER_STANDING_DIR").filter(|value| !value.is_empty());
+    let all = match given {
+        Some(given) => PathBuf::from(given),
+        None => cache_dir()?.join("standing"),
+    };
+    Ok(all.join(name))
 }
 
 /// Servers of one name, started by some earlier call.

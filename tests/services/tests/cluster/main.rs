@@ -10,6 +10,7 @@ mod guide;
 mod metered;
 mod moving;
 mod operators;
+mod page;
 #[cfg(test)]
 #[path = "../programs/mod.rs"]
 mod programs;
