@@ -24,4 +24,4 @@ pub use journal::KafkaJournal;
 pub use members::members;
 pub use membership::{KafkaMembership, NotOwner};
 pub use outlet::KafkaOutlet;
-pub use settings::{Compression, Mechanism, Options, Security, Settings};
+pub use settings::{Compression, Mechanism, Options, Security, Settings, Stopped};

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use exchequer_journal::{Fault, FaultKind};
 use rdkafka::ClientConfig;
+use tokio::sync::Notify;
 
 use crate::SetupError;
 use crate::members::client_id;
@@ -28,7 +29,13 @@ pub struct Settings {
 
 /// Why nothing is appended any more, once that is so.
 #[derive(Clone, Debug, Default)]
-pub struct Stopped(Arc<OnceLock<String>>);
+pub struct Stopped(Arc<Halt>);
+
+#[derive(Debug, Default)]
+struct Halt {
+    why: OnceLock<String>,
+    told: Notify,
+}
 
 /// TLS and SASL. Neither by default.
 #[derive(Clone, Default)]
@@ -226,13 +233,26 @@ impl Settings {
 
 impl Stopped {
     pub(crate) fn stop(&self, why: String) {
-        if self.0.set(why.clone()).is_ok() {
+        if self.0.why.set(why.clone()).is_ok() {
             tracing::error!(why, "nothing more is appended");
+            self.0.told.notify_waiters();
+        }
+    }
+
+    /// Resolves when nothing is appended any more: why.
+    pub async fn reason(&self) -> String {
+        loop {
+            let mut told = core::pin::pin!(self.0.told.notified());
+            told.as_mut().enable();
+            if let Some(why) = self.0.why.get() {
+                return why.clone();
+            }
+            told.await;
         }
     }
 
     pub(crate) fn check(&self) -> Result<(), Fault> {
-        match self.0.get() {
+        match self.0.why.get() {
             Some(why) => Err(Fault::new(FaultKind::Stopped, why.clone())),
             None => Ok(()),
         }

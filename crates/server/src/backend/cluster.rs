@@ -9,12 +9,12 @@ use exchequer_journal::{Group, Outlet};
 use exchequer_journal_kafka::topics::{self, Known, Layout};
 use exchequer_journal_kafka::{
     Figures, KafkaInput, KafkaJournal, KafkaMembership, KafkaOutlet, Settings, SetupError,
-    SetupKind,
+    SetupKind, Stopped,
 };
 use exchequer_readstore_scylla::{
     MIGRATIONS, OpenError, ScyllaKeys, ScyllaReadStore, check_deployment, keys_settings,
 };
-use exchequer_runtime::{Metric, TokioRuntime};
+use exchequer_runtime::{Metric, OnEnd, Runtime as _, TaskError, TaskKind, TokioRuntime};
 use exchequer_types::Hash;
 use exchequer_vault::Vault;
 
@@ -22,6 +22,9 @@ use super::tables::tables;
 use super::{Backend, Closing};
 use crate::config::{Config, Role, Roles};
 use crate::{RunError, keys, persons};
+
+/// The logs as they must be for as long as the process has a part in the work.
+const LOGS: TaskKind = TaskKind { name: "logs", on_end: OnEnd::ShutDown };
 
 /// As sysexits.h has them.
 const EXIT_USAGE: u8 = 64;
@@ -102,6 +105,9 @@ pub(super) async fn open(config: &Config, runtime: &TokioRuntime) -> Result<Back
     let store = store.map_err(ClusterError::Store)?;
     let vault = open_keys(config, runtime, &deployment_key).await?;
     let groups = groups(&config.roles);
+    if !groups.is_empty() {
+        end_with(settings.stopped.clone(), runtime);
+    }
     let membership = apart(move || KafkaMembership::join(&settings, &groups)).await;
     let membership = membership?.map_err(ClusterError::Logs)?;
     let membership = Arc::new(membership);
@@ -126,6 +132,13 @@ fn process_name(listen: SocketAddr) -> String {
     let host = std::fs::read_to_string(HOST_FILE).unwrap_or_default();
     let host = host.trim();
     if host.is_empty() { listen.to_string() } else { format!("{host}:{}", listen.port()) }
+}
+
+/// Ends a process that shares in the work as soon as nothing is appended any more: it would hold
+/// its partitions and do nothing, and the next start says what to do. A gateway alone goes on,
+/// for those who read.
+fn end_with(stopped: Stopped, runtime: &TokioRuntime) {
+    runtime.spawn(LOGS, Box::pin(async move { Err(TaskError(stopped.reason().await)) }));
 }
 
 /// What the clients of a topic say of themselves, as metrics.

@@ -3,7 +3,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,8 +11,9 @@ use exchequer_e2e::{Res, ensure};
 use exchequer_readstore_scylla::{
     MIGRATIONS, Migration, Replication, Settings as StoreSettings, migrate,
 };
-use exchequer_services::{Clock, Folder, clients, free_ports};
+use exchequer_services::{Clock, Folder, free_ports};
 
+use crate::changed::add_partitions;
 use crate::deployment::{Deployment, admin, says, settings, start};
 use crate::turn::Turn;
 
@@ -52,9 +52,7 @@ fn whoever_starts_too_early_is_told_what_is_missing() -> Res<()> {
 
     newer_keyspace(&deployment)?;
     // The number of partitions says where each key lives.
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/add_partitions.py");
-    let more = clients::python(&deployment.bootstrap(), &program, &["journal", "5"])?;
-    ensure(more.status.success(), || format!("{more:?}"))?;
+    add_partitions(&deployment, "journal", "5")?;
     says(&start(config, "decider")?, EXIT_CONFIG, &["journal has 5 partitions and must have 4"])
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Deployment {
 
 /// A process of the deployment; it ends with the value.
 pub(crate) struct Member {
-    process: Process,
+    pub(crate) process: Process,
     pub(crate) address: String,
 }
 
@@ -192,10 +192,6 @@ impl Member {
 
     pub(crate) fn stop(mut self) -> Res<()> {
         Ok(self.process.stop()?)
-    }
-
-    pub(crate) fn process(&self) -> &Process {
-        &self.process
     }
 }
 

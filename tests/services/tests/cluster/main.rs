@@ -4,6 +4,7 @@
 mod apart;
 mod authority;
 mod bad_surroundings;
+mod changed;
 mod deployment;
 mod foreign;
 mod guide;

@@ -111,9 +111,9 @@ async fn a_decider_that_slept_through_its_session_changes_nothing() -> Res<()> {
         (0..TENANTS).map(|it| Sent::create(&tenant(it), &format!("create-{it}"))).collect();
     accepted(&client, &create).await?;
     let heir = deployment.begin("heir", &["decider"])?;
-    zombie.process().pause()?;
+    zombie.process.pause()?;
     show("answered by the heir", accepted(&client, &renames("asleep")).await?);
-    zombie.process().resume()?;
+    zombie.process.resume()?;
     accepted(&client, &renames("awake")).await?;
     accepted(&client, &renames("later")).await?;
     check(&client, &["asleep", "awake", "later"]).await?;

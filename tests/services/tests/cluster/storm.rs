@@ -64,7 +64,7 @@ async fn a_process_without_servers_neither_storms_them_nor_the_log() -> Res<()> 
     let [broker, node] = [deployment.bootstrap(), deployment.node()];
     deployment.lose_servers()?;
     let [broker, node] = [Refusing::at(&broker)?, Refusing::at(&node)?];
-    let said = || std::fs::read_to_string(member.process().log());
+    let said = || std::fs::read_to_string(member.process.log());
     let before = said()?.lines().count();
     wait::pass(OUTAGE);
     let [to_broker, to_node] = [broker.end(), node.end()];
