@@ -254,15 +254,20 @@ impl Tail {
 
     /// Says whether a writer in this process decides `partition`, or why it can't.
     pub fn set_leading(&self, partition: PartitionId, leading: Result<bool, Fault>) {
+        let is_news;
         let fault = {
             let mut it = lock(&self.partitions[partition.index()]);
             it.state.leading = matches!(leading, Ok(true));
-            if it.state.leading && it.state.led_from.is_none() {
+            is_news = it.state.leading && it.state.led_from.is_none();
+            if is_news {
                 it.state.led_from = Some(it.state.head.offset);
             }
             it.state.fault = leading.err();
             it.state.fault.clone()
         };
+        if is_news {
+            self.changes.send_modify(|changes| *changes += 1);
+        }
         if let Some(fault) = fault {
             for listener in self.listeners().iter() {
                 listener.unavailable(partition, &fault);
@@ -272,10 +277,21 @@ impl Tail {
 
     /// Notes when everything is folded that was there when the partition was begun.
     fn caught_up(&self, partition: PartitionId) {
-        let it = &mut lock(&self.partitions[partition.index()]);
-        if it.ends_at.is_some_and(|end| it.state.head.offset >= end) {
-            it.state.led_from = it.state.led_from.or(it.ends_at);
+        {
+            let it = &mut lock(&self.partitions[partition.index()]);
+            let is_there = it.ends_at.is_some_and(|end| it.state.head.offset >= end);
+            if !is_there || it.state.led_from.is_some() {
+                return;
+            }
+            it.state.led_from = it.ends_at;
         }
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// Is each partition known here up to where it ended when it was begun? Before that its
+    /// end here is any place in the journal.
+    pub(crate) fn has_caught_up(&self) -> bool {
+        (0..self.partitions()).all(|it| self.led_from(PartitionId(it)).is_some())
     }
 
     /// Accepted commits behind `head`, which moves with them: as many as there are,
@@ -328,6 +344,7 @@ impl Tail {
     pub async fn follow(&self, partition: PartitionId, mut head: Head) -> Result<(), EngineError> {
         self.check_remembered("the gateway", partition, &head).await?;
         self.reach(partition, &head).await?;
+        self.note_end(partition).await?;
         loop {
             self.caught_up(partition);
             self.ports.journal.wait(partition, head.offset).await;
@@ -367,9 +384,18 @@ impl Tail {
     ) -> Result<(), EngineError> {
         let head = resume::checkpointed(&self.ports, partition).await?;
         self.check_remembered("the gateway", partition, &head).await?;
-        let end = self.ports.journal.end(partition).await?;
+        self.note_end(partition).await?;
         self.begin(partition, &head);
-        lock(&self.partitions[partition.index()]).ends_at = Some(end);
+        Ok(())
+    }
+
+    /// Notes where the partition ends, the first time.
+    async fn note_end(&self, partition: PartitionId) -> Result<(), EngineError> {
+        let it = &self.partitions[partition.index()];
+        if lock(it).ends_at.is_none() {
+            let end = self.ports.journal.end(partition).await?;
+            lock(it).ends_at = Some(end);
+        }
         Ok(())
     }
 

@@ -16,8 +16,8 @@ use exchequer_engine::{
     Unready, View, ViewOf,
 };
 use exchequer_journal::{
-    FaultKind, Group, InputLog as _, Lane, Membership, MemoryGroups, MemoryInput,
-    MemoryInputLimits, MemoryJournal,
+    Fault, FaultKind, Group, InputLog as _, Journal, Lane, Membership, MemoryGroups, MemoryInput,
+    MemoryInputLimits, MemoryJournal, Record,
 };
 use exchequer_kernel::{SealKey, Status};
 use exchequer_projection_tenants as tenants_view;
@@ -26,8 +26,10 @@ use exchequer_readstore::{Key, MemoryStore, RowSet, Table};
 use exchequer_runtime::{Runtime as _, TokioRuntime};
 use exchequer_tenant::{Command, Create};
 use exchequer_types::{
-    ActorId, CommandId, Issuer, PartitionId, StreamId, TenantId, TenantStatus, Timestamp,
+    ActorId, CommandId, Issuer, Offset, PartitionId, StreamId, TenantId, TenantStatus, Timestamp,
 };
+use futures::future::BoxFuture;
+use tokio::sync::watch;
 
 const PARTITIONS: u32 = 4;
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -69,9 +71,20 @@ impl Cluster {
         tenants: Arc<dyn View>,
         groups: impl IntoIterator<Item = Group>,
     ) -> Process {
+        let journal = Arc::<MemoryJournal>::clone(&self.journal);
+        self.start_on(journal, tenants, groups).await
+    }
+
+    /// A process that reaches the journal this way.
+    async fn start_on(
+        &self,
+        journal: Arc<dyn Journal>,
+        tenants: Arc<dyn View>,
+        groups: impl IntoIterator<Item = Group>,
+    ) -> Process {
         let runtime = TokioRuntime::default();
         let ports = Ports {
-            journal: Arc::<MemoryJournal>::clone(&self.journal),
+            journal,
             inputs: Arc::<MemoryInput>::clone(&self.inputs),
             store: Arc::<MemoryStore>::clone(&self.store),
             runtime: Arc::new(runtime.clone()),
@@ -239,6 +252,86 @@ async fn a_rebuild_at_one_process_is_built_and_read_by_all() {
         assert!(process.read("acme", &answer).await.is_some());
     }
     first.stop().await;
+    second.stop().await;
+}
+
+/// A journal in which nobody can read yet.
+#[derive(Debug)]
+struct Shut {
+    inner: Arc<MemoryJournal>,
+    is_open: watch::Receiver<bool>,
+}
+
+impl Journal for Shut {
+    fn partitions(&self) -> u32 {
+        self.inner.partitions()
+    }
+
+    fn append(
+        &self,
+        partition: PartitionId,
+        record: Bytes,
+    ) -> BoxFuture<'_, Result<Option<Offset>, Fault>> {
+        self.inner.append(partition, record)
+    }
+
+    fn append_all(
+        &self,
+        partition: PartitionId,
+        records: Vec<Bytes>,
+    ) -> BoxFuture<'_, Result<Option<Offset>, Fault>> {
+        self.inner.append_all(partition, records)
+    }
+
+    fn end(&self, partition: PartitionId) -> BoxFuture<'_, Result<Offset, Fault>> {
+        self.inner.end(partition)
+    }
+
+    fn read(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        bytes_max: usize,
+    ) -> BoxFuture<'_, Result<Vec<Record>, Fault>> {
+        let mut is_open = self.is_open.clone();
+        Box::pin(async move {
+            is_open.wait_for(|is_open| *is_open).await.unwrap();
+            self.inner.read(partition, from, bytes_max).await
+        })
+    }
+
+    fn wait(&self, partition: PartitionId, offset: Offset) -> BoxFuture<'_, ()> {
+        self.inner.wait(partition, offset)
+    }
+}
+
+// REQ: KER-10
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_is_not_taken_for_built_before_the_journal_is_read() {
+    let mut cluster = Cluster::new();
+    let first = cluster.start(Group::ALL).await;
+    let answer = first.create("acme").await;
+    first.stop().await;
+    // Without any checkpoint.
+    cluster.store = Arc::new(MemoryStore::new(false));
+    let (open, is_open) = watch::channel(false);
+    let shut = Shut { inner: Arc::<MemoryJournal>::clone(&cluster.journal), is_open };
+    let tenants = ViewOf { projection: tenants_view::TenantsView, tables: tenants_view::TABLES };
+    let second = cluster.start_on(Arc::new(shut), Arc::new(tenants), Group::ALL).await;
+    let built = second.platform.rebuild("tenants").await.unwrap().unwrap();
+    let view = Arc::clone(second.platform.view("tenants").unwrap());
+    // Whoever builds it has looked what there is.
+    second.until(|_| view.building().is_none_or(|it| it.progress().known)).await;
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    open.send_replace(true);
+    second.until(|_| view.active().number == built).await;
+    let progress = view.active().progress();
+    for (partition, offset) in answer.token().0 {
+        assert!(progress.offsets[partition.index()] >= offset, "{progress:?}");
+    }
+    assert!(second.read("acme", &answer).await.is_some());
     second.stop().await;
 }
 

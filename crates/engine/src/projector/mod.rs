@@ -242,6 +242,8 @@ impl Projector {
                 }
             }
             let served = self.handle.active().progress();
+            // Asked before it is folded: what was the end until then is in what follows.
+            let knows_end = self.tail.has_caught_up();
             let at = (&mut heads[..], &mut progress);
             let folding = self.fold_some(&own, at, &mut unsaved, earlier.as_ref());
             let (folded, landed) = join(folding, self.land(landing)).await;
@@ -265,7 +267,7 @@ impl Projector {
             let served = has_folded.then_some(&served);
             let standing = (&mut heads[..], &mut progress, &mut unsaved);
             let sharing = (&mut own, &mut hearing);
-            let others_behind = self.look_up(sharing, standing, served).await?;
+            let others_behind = self.look_up(sharing, standing, (knows_end, served)).await?;
             if has_folded {
                 continue;
             }
@@ -278,12 +280,13 @@ impl Projector {
 
     /// Tells others how far this one is and hears of them, and takes over when its rows are as
     /// new as those that readers have: `served`, where there is always something new to fold.
+    /// Before the journal's end is known here, there seems to be nothing.
     /// Are others behind?
     async fn look_up(
         &self,
         (own, hearing): (&mut Own, &mut Hearing),
         (heads, progress, unsaved): (&mut [Head], &mut Progressed, &mut Unsaved),
-        served: Option<&Progressed>,
+        (knows_end, served): (bool, Option<&Progressed>),
     ) -> Result<bool, EngineError> {
         if self.handle.share.are_others() {
             self.tell_others(own, heads, unsaved).await?;
@@ -295,7 +298,7 @@ impl Projector {
             None => !others_behind,
             Some(served) => served.known && progress.is_at_least(served),
         };
-        if self.is_being_built() && is_there {
+        if self.is_being_built() && knows_end && is_there {
             if unsaved.commits > 0 {
                 self.write(self.batch(Vec::new(), heads, unsaved)).await?;
             }
