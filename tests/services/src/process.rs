@@ -165,11 +165,23 @@ fn tail(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
     use crate::Folder;
 
     const FOLDER: &str = "EXCHEQUER_TEST_PROCESS_FOLDER";
     const WAIT_MAX: Duration = Duration::from_secs(30);
+
+    /// A program that is killed with the value.
+    struct Started(Child);
+
+    impl Drop for Started {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
 
     /// Run once more as a program of its own, which starts a server and is killed.
     #[test]
@@ -178,22 +190,25 @@ mod tests {
             let words = ["sleep", "600"].map(str::to_owned);
             let _server =
                 Process::start(&words, Path::new(&folder), "server", Lifetime::Owned).unwrap();
-            wait_until("the kill", Duration::from_secs(600), || Ok(None::<()>)).unwrap();
+            // Until the kill.
+            std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+            return;
         }
         let folder = Folder::temporary("process").unwrap();
-        let mut program = Command::new(std::env::current_exe().unwrap())
+        let program = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "process::tests::a_server_ends_with_the_program_that_started_it"])
             .env(FOLDER, folder.path())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        let program = Started(program);
         let file = folder.path().join("server.pid");
         let written = || Ok(fs::read_to_string(&file).ok().and_then(|it| it.trim().parse().ok()));
         let server: u32 = wait_until("the server's id", WAIT_MAX, written).unwrap();
         signal(server, "0").unwrap();
-        program.kill().unwrap();
-        program.wait().unwrap();
+        drop(program);
         let is_gone = || Ok(signal(server, "0").is_err().then_some(()));
         wait_until("the end of the server", WAIT_MAX, is_gone).unwrap();
     }

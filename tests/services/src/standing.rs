@@ -14,7 +14,8 @@ use crate::{Cassandra, Error, Folder, Kafka, Lifetime, Users, wait_until};
 pub fn state_dir(name: &str) -> Result<PathBuf, Error> {
     let given = std::env::var_os("EXCHEQUER_STANDING_DIR").filter(|value| !value.is_empty());
     let all = match given {
-        Some(given) => PathBuf::from(given),
+        Some(given) => std::path::absolute(&given)
+            .map_err(|error| Error::io("find", Path::new(&given), &error))?,
         None => cache_dir()?.join("standing"),
     };
     Ok(all.join(name))

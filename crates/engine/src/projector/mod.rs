@@ -264,10 +264,9 @@ impl Projector {
             } else if is_landing {
                 continue;
             }
-            let served = has_folded.then_some(&served);
+            let served = (knows_end, has_folded.then_some(&served));
             let standing = (&mut heads[..], &mut progress, &mut unsaved);
-            let sharing = (&mut own, &mut hearing);
-            let others_behind = self.look_up(sharing, standing, (knows_end, served)).await?;
+            let others_behind = self.look_up((&mut own, &mut hearing), standing, served).await?;
             if has_folded {
                 continue;
             }

@@ -33,15 +33,20 @@ async fn partitions_that_are_added_stop_whoever_writes() -> Res<()> {
     let client = deployment.client(&gateway).await?;
     accepted(&client, &[Sent::create(TENANT, "create")]).await?;
     publish(&client, 0..10).await?;
-    let logs = [log(&deployment, "journal")?, log(&deployment, "usage")?];
+    let names = ["commands", "journal", "usage"];
+    let logs: Res<Vec<KafkaJournal>> = names.iter().map(|name| log(&deployment, name)).collect();
+    let logs = logs?;
 
     add_partitions(&deployment, "journal", "5")?;
-    let named = "journal has 5 partitions and must have 4";
-    decider.wait_for_line(named, wait::PATIENCE)?;
+    let said = "journal has 5 partitions and must have 4";
+    for process in [&mut decider, &mut rest.process] {
+        process.wait_for_line(said, wait::PATIENCE)?;
+        process.wait_for_line("can't go on without", wait::PATIENCE)?;
+    }
     wait::until("the decider to end", || Ok(decider.check().is_err().then_some(())))?;
     let rest = &mut rest.process;
     wait::until("the others to end", || Ok(rest.check().is_err().then_some(())))?;
-    gateway.process.wait_for_line(named, wait::PATIENCE)?;
+    gateway.process.wait_for_line(said, wait::PATIENCE)?;
     let ends = ends(&logs).await?;
     let refused = client.send(&Sent::rename(TENANT, "rename", "Other", None)).await;
     let told = Answer::of(refused.as_ref().map(|(bytes, _)| bytes.clone()));

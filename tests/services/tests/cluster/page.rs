@@ -1,14 +1,17 @@
 //! Commands that a page prints, and where they are run.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use exchequer_e2e::{Res, ensure, program};
 use exchequer_services::{Folder, Lifetime, Process};
 
-/// Ends what stands when its standard input ends, which it does with this program.
-const KEEPER: &str = "cat >/dev/null; exec cargo xtask services down >/dev/null 2>&1";
+/// When its standard input ends, which it does with this program: ends whatever in its group
+/// still starts servers, and then those that stand.
+const KEEPER: &str =
+    "cat >/dev/null; trap '' TERM; kill -TERM 0; exec cargo xtask services down >/dev/null";
 
 /// The text between this heading and the next of its kind.
 pub(crate) fn section(page: &'static str, heading: &str) -> Res<&'static str> {
@@ -99,9 +102,7 @@ impl Standing {
     pub(crate) fn up(brokers: &str, node: &str) -> Res<Self> {
         let folder = Folder::temporary("standing")?;
         let mut keeper = in_tree(&folder, KEEPER);
-        let mut keeper = std::os::unix::process::CommandExt::process_group(&mut keeper, 0)
-            .stdin(Stdio::piped())
-            .spawn()?;
+        let mut keeper = keeper.process_group(0).stdin(Stdio::piped()).spawn()?;
         let open = keeper.stdin.take();
         let mut it = Self { folder, keeper, open, brokers: String::new(), node: String::new() };
         (it.brokers, it.node) = (it.address(brokers, "kafka")?, it.address(node, "cassandra")?);
@@ -116,15 +117,19 @@ impl Standing {
 
     /// Runs a line in the tree, which must end well.
     pub(crate) fn run(&self, line: &str) -> Res<String> {
-        finished(line, &mut in_tree(&self.folder, line))
+        let group = i32::try_from(self.keeper.id())?;
+        finished(line, in_tree(&self.folder, line).process_group(group))
     }
 }
 
 impl Drop for Standing {
     fn drop(&mut self) {
         drop(self.open.take());
-        // Nobody would be told.
-        drop(self.keeper.wait());
+        let ended = self.keeper.wait();
+        if !std::thread::panicking() {
+            // Their ids are kept by it, in the folder.
+            assert!(ended.is_ok_and(|it| it.success()), "servers were left standing");
+        }
     }
 }
 

@@ -352,7 +352,7 @@ fn model(id: u64) -> u64 {
 
 /// Of so many subjects of each tenant.
 fn subject(id: u64) -> String {
-    format!("customer-{}", id % 31)
+    format!("customer-{}", id % 997)
 }
 
 fn data(id: u64) -> String {

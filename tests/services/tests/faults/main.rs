@@ -47,8 +47,10 @@ async fn rounds() -> Res<()> {
         (seed..seed.saturating_add(rounds)).map(|it| (it, Fault::of_seed(it))).collect();
     // What is promised of it is seen in each run.
     if !all.iter().any(|it| it.1.is_of_broker()) {
+        say("faults: and one in which a broker is killed");
         all.push((seed, Fault::KillBroker));
     }
+    let count = all.len();
     let mut course = Course::start().await?;
     let mut wrong = Vec::new();
     for (number, (seed, fault)) in (1..).zip(all) {
@@ -72,6 +74,6 @@ async fn rounds() -> Res<()> {
     }
     // While the servers stand, so that their logs are kept.
     assert!(wrong.is_empty(), "{wrong:#?}");
-    say(&format!("faults: {rounds} rounds from --seed {seed}, all of it there, once"));
+    say(&format!("faults: {count} rounds from --seed {seed}, all of it there, once"));
     Ok(())
 }

@@ -2,14 +2,14 @@
 //! made again from the records that it covers, and what the deployment's store tells of each
 //! tenant compared with what comes out.
 
-use core::time::Duration;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use exchequer_codec::usage::decode_record;
 use exchequer_e2e::{Res, ensure, wait};
+use exchequer_engine::meter::MeterState;
 use exchequer_engine::{LiveKind, Parts, Platform, Ports, Roles, Settings, UsagePorts, live_of};
-use exchequer_journal::{Journal as _, MemoryInput, MemoryInputLimits, MemoryJournal};
+use exchequer_journal::{Journal, MemoryInput, MemoryInputLimits, MemoryJournal};
 use exchequer_journal_kafka::KafkaJournal;
 use exchequer_kernel::SealKey;
 use exchequer_metering::{CorrectionRecord, EventRecord, RecordBody};
@@ -24,7 +24,6 @@ use crate::views::{open, views};
 use crate::world::{PARTITIONS, World, told};
 
 const READ_BYTES_MAX: usize = 4 << 20;
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What is in the log of usage.
 #[derive(Debug, Default)]
@@ -59,10 +58,17 @@ impl MeteredAgain {
     /// Counts what is in the topics now. That a seal says otherwise than its records is an
     /// error.
     pub(crate) async fn start(world: &World, usage: &KafkaJournal) -> Res<Self> {
-        let mut found = Found::default();
-        let log = Arc::new(copy(usage, &mut |record| found.add(record)).await?);
         let journal = copy(&world.log("journal")?, &mut |_| ()).await?;
-        let seals = copy(&world.log("usage-seals")?, &mut |_| ()).await?;
+        let of_seals = world.log("usage-seals")?;
+        let (found, seals, log) = loop {
+            let mut found = Found::default();
+            let log = copy(usage, &mut |record| found.add(record)).await?;
+            let seals = copy(&of_seals, &mut |_| ()).await?;
+            // What came between would be sealed and not be there.
+            if ends(usage).await? == ends(&log).await? {
+                break (found, seals, Arc::new(log));
+            }
+        };
         let runtime = TokioRuntime::default();
         let clock = runtime.clone();
         let now = Arc::new(move || clock.now());
@@ -86,8 +92,14 @@ impl MeteredAgain {
         let roles = Roles { decides: false, bootstraps: false, meters: true };
         let given = Parts { views: views(), lives, ..Parts::default() };
         let platform = Platform::start_as(roles, ports, given).await?;
-        count(&platform, &log).await?;
-        Ok(Self { store, runtime, found })
+        let it = Self { store, runtime, found };
+        match count(&platform, &log).await {
+            Ok(()) => Ok(it),
+            Err(error) => {
+                it.end().await;
+                Err(error)
+            }
+        }
     }
 
     /// What the deployment's store tells otherwise, once it has come to rest.
@@ -109,11 +121,19 @@ impl MeteredAgain {
         Told::Memory(&self.store).compare(there, self.found.tenants.iter(), times).await
     }
 
-    /// Breaks the check: what it says of rows like its own of which one is missing.
-    pub(crate) async fn without_a_row(&self, of: &'static Table) -> Res<Vec<String>> {
+    /// Breaks the check: what it says of rows like its own without the first such one.
+    pub(crate) async fn without_a_row(
+        &self,
+        of: &'static Table,
+        is_such: fn(&Row) -> bool,
+    ) -> Res<Vec<String>> {
         let other = MemoryStore::new(true);
         for table in FIGURES.iter().chain(ROWS) {
-            let rows = self.store.snapshot(table, GENERATION).into_iter();
+            let mut rows = self.store.snapshot(table, GENERATION);
+            if table.name == of.name {
+                let at = rows.iter().position(is_such).ok_or("there is no such row")?;
+                rows.remove(at);
+            }
             let write = |it: Row| Write {
                 table,
                 generation: GENERATION,
@@ -121,7 +141,7 @@ impl MeteredAgain {
                 values: Some(it.values),
                 timestamp: it.timestamp,
             };
-            let rows = rows.skip(usize::from(table.name == of.name)).map(write).collect();
+            let rows = rows.into_iter().map(write).collect();
             other.write(Batch { rows, last: Vec::new() }).await?;
         }
         self.differs(&Told::Memory(&other)).await
@@ -134,16 +154,37 @@ impl MeteredAgain {
     }
 }
 
-/// Until everything in the log is in the rows.
+/// Until everything in the log is in the rows, for as long as it goes on.
 async fn count(platform: &Platform, log: &MemoryJournal) -> Res<()> {
     let meters = platform.meters.clone().ok_or("nothing is metered")?;
-    for partition in (0..PARTITIONS).map(PartitionId) {
-        let end = log.end(partition).await?;
-        let is_there = meters.wait_for(partition, end, PATIENCE).await;
-        ensure(is_there, || format!("{partition}: {:?}", meters.state(partition).fault))?;
+    let ends = ends(log).await?;
+    let mut counted = None;
+    loop {
+        let states = wait::until_async("usage to be counted anew", async || {
+            let states = meters.states();
+            for state in &states {
+                if let Some(fault) = state.fault.clone().filter(|it| !it.is_retryable()) {
+                    return Err(fault.into());
+                }
+            }
+            let now: u64 = states.iter().map(|it| it.next + it.seq).sum();
+            let is_done = |(state, end): (&MeterState, &u64)| state.leading && state.next >= *end;
+            let all = states.iter().zip(&ends).all(is_done) && meters.live.bytes() == 0;
+            Ok((all || Some(now) != counted).then_some((all, now)))
+        });
+        match states.await? {
+            (true, _) => return Ok(()),
+            (false, now) => counted = Some(now),
+        }
     }
-    let written = async || Ok((meters.live.bytes() == 0).then_some(()));
-    wait::until_async("figures to be written", written).await
+}
+
+async fn ends(log: &dyn Journal) -> Res<Vec<u64>> {
+    let mut ends = Vec::new();
+    for partition in (0..PARTITIONS).map(PartitionId) {
+        ends.push(told(async || log.end(partition).await).await?);
+    }
+    Ok(ends)
 }
 
 /// A log as it is now, in memory; `each` is shown every record.

@@ -1,7 +1,9 @@
 //! What a store tells of usage: answers to everything that can be asked, and the rows that
 //! do not depend on how much was written at once.
 
+use core::fmt;
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use exchequer_e2e::Res;
 use exchequer_metering::Grain;
@@ -25,6 +27,8 @@ pub(crate) const ROWS: &[&Table] = &[&USAGE_CHECKPOINTS, &USAGE_FATES, &USAGE_LI
 /// next one that does, and the rest tells of who wrote it.
 const PLACE: usize = 1;
 const LISTED_MAX: usize = 1_000_000;
+/// No tenant of a run has billing periods.
+const KEPT: [Kept; 4] = [Kept::Minute, Kept::Hour, Kept::Day, Kept::Month];
 
 /// A store of usage in which everything is written.
 pub(crate) enum Told<'a> {
@@ -38,6 +42,20 @@ enum By {
     Nothing,
     Model,
     Subject,
+}
+
+/// What is asked of a tenant's figures.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    meter: &'static str,
+    by: By,
+    kept: Kept,
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} by {:?} and {:?}", self.meter, self.by, self.kept)
+    }
 }
 
 impl Told<'_> {
@@ -54,19 +72,20 @@ impl Told<'_> {
             let both = (self.rows(table).await?, other.rows(table).await?);
             wrong.extend(difference(table.name, &both.0, &both.1));
         }
+        let mut unanswered: BTreeSet<String> = questions().map(|it| it.to_string()).collect();
         for tenant in tenants {
-            for (meter, by) in questions() {
-                for kept in Kept::ALL {
-                    let asked = (meter, by, kept);
-                    let here = self.figures(tenant, asked, times).await?;
-                    let there = other.figures(tenant, asked, times).await?;
-                    let what = format!("{tenant}, {meter} by {by:?} and {kept:?}");
-                    wrong.extend(difference(&what, &here, &there));
+            for asked in questions() {
+                let here = self.figures(tenant, asked, times).await?;
+                let there = other.figures(tenant, asked, times).await?;
+                wrong.extend(difference(&format!("{tenant}, {asked}"), &here, &there));
+                if !here.is_empty() {
+                    unanswered.remove(&asked.to_string());
                 }
             }
             let both = (self.fates(tenant, times).await?, other.fates(tenant, times).await?);
             wrong.extend(difference(&format!("{tenant}, fates"), &both.0, &both.1));
         }
+        wrong.extend(unanswered.iter().map(|it| format!("nobody has {it}: nothing is compared")));
         Ok(wrong)
     }
 
@@ -95,7 +114,7 @@ impl Told<'_> {
     async fn figures(
         &self,
         tenant: &str,
-        (meter, by, kept): (&str, By, Kept),
+        Question { meter, by, kept }: Question,
         times: (Timestamp, Timestamp),
     ) -> Res<Vec<String>> {
         let tenant = TenantId::parse(tenant)?;
@@ -134,16 +153,18 @@ impl Told<'_> {
     }
 }
 
-/// Everything that a meter of a run can be asked for.
-fn questions() -> [(&'static str, By); 5] {
+/// Everything that can be asked of a tenant's meters in a run.
+fn questions() -> impl Iterator<Item = Question> {
     let (tokens, users) = (TOKENS, USERS);
-    [
+    let of_meters = [
         (tokens, By::Nothing),
         (tokens, By::Model),
         (tokens, By::Subject),
         (users, By::Nothing),
         (users, By::Subject),
-    ]
+    ];
+    let each = move |(meter, by)| KEPT.map(|kept| Question { meter, by, kept });
+    of_meters.into_iter().flat_map(each)
 }
 
 /// The windows in which these times are.
