@@ -192,7 +192,7 @@ fn shape(
     }))
 }
 
-fn missing(settings: &Settings, name: &str) -> String {
+pub(super) fn missing(settings: &Settings, name: &str) -> String {
     format!("{name} does {}", not_there(settings))
 }
 
@@ -255,6 +255,9 @@ fn describe(settings: &Settings, name: &str) -> Result<ConfigResource, SetupErro
     let mut answers = block_on(admin.describe_configs(&asked, &options)).map_err(failed)?;
     match answers.pop() {
         Some(Ok(resource)) => Ok(resource),
+        Some(Err(Code::UnknownTopicOrPartition)) => {
+            Err(SetupError::missing(missing(settings, name)))
+        }
         Some(Err(code)) => Err(failed(rdkafka::error::KafkaError::AdminOp(code))),
         None => Err(SetupError::unreachable(format!("nothing is told of topic {name}"))),
     }

@@ -10,7 +10,7 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::Spec;
-use super::check::{check_partitions, differences, reach, reader};
+use super::check::{check_partitions, differences, missing, reach, reader};
 use super::known::{self, Note};
 use super::spec::{descriptions, new_descriptions};
 use crate::SetupError;
@@ -29,6 +29,7 @@ pub enum Created {
 
 /// Until a new topic is known to whichever broker is asked.
 const APPEAR_WAIT_MAX: Duration = Duration::from_secs(30);
+const NEXT_QUESTION: Duration = Duration::from_millis(50);
 
 /// Creates what is missing of `specs`; changes no topic that is there. A topic that is
 /// noted and gone is an error, never made anew: its records are lost. Blocks.
@@ -71,14 +72,35 @@ pub fn create(settings: &Settings, specs: &[Spec]) -> Result<Vec<(String, Create
     Ok(done)
 }
 
-/// Is the topic as described?
+/// Is the topic as described? Whoever is asked may not have heard of it yet.
 fn agree(
     settings: &Settings,
     consumer: &BaseConsumer<Reporter>,
     spec: &Spec,
 ) -> Result<(), SetupError> {
-    let problems = differences(settings, consumer, &settings.named(&spec.name), spec)?;
-    if problems.is_empty() { Ok(()) } else { Err(SetupError::topics(problems.join("\n  "))) }
+    let name = settings.named(&spec.name);
+    let unknown = [missing(settings, &name)];
+    once_known(|| {
+        let problems = differences(settings, consumer, &name, spec)?;
+        match problems.as_slice() {
+            [] => Ok(()),
+            it if it == unknown => Err(SetupError::missing(problems.join("\n  "))),
+            _ => Err(SetupError::topics(problems.join("\n  "))),
+        }
+    })
+}
+
+/// Asks until whichever broker answers knows the topic, or for as long as that may take.
+fn once_known(ask: impl Fn() -> Result<(), SetupError>) -> Result<(), SetupError> {
+    let begun = Instant::now();
+    loop {
+        match ask() {
+            Err(error) if error.is_about_a_missing_topic() && begun.elapsed() < APPEAR_WAIT_MAX => {
+                std::thread::sleep(NEXT_QUESTION);
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Creates one topic and waits until it is known. One that exists is left as it is.
@@ -107,18 +129,7 @@ fn make(settings: &Settings, spec: &Spec) -> Result<(), SetupError> {
         Some(Err((_, code))) => return Err(failed(KafkaError::AdminOp(code))),
     }
     let consumer = reader(settings)?;
-    let begun = Instant::now();
-    loop {
-        match check_partitions(&consumer, settings, &name, spec.partitions) {
-            Err(error) if error.is_about_a_missing_topic() => {
-                if begun.elapsed() > APPEAR_WAIT_MAX {
-                    return Err(error);
-                }
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            other => return other,
-        }
-    }
+    once_known(|| check_partitions(&consumer, settings, &name, spec.partitions))
 }
 
 fn new_id() -> Result<LogId, SetupError> {
