@@ -4,13 +4,10 @@
 use std::path::Path;
 
 use exchequer_e2e::{Answer, Res, Sent, ensure, wait};
-use exchequer_journal::Journal as _;
-use exchequer_journal_kafka::topics::Layout;
-use exchequer_journal_kafka::{KafkaJournal, Settings};
+use exchequer_journal_kafka::KafkaJournal;
 use exchequer_services::clients;
-use exchequer_types::PartitionId;
 
-use crate::deployment::{Deployment, PARTITIONS, accepted};
+use crate::deployment::{Deployment, accepted, ends};
 use crate::metered::{SOURCE, TENANT, publish, published};
 use crate::turn::Turn;
 
@@ -33,8 +30,8 @@ async fn partitions_that_are_added_stop_whoever_writes() -> Res<()> {
     let client = deployment.client(&gateway).await?;
     accepted(&client, &[Sent::create(TENANT, "create")]).await?;
     publish(&client, 0..10).await?;
-    let names = ["commands", "journal", "usage"];
-    let logs: Res<Vec<KafkaJournal>> = names.iter().map(|name| log(&deployment, name)).collect();
+    let logs: Res<Vec<KafkaJournal>> =
+        ["commands", "journal", "usage"].iter().map(|name| deployment.log(name)).collect();
     let logs = logs?;
 
     add_partitions(&deployment, "journal", "5")?;
@@ -47,30 +44,22 @@ async fn partitions_that_are_added_stop_whoever_writes() -> Res<()> {
     let rest = &mut rest.process;
     wait::until("the others to end", || Ok(rest.check().is_err().then_some(())))?;
     gateway.process.wait_for_line(said, wait::PATIENCE)?;
-    let ends = ends(&logs).await?;
+    let before = ends_of(&logs).await?;
     let refused = client.send(&Sent::rename(TENANT, "rename", "Other", None)).await;
     let told = Answer::of(refused.as_ref().map(|(bytes, _)| bytes.clone()));
     ensure(told.is_none() && refused.is_err(), || format!("{refused:?}"))?;
     let taken = published(&client, 10..20).await;
     ensure(!matches!(taken, Ok(true)), || format!("events of {SOURCE} were taken: {taken:?}"))?;
-    let after = self::ends(&logs).await?;
-    ensure(ends == after, || format!("{ends:?} became {after:?}"))?;
+    let after = ends_of(&logs).await?;
+    ensure(before == after, || format!("{before:?} became {after:?}"))?;
     // What is there can be read.
     ensure(client.book(TENANT, "").await?.is_some(), || "the tenant is gone".to_owned())
 }
 
-fn log(deployment: &Deployment, name: &str) -> Res<KafkaJournal> {
-    let layout = Layout { partitions: PARTITIONS, replicas: 1, ..Layout::default() };
-    let spec = layout.topic(name).ok_or("no such topic")?;
-    Ok(KafkaJournal::open(&Settings::new(deployment.bootstrap()), &spec)?)
-}
-
-async fn ends(logs: &[KafkaJournal]) -> Res<Vec<u64>> {
-    let mut ends = Vec::new();
+async fn ends_of(logs: &[KafkaJournal]) -> Res<Vec<Vec<u64>>> {
+    let mut all = Vec::new();
     for log in logs {
-        for partition in (0..PARTITIONS).map(PartitionId) {
-            ends.push(log.end(partition).await?);
-        }
+        all.push(ends(log).await?);
     }
-    Ok(ends)
+    Ok(all)
 }

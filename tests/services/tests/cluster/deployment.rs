@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use exchequer_e2e::{Answer, Bearer, Client, Finished, Res, Sent, ensure, program, run_with};
+use exchequer_journal::Journal as _;
+use exchequer_journal_kafka::topics::Layout;
+use exchequer_journal_kafka::{KafkaJournal, Settings as Brokers};
 use exchequer_services::{Cassandra, Folder, Kafka, Lifetime, Process, Users};
+use exchequer_types::PartitionId;
 
 const START_WAIT_MAX: Duration = Duration::from_secs(60);
 pub(crate) const PARTITIONS: u32 = 4;
@@ -121,6 +125,13 @@ impl Deployment {
         self.kafka.bootstrap()
     }
 
+    /// One of the deployment's logs, as another process has it.
+    pub(crate) fn log(&self, name: &str) -> Res<KafkaJournal> {
+        let layout = Layout { partitions: PARTITIONS, replicas: 1, ..Layout::default() };
+        let spec = layout.topic(name).ok_or("no such topic")?;
+        Ok(KafkaJournal::open(&Brokers::new(self.bootstrap()), &spec)?)
+    }
+
     /// Where the store's node is.
     pub(crate) fn node(&self) -> String {
         self.store.address()
@@ -193,6 +204,15 @@ impl Member {
     pub(crate) fn stop(mut self) -> Res<()> {
         Ok(self.process.stop()?)
     }
+}
+
+/// Where each partition of a log ends.
+pub(crate) async fn ends(log: &KafkaJournal) -> Res<Vec<u64>> {
+    let mut ends = Vec::new();
+    for partition in (0..PARTITIONS).map(PartitionId) {
+        ends.push(log.end(partition).await?);
+    }
+    Ok(ends)
 }
 
 /// Sends commands until each is accepted; how long the slowest took.

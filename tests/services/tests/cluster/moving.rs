@@ -104,9 +104,7 @@ async fn half_done(deployment: &Deployment, data: &Path) -> Res<usize> {
 
 /// Ends the tool as soon as records of use come to the brokers.
 async fn killed(deployment: &Deployment, data: &Path) -> Res<()> {
-    let settings = Settings::new(deployment.bootstrap());
-    let layout = Layout { partitions: PARTITIONS, replicas: 1, ..Layout::default() };
-    let usage = KafkaJournal::open(&settings, &layout.topic("usage").ok_or("no such topic")?)?;
+    let usage = deployment.log("usage")?;
     let mut words = vec![program()?.display().to_string()];
     words.extend(["admin", "migrate-log", "--config"].map(str::to_owned));
     words.extend([deployment.config().display().to_string(), "--data".to_owned()]);

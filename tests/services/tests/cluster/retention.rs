@@ -7,30 +7,14 @@ use std::path::Path;
 use exchequer_codec::decode_record;
 use exchequer_e2e::{Res, Sent, ensure, wait};
 use exchequer_journal::Journal as _;
-use exchequer_journal_kafka::topics::Layout;
-use exchequer_journal_kafka::{KafkaJournal, Settings};
 use exchequer_services::clients;
 use exchequer_types::PartitionId;
 use futures::future::select;
 
-use crate::deployment::{Deployment, PARTITIONS, accepted};
+use crate::deployment::{Deployment, accepted, ends};
 use crate::turn::Turn;
 
 const READ_BYTES_MAX: usize = 4 << 20;
-
-fn log(deployment: &Deployment, name: &str) -> Res<KafkaJournal> {
-    let layout = Layout { partitions: PARTITIONS, replicas: 1, ..Layout::default() };
-    let spec = layout.topic(name).ok_or("no such topic")?;
-    Ok(KafkaJournal::open(&Settings::new(deployment.bootstrap()), &spec)?)
-}
-
-async fn ends(log: &KafkaJournal) -> Res<Vec<u64>> {
-    let mut ends = Vec::new();
-    for partition in (0..PARTITIONS).map(PartitionId) {
-        ends.push(log.end(partition).await?);
-    }
-    Ok(ends)
-}
 
 /// Deletes everything in the topic of commands, as its retention would.
 fn expire(deployment: &Deployment, ends: &[u64]) -> Res<()> {
@@ -52,7 +36,7 @@ async fn commands_that_are_gone_undecided_are_named_and_none_is_passed_over() ->
     let gateway = deployment.start("gateway", &["gateway"])?;
     let client = deployment.client(&gateway).await?;
     accepted(&client, &[Sent::create("acme", "create-acme")]).await?;
-    let (commands, journal) = (log(&deployment, "commands")?, log(&deployment, "journal")?);
+    let (commands, journal) = (deployment.log("commands")?, deployment.log("journal")?);
 
     // Without a decider nobody answers.
     decider.kill()?;
