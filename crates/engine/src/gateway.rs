@@ -13,8 +13,8 @@ use exchequer_proto::journal::v1 as pb;
 use exchequer_runtime::Metric;
 use exchequer_tenant::Command;
 use exchequer_types::{
-    ActorId, CommandId, Identity, Issuer, PartitionId, Place, Protected, StreamId, TenantId,
-    Timestamp,
+    ActorId, CommandId, Identity, Issuer, Offset, PartitionId, Place, Protected, StreamId,
+    TenantId, Timestamp,
 };
 use futures::future::{Either, select};
 use prost::Message;
@@ -312,25 +312,17 @@ impl Gateway {
         Ok(decided)
     }
 
-    /// A repetition is answered with the first outcome, read from the journal.
+    /// A repetition is answered with the first outcome, which is read again.
     async fn first_answer(&self, answer: Answer) -> Result<Answer, SubmitError> {
         let first = answer.outcome.first.filter(|_| answer.status() == Some(Status::Repeated));
         let Some(first) = first else { return Ok(answer) };
         let partition = answer.partition;
         let place = Place { offset: first.offset, index: first.index };
-        let read = self.ports.journal.read(partition, place.offset, 1).await;
-        let records = read.map_err(|fault| SubmitError::Unavailable(fault.message))?;
-        let found = records.first().and_then(|record| {
-            let record = pb::Record::decode(record.bytes.clone()).ok()?;
-            match record.body? {
-                pb::record::Body::Commit(mut commit)
-                    if (place.index as usize) < commit.outcomes.len() =>
-                {
-                    let decided_at = Timestamp::saturating_from_micros(commit.now);
-                    Some((commit.outcomes.swap_remove(place.index as usize), decided_at))
-                }
-                _ => None,
-            }
+        let commit = self.commit_at(partition, place.offset).await;
+        let commit = commit.map_err(|fault| SubmitError::Unavailable(fault.message))?;
+        let found = commit.as_ref().and_then(|commit| {
+            let outcome = commit.outcomes.get(place.index as usize)?.clone();
+            Some((outcome, Timestamp::saturating_from_micros(commit.now)))
         });
         match found {
             Some((outcome, decided_at)) => Ok(Answer { outcome, partition, place, decided_at }),
@@ -356,19 +348,24 @@ impl Gateway {
         self.waiting.total.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// One accepted commit, read again. None when there is none at `offset`.
+    /// The commit at `offset`: of those in memory, else read again from the journal. None where
+    /// none is.
     pub async fn commit_at(
         &self,
         partition: PartitionId,
-        offset: u64,
-    ) -> Result<Option<pb::Commit>, Fault> {
-        if offset >= self.tail.state(partition).head.offset {
-            return Ok(None);
+        offset: Offset,
+    ) -> Result<Option<Arc<pb::Commit>>, Fault> {
+        if let Some(commit) = self.tail.recent(partition, offset) {
+            return Ok(Some(commit));
         }
         let records = self.ports.journal.read(partition, offset, 1).await?;
-        let Some(record) = records.first() else { return Ok(None) };
-        let (_, _, commit) = exchequer_codec::decode_record(partition, &record.bytes);
-        Ok(commit)
+        Ok(records.first().and_then(|record| {
+            let record = pb::Record::decode(record.bytes.clone()).ok()?;
+            match record.body? {
+                pb::record::Body::Commit(commit) => Some(Arc::new(commit)),
+                pb::record::Body::Claim(_) => None,
+            }
+        }))
     }
 }
 

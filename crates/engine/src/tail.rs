@@ -322,6 +322,13 @@ impl Tail {
         Ok(items)
     }
 
+    /// The accepted commit at `offset`, if it is in memory.
+    pub(crate) fn recent(&self, partition: PartitionId, offset: Offset) -> Option<Arc<pb::Commit>> {
+        let it = lock(&self.partitions[partition.index()]);
+        let at = it.ring.binary_search_by_key(&offset, |item| item.entry.offset).ok()?;
+        Some(Arc::clone(&it.ring[at].entry.commit))
+    }
+
     fn ring_behind(&self, partition: PartitionId, head: &mut Head) -> Option<Vec<TailItem>> {
         let it = lock(&self.partitions[partition.index()]);
         if head.offset >= it.state.head.offset {

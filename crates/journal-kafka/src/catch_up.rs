@@ -13,9 +13,10 @@ use tokio::sync::Semaphore;
 
 use crate::client::{self, Reporter};
 use crate::error::unavailable;
+use crate::partition::gap_text;
 use crate::ring::{Gap, Limit, Stored, Taking};
 use crate::tail::stored;
-use crate::topic::{Shared, gap_text, is_out_of_range};
+use crate::topic::{Shared, is_out_of_range};
 
 #[derive(Debug)]
 pub(crate) struct CatchUp {

@@ -10,6 +10,7 @@ mod journal;
 mod members;
 mod membership;
 mod outlet;
+mod partition;
 mod ring;
 mod settings;
 mod tail;

@@ -51,6 +51,7 @@ impl KafkaOutlet {
         settings.options.linger_ms = settings.options.linger_ms.max(LINGER_MS);
         settings.options.batches_in_flight_max = 1;
         settings.options.compression = Compression::Gzip;
+        settings.options.plain_bytes_max = 0;
         let (shared, client) = Shared::open(&settings, spec, None)?;
         let consumer = Arc::new(Mutex::new(Arc::clone(&client)));
         let tend = {

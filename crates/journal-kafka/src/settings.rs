@@ -81,8 +81,10 @@ pub struct Options {
     pub topology_ms: u32,
     /// How often figures of the client are taken; 0 for never.
     pub figures_ms: u32,
-    /// What is appended is packed so.
+    /// What is appended is packed so, where it is worth it.
     pub compression: Compression,
+    /// A call that appends no more, and has few beside it, is sent as it is; 0 packs all.
+    pub plain_bytes_max: usize,
 }
 
 /// How batches are packed.
@@ -108,6 +110,7 @@ impl Default for Options {
             topology_ms: 5_000,
             figures_ms: 5_000,
             compression: Compression::Lz4,
+            plain_bytes_max: 4_096,
         }
     }
 }
@@ -185,21 +188,22 @@ impl Settings {
         config
     }
 
-    pub(crate) fn producer(&self) -> ClientConfig {
+    pub(crate) fn producer(&self, compression: Option<Compression>) -> ClientConfig {
         let options = &self.options;
-        let compression = match options.compression {
-            Compression::Lz4 => "lz4",
-            Compression::Gzip => "gzip",
+        let named = match compression {
+            None => "none",
+            Some(Compression::Lz4) => "lz4",
+            Some(Compression::Gzip) => "gzip",
         };
         let mut config = self.client();
-        if options.compression == Compression::Gzip {
+        if compression == Some(Compression::Gzip) {
             // Records of it are hashes for the most part, in which nothing repeats.
             config.set("compression.level", "1");
         }
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
-            .set("compression.type", compression)
+            .set("compression.type", named)
             .set("message.timeout.ms", options.delivery_ms_max.to_string())
             .set("request.timeout.ms", self.append_wait().as_millis().to_string())
             .set("retry.backoff.ms", "50")

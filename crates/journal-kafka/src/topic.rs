@@ -2,7 +2,7 @@
 //! every record up to the end that was known when they began.
 
 use core::time::Duration;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,14 +11,13 @@ use exchequer_types::{Offset, PartitionId};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
-use tokio::runtime::Handle;
-use tokio::sync::{Notify, OnceCell};
 
 use crate::appender::Appender;
 use crate::catch_up::CatchUp;
 use crate::client::{self, Figures, Reporter};
 use crate::error::unavailable;
-use crate::ring::{Gap, Limit, Ring, Stored};
+use crate::partition::{Look, News, Partition};
+use crate::ring::{Limit, Stored};
 use crate::settings::Settings;
 use crate::tail::{Follower, Tail};
 use crate::watch::Watch;
@@ -35,21 +34,6 @@ pub(crate) struct Shared {
     pub intake: Option<Arc<dyn Intake>>,
 }
 
-#[derive(Debug)]
-pub(crate) struct Partition {
-    state: Mutex<State>,
-    grown: Notify,
-}
-
-#[derive(Debug)]
-struct State {
-    ring: Ring,
-    /// Records below are known to be there: acknowledged, or below an end that was asked for.
-    known_end: Offset,
-    /// What is stored is not what was written.
-    damage: Option<String>,
-}
-
 /// An open topic. Dropping it ends its threads.
 pub(crate) struct Topic {
     pub shared: Arc<Shared>,
@@ -58,7 +42,7 @@ pub(crate) struct Topic {
     /// Asks for ends, and reads nothing: a broker answers it at once, and a client that
     /// waits for records only when there are some.
     asker: Arc<BaseConsumer<Reporter>>,
-    tail: OnceCell<Tail>,
+    pub(crate) tail: Tail,
     _watch: Watch,
 }
 
@@ -75,6 +59,9 @@ const READ_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long an end that is too low is asked for again before it is taken for damage.
 const SETTLE_WAIT_MAX: Duration = Duration::from_secs(15);
 const SETTLE_PAUSE: Duration = Duration::from_millis(500);
+/// A partition for which nobody waited for so long is not followed any more. Whoever leads one
+/// knows what comes into it.
+const IDLE_MAX: Duration = Duration::from_secs(10);
 
 impl Topic {
     /// Opens a topic that was created and checked. Blocks while it asks for the ends.
@@ -86,43 +73,23 @@ impl Topic {
     ) -> Result<Self, SetupError> {
         let (shared, asker) = Shared::open(settings, spec, intake)?;
         let catch_up = CatchUp::new(Arc::clone(&shared));
+        let tail = Tail::new(Arc::clone(&shared), Arc::clone(&asker));
         let tend = {
-            let (asker, idle) = (Arc::clone(&asker), catch_up.idle());
+            let (asker, idle, forget) = (Arc::clone(&asker), catch_up.idle(), tail.forgetting());
             move || {
                 client::hear(&asker);
                 idle.close_forgotten();
+                forget(IDLE_MAX);
             }
         };
         Ok(Self {
             appender: Appender::new(Arc::clone(&shared), producers),
             catch_up,
             _watch: Watch::start(Arc::clone(&shared), Arc::clone(&asker), Box::new(tend)),
-            tail: OnceCell::new(),
+            tail,
             asker,
             shared,
         })
-    }
-
-    /// Follows the topic from its present end, from the first call on: a process that only
-    /// appends reads nothing.
-    async fn follow(&self) -> Result<(), Fault> {
-        let start = || async {
-            let (shared, asker) = (Arc::clone(&self.shared), Arc::clone(&self.asker));
-            let runtime = Handle::current();
-            let starting = tokio::task::spawn_blocking(move || {
-                for (number, partition) in (0..).zip(&shared.partitions) {
-                    let known = partition.known_end();
-                    let (_, end) = shared.ends(asker.as_ref(), number, known)?;
-                    partition.saw_end(end);
-                    partition.restart(partition.known_end());
-                }
-                Tail::start(shared, &runtime)
-            });
-            let ending = || Fault::new(FaultKind::Stopped, "the process is ending");
-            let started = starting.await.map_err(|_| ending())?;
-            started.map_err(|error| unavailable("follow a topic", &error))
-        };
-        self.tail.get_or_try_init(start).await.map(|_| ())
     }
 
     pub(crate) fn partitions(&self) -> u32 {
@@ -178,9 +145,12 @@ impl Topic {
         from: Offset,
         limit: Limit,
     ) -> Result<Vec<Stored>, Fault> {
-        self.follow().await?;
         let it = &self.shared.partitions[partition.index()];
-        let until = it.known_end();
+        let mut until = it.known_end();
+        // What others append to a partition that is not followed is heard of only so.
+        if from >= until && it.tail().is_none() {
+            until = self.end(partition).await?;
+        }
         let reading = async {
             loop {
                 let mut grown = std::pin::pin!(it.grown.notified());
@@ -203,19 +173,19 @@ impl Topic {
         })
     }
 
+    /// Whoever waits for more of a partition brings it about that what comes is held in memory,
+    /// for as long as anybody does.
     pub(crate) async fn wait(&self, partition: PartitionId, offset: Offset) {
-        // Whoever waits reads next, and is told then.
-        if self.follow().await.is_err() {
-            return;
-        }
         let it = &self.shared.partitions[partition.index()];
-        let mut grown = std::pin::pin!(it.grown.notified());
-        grown.as_mut().enable();
-        let is_there = {
-            let state = it.lock();
-            state.ring.end() > offset || state.damage.is_some()
-        };
-        if !is_there {
+        let _waiting = it.begin_wait();
+        loop {
+            let mut grown = core::pin::pin!(it.grown.notified());
+            grown.as_mut().enable();
+            match it.news(offset) {
+                News::There => return,
+                News::Soon => {}
+                News::Follow => self.tail.follow(partition),
+            }
             grown.await;
         }
     }
@@ -226,89 +196,6 @@ impl Topic {
 pub(crate) enum Producers {
     EachPartition,
     Shared,
-}
-
-enum Look {
-    Found(Vec<Stored>),
-    /// They are older than what memory holds.
-    Older {
-        until: Offset,
-    },
-    /// They are on their way.
-    Soon,
-}
-
-impl Partition {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn known_end(&self) -> Offset {
-        let state = self.lock();
-        state.known_end.max(state.ring.end())
-    }
-
-    /// Where the tail goes on.
-    pub(crate) fn tail(&self) -> Offset {
-        self.lock().ring.end()
-    }
-
-    fn look(&self, from: Offset, until: Offset, limit: Limit) -> Result<Look, Fault> {
-        let state = self.lock();
-        if let Some(damage) = &state.damage {
-            return Err(Fault::new(FaultKind::Damaged, damage.clone()));
-        }
-        if from < state.ring.begin() {
-            return Ok(Look::Older { until: until.max(from + 1) });
-        }
-        if from >= until {
-            return Ok(Look::Found(Vec::new()));
-        }
-        if from >= state.ring.end() {
-            return Ok(Look::Soon);
-        }
-        let read = state.ring.read(from, limit);
-        let is_whole = read.is_full || state.ring.end() >= until;
-        Ok(if is_whole { Look::Found(read.records) } else { Look::Soon })
-    }
-
-    /// Everything below `end` is there.
-    pub(crate) fn saw_end(&self, end: Offset) {
-        let mut state = self.lock();
-        state.known_end = state.known_end.max(end);
-    }
-
-    pub(crate) fn damaged(&self, message: String) -> Fault {
-        tracing::error!(message, "the log is not what was written");
-        self.lock().damage = Some(message.clone());
-        self.grown.notify_waiters();
-        Fault::new(FaultKind::Damaged, message)
-    }
-
-    /// The next record has come.
-    pub(crate) fn push(&self, topic: &str, partition: u32, record: Stored) {
-        let pushed = self.lock().ring.push(record);
-        match pushed {
-            Ok(()) => self.grown.notify_waiters(),
-            Err(gap) => {
-                self.damaged(gap_text(topic, partition, &gap));
-            }
-        }
-    }
-
-    /// The topic begins above what was to be read next.
-    pub(crate) fn restart(&self, begin: Offset) {
-        self.lock().ring.restart(begin);
-        self.grown.notify_waiters();
-    }
-}
-
-pub(crate) fn gap_text(topic: &str, partition: u32, gap: &Gap) -> String {
-    let Gap { expected, found } = gap;
-    format!(
-        "{topic}/{partition} goes from {expected} to {found}: it was compacted, or written to by \
-         a transaction; this topic must have cleanup.policy=delete and no transactional producer"
-    )
 }
 
 impl Shared {
@@ -334,8 +221,7 @@ impl Shared {
             let (_, end) = client::watermarks(&consumer, &name, partition, settings.request_wait())
                 .map_err(|error| failed("ask for the end of a partition", error))?;
             let end = u64::try_from(end).unwrap_or(0);
-            let state = State { ring: Ring::new(end, each), known_end: end, damage: None };
-            partitions.push(Partition { state: Mutex::new(state), grown: Notify::new() });
+            partitions.push(Partition::new(end, each));
         }
         let settings = settings.clone();
         let shared = Self { name, settings, reporter, partitions, intake };

@@ -25,9 +25,11 @@ pub(super) const PAUSE_MAX: Duration = Duration::from_millis(10);
 /// Which of a lane's producers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// Sends each record when it is handed over.
+    /// Sends each record when it is handed over, and as it is: packing a small one saves little
+    /// and takes its time here, at the broker and at each reader.
     Alone,
-    /// Gathers for a moment, so that a round is one request.
+    /// Packs what it sends, and gathers for a moment where many share it, so that a round is
+    /// one request.
     Together,
 }
 
@@ -41,6 +43,8 @@ pub(super) struct Gate<L> {
     /// Records that were handed over and are not acknowledged yet.
     on_their_way: Arc<AtomicUsize>,
     gathered: VecDeque<L>,
+    /// A call with more bytes is packed, even if it is the only one.
+    plain_bytes_max: usize,
     /// The newest.
     round: Round,
     /// Will somebody ask again when the pause is over?
@@ -81,10 +85,11 @@ impl Round {
 }
 
 impl<L: Load> Gate<L> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(plain_bytes_max: usize) -> Self {
         Self {
             on_their_way: Arc::default(),
             gathered: VecDeque::new(),
+            plain_bytes_max,
             round: Round { is_open: false, ..Round::begin(Pace::Alone) },
             is_pausing: false,
         }
@@ -106,20 +111,23 @@ impl<L: Load> Gate<L> {
     fn take(&mut self) -> Next<L> {
         let Some(first) = self.gathered.front() else { return Next::Nothing };
         let (records, bytes) = (first.records(), first.bytes());
+        let is_large = bytes > self.plain_bytes_max;
         let on_their_way = self.on_their_way.load(Ordering::Acquire);
         if on_their_way == 0 {
             if let Some(pause) = self.round.pause() {
                 return Next::After(pause);
             }
             let are_many = self.gathered.len() > AT_ONCE_MAX;
-            self.round = Round::begin(if are_many { Pace::Together } else { Pace::Alone });
+            let pace = if are_many || is_large { Pace::Together } else { Pace::Alone };
+            self.round = Round::begin(pace);
         }
         let round = &mut self.round;
         let joins = round.is_open
             && (round.calls == 0 || round.bytes.saturating_add(bytes) <= ROUND_BYTES_MAX);
-        // Another producer's may come before those of this one.
         let follows = round.pace == Pace::Alone && on_their_way + records <= AT_ONCE_MAX;
-        if !joins && !follows {
+        // What one producer sends may come before what another one had sent.
+        let is_others = is_large && round.pace == Pace::Alone;
+        if is_others || (!joins && !follows) {
             return Next::Nothing;
         }
         let Some(load) = self.gathered.pop_front() else { return Next::Nothing };
@@ -160,6 +168,8 @@ impl<L: Load> Gate<L> {
 mod tests {
     use super::*;
 
+    const PLAIN_BYTES_MAX: usize = 1_000;
+
     /// A call of one record.
     #[derive(Debug, PartialEq, Eq)]
     struct Bytes(usize);
@@ -175,7 +185,7 @@ mod tests {
     }
 
     fn gate(loads: usize, bytes: usize) -> Gate<Bytes> {
-        let mut gate = Gate::new();
+        let mut gate = Gate::new(PLAIN_BYTES_MAX);
         for _ in 0..loads {
             gate.push(Bytes(bytes));
         }
@@ -215,10 +225,24 @@ mod tests {
     fn a_round_is_no_more_than_a_request_takes() {
         let mut gate = gate(12, ROUND_BYTES_MAX / 5);
         assert_eq!(goes(&mut gate).len(), 5);
-        let mut large = self::gate(2, 2 * ROUND_BYTES_MAX);
-        assert_eq!(goes(&mut large), [Pace::Alone; 2], "as long as they are few");
         let mut many = self::gate(6, 2 * ROUND_BYTES_MAX);
         assert_eq!(goes(&mut many), [Pace::Together], "one at least");
+    }
+
+    // REQ: KER-08
+    #[test]
+    fn what_is_large_is_packed_and_passes_nothing_that_was_sent_before_it() {
+        let mut gate = gate(1, PLAIN_BYTES_MAX);
+        gate.push(Bytes(PLAIN_BYTES_MAX + 1));
+        gate.push(Bytes(1));
+        assert_eq!(goes(&mut gate), [Pace::Alone], "the large one has another producer");
+        acknowledge(&gate);
+        assert_eq!(goes(&mut gate), [Pace::Together; 2]);
+        gate.push(Bytes(1));
+        assert_eq!(goes(&mut gate), [], "a small one waits for what was packed");
+        let mut all = Gate::new(0);
+        all.push(Bytes(1));
+        assert_eq!(goes(&mut all), [Pace::Together], "nothing is sent as it is");
     }
 
     #[test]

@@ -25,11 +25,12 @@ use tokio::sync::oneshot;
 
 use crate::client;
 use crate::error::append_fault;
+use crate::settings::Options;
 use crate::topic::{Producers, Shared};
 use call::{Call, Deliveries, Reserved};
 use gate::{Gate, Load, Next, Pace};
 
-/// How long the producer of rounds waits for the rest of one.
+/// How long the producer of rounds waits for the rest of one, where many append.
 const ROUND_LINGER_MS: u32 = 1;
 
 /// How long a lane's thread waits for deliveries before it looks whether it should end. The
@@ -213,8 +214,9 @@ impl<R: Sent> Appender<R> {
             Producers::EachPartition => (partitions, 1),
             Producers::Shared => (1, partitions),
         };
+        let plain_bytes_max = shared.settings.options.plain_bytes_max;
         let lane = |_| {
-            let gates = (0..gates).map(|_| Gate::new()).collect();
+            let gates = (0..gates).map(|_| Gate::new(plain_bytes_max)).collect();
             Mutex::new(Lane { alone: None, together: None, gates })
         };
         let lanes = (0..lanes).map(lane).collect();
@@ -261,14 +263,13 @@ impl<R: Sent> Appender<R> {
         Ok(())
     }
 
-    /// Makes the producer that the next append takes: until brokers have told a new one who
+    /// Makes the producers that the next appends take: until brokers have told a new one who
     /// it is, half a second goes by. What fails is told by the append.
     pub(crate) fn prepare(&self, partition: PartitionId) {
         let (lane, _) = self.core.place(partition);
         let mut lane = lock(lane);
         lane.retire_broken();
-        let made = self.core.ready(&mut lane, Pace::Alone).map(drop);
-        drop(made);
+        self.core.make_both(&mut lane);
     }
 }
 
@@ -287,16 +288,19 @@ impl<R: Sent> Core<R> {
         }
     }
 
-    /// Makes a producer where there is none. A lane that many share has both at once: until
-    /// brokers have told a new one who it is, half a second goes by.
+    fn make_both(&self, lane: &mut Lane<R>) {
+        for each in [Pace::Alone, Pace::Together] {
+            if lane.client(each).is_none() {
+                // Where it is wanted it is tried again, and what fails is told.
+                *lane.client(each) = self.launch(each).ok();
+            }
+        }
+    }
+
+    /// Makes a producer where there is none; in a lane that many share, both.
     fn ready<'a>(&self, lane: &'a mut Lane<R>, pace: Pace) -> Result<&'a Client<R>, Fault> {
         if self.producers == Producers::Shared {
-            for each in [Pace::Alone, Pace::Together] {
-                if lane.client(each).is_none() {
-                    // Where it is wanted it is tried again, and what fails is told.
-                    *lane.client(each) = self.launch(each).ok();
-                }
-            }
+            self.make_both(lane);
         }
         match lane.client(pace) {
             Some(client) => Ok(client),
@@ -305,13 +309,16 @@ impl<R: Sent> Core<R> {
     }
 
     fn launch(&self, pace: Pace) -> Result<Client<R>, Fault> {
-        let linger_ms = self.shared.settings.options.linger_ms;
-        let linger_ms = match pace {
-            Pace::Alone => linger_ms,
-            Pace::Together => linger_ms.max(ROUND_LINGER_MS),
+        let Options { linger_ms, compression, .. } = self.shared.settings.options;
+        let (compression, linger_ms) = match (pace, self.producers) {
+            (Pace::Alone, _) => (None, linger_ms),
+            (Pace::Together, Producers::EachPartition) => (Some(compression), linger_ms),
+            (Pace::Together, Producers::Shared) => {
+                (Some(compression), linger_ms.max(ROUND_LINGER_MS))
+            }
         };
         let deliveries = Deliveries { reporter: self.shared.reporter.clone(), of: PhantomData };
-        let mut config = self.shared.settings.producer();
+        let mut config = self.shared.settings.producer(compression);
         config.set("linger.ms", linger_ms.to_string());
         let producer = client::make(&config, deliveries);
         let producer = producer.map_err(|error| append_fault(&error))?;

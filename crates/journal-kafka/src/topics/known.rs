@@ -103,7 +103,7 @@ pub(crate) fn write(settings: &Settings, name: &str, note: Note) -> Result<(), S
     let failed = |error| SetupError::of("note a topic", &settings.bootstrap, None, &error);
     let outcome = Outcome::default();
     let producer: ThreadedProducer<Outcome> =
-        client::make(&settings.producer(), outcome.clone()).map_err(failed)?;
+        client::make(&settings.producer(None), outcome.clone()).map_err(failed)?;
     let value = encode(note);
     let topic = settings.named(DESCRIPTIONS);
     producer

@@ -48,6 +48,9 @@ section! {
         /// Records of one topic that are handed over and not acknowledged; more are refused as
         /// `OVERLOADED`.
         queue_bytes_max: usize = 67_108_864, "bytes", at_least(16_777_216);
+        /// What is appended at a time, when it is no more, is sent as it is: packing it saves
+        /// little room and takes time. 0 packs all.
+        plain_bytes_max: usize = 4_096, "bytes", anything;
         /// Newest records of each topic kept in memory.
         recent_bytes_max: usize = 16_777_216, "bytes", at_least(65_536);
     }
@@ -129,6 +132,7 @@ mod of_adapter {
                 delivery_ms_max: self.delivery_ms_max,
                 request_ms_max: self.request_ms_max,
                 queue_bytes_max: self.queue_bytes_max,
+                plain_bytes_max: self.plain_bytes_max,
                 recent_bytes_max: self.recent_bytes_max,
                 ..Options::default()
             };
