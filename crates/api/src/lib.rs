@@ -78,7 +78,7 @@ use tokio::sync::watch;
 use tonic::service::Routes;
 
 use edge::Edge;
-pub use observe::{ACCESS_LOG, AccessLog, Observe};
+pub use observe::{ACCESS_LOG, AccessLog, Observe, Observed, Refuse};
 
 pub use answers::RequestId;
 pub use customer::{Customer, evaluate};

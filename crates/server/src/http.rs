@@ -2,9 +2,9 @@
 //! and requests whose headers are too large.
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::Next;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use exchequer_engine::Platform;
@@ -34,16 +34,16 @@ pub(crate) fn router(pages: Pages) -> Router {
 }
 
 /// Holds HTTP/1 to what the library sees to on HTTP/2.
-pub(crate) async fn bound_headers(request: Request, next: Next) -> Response {
-    let bytes = request
-        .headers()
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + HEADER_EXTRA_BYTES);
-    if bytes.sum::<usize>() <= HEADERS_BYTES_MAX as usize {
-        return next.run(request).await;
+pub(crate) fn too_large(request: &Parts) -> Option<Response> {
+    if request.version == Version::HTTP_2 {
+        return None;
     }
-    let text = format!("headers may have {HEADERS_BYTES_MAX} bytes together\n");
-    (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text).into_response()
+    let headers = request.headers.iter();
+    let bytes = headers.map(|(name, value)| name.as_str().len() + value.len() + HEADER_EXTRA_BYTES);
+    (bytes.sum::<usize>() > HEADERS_BYTES_MAX as usize).then(|| {
+        let text = format!("headers may have {HEADERS_BYTES_MAX} bytes together\n");
+        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text).into_response()
+    })
 }
 
 async fn metrics(State(pages): State<Pages>) -> Response {

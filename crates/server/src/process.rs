@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::middleware::from_fn;
 use exchequer_api::authn::UseCounter;
 use exchequer_api::{AccessLog, Observe};
 use exchequer_consumer_adoption::Adoption;
@@ -34,7 +33,6 @@ use exchequer_types::TenantId;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
-use tonic::service::Routes;
 use tonic::transport::Server;
 
 use crate::backend::Backend;
@@ -159,16 +157,15 @@ async fn serve_as(mut config: Config) -> Result<(), RunError> {
     } else {
         (axum::Router::new(), None)
     };
-    let router = observe(&config, &opened.runtime).around(router).merge(http::router(pages));
-    let router = router.layer(from_fn(http::bound_headers));
+    let router = router.merge(http::router(pages));
+    let observed = observe(&config, &opened.runtime).around(router, http::too_large);
     let mut stop = stopping.subscribe();
     let served = Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(STREAMS_MAX)
         .http2_max_header_list_size(http::HEADERS_BYTES_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE))
-        .add_routes(Routes::from(router))
-        .serve_with_incoming_shutdown(tls::incoming(listener, tls), async move {
+        .serve_with_incoming_shutdown(observed, tls::incoming(listener, tls), async move {
             // The sender lives as long as the process.
             let _ = stop.wait_for(|stop| *stop).await;
         });

@@ -12,13 +12,15 @@ type Polled = Poll<Option<Result<Frame<Bytes>, axum::Error>>>;
 
 /// A reply's body. The call is over when it has been read, or when nobody reads it
 /// any more.
-pub(super) struct Watched {
+#[derive(Debug)]
+pub struct Watched {
     inner: Body,
-    record: Record,
+    /// None: nobody wants to know.
+    record: Option<Record>,
 }
 
 impl Watched {
-    pub(super) fn new(inner: Body, record: Record) -> Self {
+    pub(super) fn new(inner: Body, record: Option<Record>) -> Self {
         Self { inner, record }
     }
 }
@@ -29,11 +31,11 @@ impl HttpBody for Watched {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
         let polled = Pin::new(&mut self.inner).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
+        if let (Poll::Ready(Some(Ok(frame))), Some(record)) = (&polled, &mut self.record) {
             if let Some(data) = frame.data_ref() {
-                self.record.sent += data.len() as u64;
+                record.sent += data.len() as u64;
             } else if let Some(trailers) = frame.trailers_ref() {
-                self.record.trailed(trailers);
+                record.trailed(trailers);
             }
         }
         polled

@@ -4,17 +4,15 @@
 
 mod body;
 mod note;
+mod observed;
 mod record;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
 use exchequer_access::AddressRange;
 use exchequer_runtime::Runtime;
 use exchequer_runtime::trace::TraceContext;
@@ -23,14 +21,14 @@ use crate::answers::RequestId;
 use crate::authn::Peer;
 use crate::guard;
 use crate::usage::EVENTS_PATH;
-use body::Watched;
 pub(crate) use note::Note;
+pub use observed::{Observed, Refuse};
 use record::Record;
 
 /// The target of the access log's lines, among those of the log.
 pub const ACCESS_LOG: &str = "exchequer::access";
-/// What the port answers besides methods.
-const PAGES: [&str; 4] = ["/healthz", "/metrics", "/readyz", EVENTS_PATH];
+/// What is asked every few seconds, and nobody wants to read about.
+const PAGES: [&str; 3] = ["/healthz", "/metrics", "/readyz"];
 /// The W3C header of the trace that a call belongs to.
 const TRACE_PARENT: &str = "traceparent";
 
@@ -55,9 +53,36 @@ pub struct Observe {
 }
 
 impl Observe {
-    /// Everything that `router` answers is observed.
-    pub fn around(self, router: Router) -> Router {
-        router.layer(from_fn_with_state(Arc::new(self), observe))
+    /// Everything that `router` answers is observed, but for pages. What `refuse` answers
+    /// does not come that far.
+    pub fn around(self, router: Router, refuse: Refuse) -> Observed {
+        Observed::new(Arc::new(self), router, refuse)
+    }
+
+    /// A call begins.
+    fn begin(self: &Arc<Self>, parts: &mut Parts) -> Record {
+        let runtime = self.runtime.as_ref();
+        let (note, id) = (Arc::new(Note::default()), RequestId::new(runtime));
+        parts.extensions.insert(id.clone());
+        let came_with = trace_parent(&parts.headers);
+        let step = step(runtime, came_with);
+        if let Some(step) = step {
+            parts.extensions.insert(step);
+        }
+        parts.extensions.insert(Arc::clone(&note));
+        Record {
+            began: runtime.now(),
+            path: known(parts.uri.path()),
+            trace: step.or(came_with).map(|it| it.trace_id()),
+            parent: came_with.map(|it| it.span),
+            step,
+            address: self.log_addresses.then(|| self.address(parts)).flatten(),
+            id,
+            note,
+            observe: Arc::clone(self),
+            ended: None,
+            sent: 0,
+        }
     }
 
     /// The client's, as lists of allowed addresses see it.
@@ -67,43 +92,14 @@ impl Observe {
     }
 }
 
-async fn observe(State(observe): State<Arc<Observe>>, request: Request, next: Next) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let runtime = observe.runtime.as_ref();
-    let (note, id) = (Arc::new(Note::default()), RequestId::new(runtime));
-    parts.extensions.insert(id.clone());
-    let came_with = trace_parent(&parts.headers);
-    let step = step(runtime, came_with);
-    if let Some(step) = step {
-        parts.extensions.insert(step);
-    }
-    parts.extensions.insert(Arc::clone(&note));
-    let mut record = Record {
-        began: runtime.now(),
-        path: known(parts.uri.path()),
-        trace: step.or(came_with).map(|it| it.trace_id()),
-        parent: came_with.map(|it| it.span),
-        step,
-        address: observe.log_addresses.then(|| observe.address(&parts)).flatten(),
-        id,
-        note,
-        observe: Arc::clone(&observe),
-        ended: None,
-        sent: 0,
-    };
-    let response = next.run(Request::from_parts(parts, body)).await;
-    record.answered(response.status(), response.headers());
-    response.map(|body| axum::body::Body::new(Watched::new(body, record)))
-}
-
 /// A path that is answered here. What is none may be anything, a token too.
 fn known(path: &str) -> Cow<'static, str> {
     let methods = exchequer_proto::METHODS;
     if let Ok(at) = methods.binary_search_by(|it| it.path.cmp(path)) {
         return Cow::Borrowed(methods[at].path);
     }
-    let is_page = PAGES.contains(&path) || guard::OPEN.iter().any(|it| path.starts_with(it));
-    if is_page { Cow::Owned(path.to_owned()) } else { Cow::Borrowed("unknown") }
+    let is_answered = path == EVENTS_PATH || guard::OPEN.iter().any(|it| path.starts_with(it));
+    if is_answered { Cow::Owned(path.to_owned()) } else { Cow::Borrowed("unknown") }
 }
 
 fn trace_parent(headers: &HeaderMap) -> Option<TraceContext> {
@@ -124,6 +120,7 @@ fn step(runtime: &dyn Runtime, came_with: Option<TraceContext>) -> Option<TraceC
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use axum::extract::Request;
     use exchequer_runtime::TokioRuntime;
 
     use super::*;
